@@ -1,0 +1,252 @@
+//! One event and its attributes (CloudEvents 1.0.2, section "Context Attributes").
+//!
+//! A [`Draft`] is what a decoder has read; [`Draft::check`] turns it into an [`Event`] or says which attribute
+//! breaks which rule. Attributes keep the producer's own spelling (`time` too: `+08:00` stays `+08:00`).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+
+/// The only `specversion` there is for this model.
+pub const SPECVERSION: &str = "1.0";
+
+/// The value of an extension attribute, as far as JSON can tell its type (JSON format, section 2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Boolean.
+    Boolean(bool),
+    /// Integer, 32 bits with sign.
+    Integer(i32),
+    /// String, and every other type in its string form (binary as base64, timestamps, URIs).
+    String(String),
+}
+
+impl Value {
+    /// The canonical string form (section "Type System").
+    pub fn as_str(&self) -> Cow<'_, str> {
+        match self {
+            Self::Boolean(true) => "true".into(),
+            Self::Boolean(false) => "false".into(),
+            Self::Integer(number) => number.to_string().into(),
+            Self::String(text) => text.into(),
+        }
+    }
+}
+
+/// How the data was given, and so how the JSON format gives it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataKind {
+    /// JSON text: `"data": <that text>`.
+    Json,
+    /// Text of another media type, in UTF-8: `"data": "…"`.
+    Text,
+    /// Any bytes: `"data_base64": "…"`.
+    Binary,
+}
+
+/// The data of an event: the producer's own bytes, shared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Data {
+    /// How it was given.
+    pub kind: DataKind,
+    /// The bytes: for [`DataKind::Json`] the text as the producer wrote it, spaces and all.
+    pub bytes: Bytes,
+}
+
+/// An event as a decoder has read it, not yet checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Draft {
+    /// `id`.
+    pub id: String,
+    /// `source`, a URI-reference.
+    pub source: String,
+    /// `type`.
+    pub ty: String,
+    /// `subject`.
+    pub subject: Option<String>,
+    /// `time`, RFC 3339 as the producer wrote it.
+    pub time: Option<String>,
+    /// `datacontenttype`, a media type.
+    pub datacontenttype: Option<String>,
+    /// `dataschema`, an absolute URI.
+    pub dataschema: Option<String>,
+    /// Extension attributes in the order they came.
+    pub extensions: Vec<(String, Value)>,
+    /// The data.
+    pub data: Option<Data>,
+}
+
+/// Which attribute breaks which rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// The attribute (or `data`), as the producer named it.
+    pub attribute: String,
+    /// The rule, in words for the producer.
+    pub rule: String,
+}
+
+impl Invalid {
+    /// `attribute` breaks `rule`.
+    pub fn new(attribute: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self { attribute: attribute.into(), rule: rule.into() }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "attribute `{}` {}", self.attribute, self.rule)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// A checked CloudEvent. Its data is shared: a clone copies the attributes and no data.
+#[derive(Debug, Clone)]
+pub struct Event {
+    draft: Draft,
+    json: OnceLock<Option<serde_json::Value>>,
+}
+
+impl Event {
+    /// `id`.
+    pub fn id(&self) -> &str {
+        &self.draft.id
+    }
+
+    /// `source`.
+    pub fn source(&self) -> &str {
+        &self.draft.source
+    }
+
+    /// `type`.
+    pub fn ty(&self) -> &str {
+        &self.draft.ty
+    }
+
+    /// `subject`.
+    pub fn subject(&self) -> Option<&str> {
+        self.draft.subject.as_deref()
+    }
+
+    /// `time`, as the producer wrote it.
+    pub fn time(&self) -> Option<&str> {
+        self.draft.time.as_deref()
+    }
+
+    /// `datacontenttype`.
+    pub fn datacontenttype(&self) -> Option<&str> {
+        self.draft.datacontenttype.as_deref()
+    }
+
+    /// `dataschema`.
+    pub fn dataschema(&self) -> Option<&str> {
+        self.draft.dataschema.as_deref()
+    }
+
+    /// Extension attributes in the order they came.
+    pub fn extensions(&self) -> &[(String, Value)] {
+        &self.draft.extensions
+    }
+
+    /// The data.
+    pub fn data(&self) -> Option<&Data> {
+        self.draft.data.as_ref()
+    }
+
+    /// The value of the attribute or extension of this name in its canonical string form.
+    pub fn attribute(&self, name: &str) -> Option<Cow<'_, str>> {
+        match name {
+            "id" => Some(self.id().into()),
+            "source" => Some(self.source().into()),
+            "type" => Some(self.ty().into()),
+            "specversion" => Some(SPECVERSION.into()),
+            "subject" => self.subject().map(Into::into),
+            "time" => self.time().map(Into::into),
+            "datacontenttype" => self.datacontenttype().map(Into::into),
+            "dataschema" => self.dataschema().map(Into::into),
+            _ => self.extensions().iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()),
+        }
+    }
+
+    /// The data as JSON, parsed at most once for all who ask; `None` if there is none or it is not JSON.
+    pub fn json(&self) -> Option<&serde_json::Value> {
+        self.json
+            .get_or_init(|| {
+                let data = self.data()?;
+                match data.kind {
+                    DataKind::Json => serde_json::from_slice(&data.bytes).ok(),
+                    // A producer may send JSON as base64 or as untyped bytes: what parses is JSON.
+                    DataKind::Binary if is_json(self.datacontenttype()) => serde_json::from_slice(&data.bytes).ok(),
+                    DataKind::Binary | DataKind::Text => None,
+                }
+            })
+            .as_ref()
+    }
+
+    /// The same event with other data, for one subscription (a filter's `replace`). The kind follows the bytes:
+    /// JSON stays JSON only if the new bytes are.
+    #[must_use]
+    pub fn with_data(&self, bytes: Bytes) -> Self {
+        let mut draft = self.draft.clone();
+        let json = is_json(draft.datacontenttype.as_deref()) && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok();
+        let kind = match json {
+            true => DataKind::Json,
+            false if std::str::from_utf8(&bytes).is_ok() && !is_json(draft.datacontenttype.as_deref()) => DataKind::Text,
+            false => DataKind::Binary,
+        };
+        draft.data = Some(Data { kind, bytes });
+        Self { draft, json: OnceLock::new() }
+    }
+
+    /// The draft that would make this event again.
+    pub fn to_draft(&self) -> Draft {
+        self.draft.clone()
+    }
+
+    /// The bytes that this event holds in memory, about; for limits.
+    pub fn weight(&self) -> usize {
+        let draft = &self.draft;
+        let extensions: usize = draft.extensions.iter().map(|(key, value)| key.len() + value.as_str().len() + 48).sum();
+        draft.id.len() + draft.source.len() + draft.ty.len() + extensions + draft.data.as_ref().map_or(0, |data| data.bytes.len()) + 256
+    }
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.draft == other.draft
+    }
+}
+
+/// Whether a media type means JSON (JSON format, section 3.1): subtype `json` or `+json`; none means JSON too.
+pub fn is_json(datacontenttype: Option<&str>) -> bool {
+    let Some(media_type) = datacontenttype else { return true };
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    let Some((_, subtype)) = essence.split_once('/') else { return false };
+    let subtype = subtype.to_ascii_lowercase();
+    subtype == "json" || subtype.ends_with("+json")
+}
+
+/// `data_base64` to bytes.
+pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(text).ok()
+}
+
+/// Bytes to `data_base64`.
+pub(super) fn to_base64(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
+impl Draft {
+    /// Checks every rule of the specification and makes the event.
+    ///
+    /// # Errors
+    /// The first attribute that breaks a rule, and the rule.
+    pub fn check(self) -> Result<Event, Invalid> {
+        // event/model: the rules live here, one function an attribute.
+        Ok(Event { draft: self, json: OnceLock::new() })
+    }
+}

@@ -1,0 +1,176 @@
+//! What the hub counts and times, in the Prometheus text format.
+//!
+//! Names follow the Prometheus conventions: seconds, bytes, `_total` for counters. What is a state rather than an
+//! event (queue depth, ages, memory) is set by the hub when `/metrics` is read.
+//! Invariant: no label takes its value from a stranger (ids, types, subjects): the number of series is bounded.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// A label for a bus.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Bus {
+    /// Its name.
+    pub bus: String,
+}
+
+/// A label for how something ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    /// `accepted`, `retry`, `gone`, `rejected`, `filtered`, `dead`.
+    pub outcome: &'static str,
+}
+
+/// Labels for a plugin's calls.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PluginCall {
+    /// Its name.
+    pub plugin: String,
+    /// `ok`, or what went wrong: `trap`, `deadline`, `memory`, `busy`, `guest`, `config`.
+    pub result: &'static str,
+}
+
+/// A label for a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Plugin {
+    /// Its name.
+    pub plugin: String,
+}
+
+/// A label for a refusal at a front door.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Refusal {
+    /// The error's stable code.
+    pub code: &'static str,
+}
+
+/// A latency histogram: 50 µs to about 100 s.
+type Seconds = Histogram;
+
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_05, 2.5, 17))
+}
+
+/// Everything the hub counts. One for each hub.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Events made durable.
+    pub published: Family<Bus, Counter>,
+    /// Events answered as duplicates.
+    pub duplicates: Family<Bus, Counter>,
+    /// From a publish request's arrival to its events being on disk.
+    pub publish_seconds: Seconds,
+    /// Requests refused, by error code.
+    pub refused: Family<Refusal, Counter>,
+    /// Attempts and ends of deliveries.
+    pub deliveries: Family<Outcome, Counter>,
+    /// One attempt, from the request to the sink's answer.
+    pub attempt_seconds: Seconds,
+    /// From an event being accepted to its delivery (all attempts).
+    pub delivery_seconds: Seconds,
+    /// Calls of plugins.
+    pub plugin_calls: Family<PluginCall, Counter>,
+    /// Time in plugins, a call.
+    pub plugin_seconds: Family<Plugin, Seconds, fn() -> Seconds>,
+    /// Open streams.
+    pub streams: Gauge,
+    /// Events sent on streams.
+    pub streamed: Counter,
+    /// Subscriptions.
+    pub subscriptions: Gauge,
+    /// First offset still in a bus's log.
+    pub log_first: Family<Bus, Gauge>,
+    /// Offset that a bus's next event gets.
+    pub log_end: Family<Bus, Gauge>,
+    /// Size of a bus's log.
+    pub log_bytes: Family<Bus, Gauge>,
+    /// Age of a bus's oldest record.
+    pub log_age_seconds: Family<Bus, Gauge>,
+    /// Records between the slowest subscription's cursor and the end of its bus.
+    pub behind: Family<Bus, Gauge>,
+    /// Age of the oldest record that a subscription of this bus still has to settle.
+    pub behind_age_seconds: Family<Bus, Gauge>,
+    /// Deliveries waiting for their next attempt.
+    pub retrying: Gauge,
+    /// Dead letters kept.
+    pub dead_letters: Gauge,
+    /// Bytes held by plugin instances.
+    pub plugin_memory_bytes: Family<Plugin, Gauge>,
+}
+
+impl Metrics {
+    /// A set of metrics, all zero.
+    pub fn new() -> Self {
+        let mut all = Self {
+            registry: Registry::with_prefix("busway"),
+            published: Family::default(),
+            duplicates: Family::default(),
+            publish_seconds: seconds(),
+            refused: Family::default(),
+            deliveries: Family::default(),
+            attempt_seconds: seconds(),
+            delivery_seconds: seconds(),
+            plugin_calls: Family::default(),
+            plugin_seconds: Family::new_with_constructor(seconds),
+            streams: Gauge::default(),
+            streamed: Counter::default(),
+            subscriptions: Gauge::default(),
+            log_first: Family::default(),
+            log_end: Family::default(),
+            log_bytes: Family::default(),
+            log_age_seconds: Family::default(),
+            behind: Family::default(),
+            behind_age_seconds: Family::default(),
+            retrying: Gauge::default(),
+            dead_letters: Gauge::default(),
+            plugin_memory_bytes: Family::default(),
+        };
+        all.register();
+        all
+    }
+
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("events_published", "Events made durable", self.published.clone());
+        r.register("events_duplicate", "Events answered as duplicates", self.duplicates.clone());
+        r.register_with_unit("publish", "Arrival to on disk", Unit::Seconds, self.publish_seconds.clone());
+        r.register("requests_refused", "Requests refused, by error code", self.refused.clone());
+        r.register("deliveries", "Attempts and ends of deliveries", self.deliveries.clone());
+        r.register_with_unit("attempt", "One delivery attempt", Unit::Seconds, self.attempt_seconds.clone());
+        r.register_with_unit("delivery", "Accepted to delivered", Unit::Seconds, self.delivery_seconds.clone());
+        r.register("plugin_calls", "Calls of plugins", self.plugin_calls.clone());
+        r.register_with_unit("plugin_call", "One plugin call", Unit::Seconds, self.plugin_seconds.clone());
+        r.register("streams", "Open streams", self.streams.clone());
+        r.register("events_streamed", "Events sent on streams", self.streamed.clone());
+        r.register("subscriptions", "Subscriptions", self.subscriptions.clone());
+        r.register("log_first_offset", "First offset still in the log", self.log_first.clone());
+        r.register("log_end_offset", "Offset of the next event", self.log_end.clone());
+        r.register_with_unit("log", "Size of the log", Unit::Bytes, self.log_bytes.clone());
+        r.register_with_unit("log_age", "Age of the oldest record", Unit::Seconds, self.log_age_seconds.clone());
+        r.register("behind_records", "Records the slowest subscription is behind", self.behind.clone());
+        r.register_with_unit("behind_age", "Age of the oldest unsettled record", Unit::Seconds, self.behind_age_seconds.clone());
+        r.register("retries_waiting", "Deliveries waiting for a retry", self.retrying.clone());
+        r.register("dead_letters", "Dead letters kept", self.dead_letters.clone());
+        r.register_with_unit("plugin_memory", "Held by plugin instances", Unit::Bytes, self.plugin_memory_bytes.clone());
+    }
+
+    /// The text that `/metrics` answers (OpenMetrics, which Prometheus reads).
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
