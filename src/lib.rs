@@ -1,9 +1,12 @@
 //! Busway.
 
-pub mod error;
+pub mod api;
+pub mod config;
 pub mod deliver;
+pub mod error;
 pub mod event;
 pub mod filter;
+pub mod hub;
 pub mod log;
 pub mod metrics;
 pub mod net;
