@@ -1,8 +1,10 @@
 //! Busway.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod deliver;
+pub mod devkit;
 pub mod error;
 pub mod event;
 pub mod filter;
@@ -11,6 +13,7 @@ pub mod log;
 pub mod metrics;
 pub mod net;
 pub mod plugin;
+pub mod server;
 pub mod subscription;
 pub mod tasks;
 pub mod time;

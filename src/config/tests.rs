@@ -140,7 +140,7 @@ fn later_sources_win_and_are_named() {
 fn names_flags_and_variables_are_unique() {
     for part in [
         |key: &super::Key| key.name.to_owned(),
-        |key| key.flag.to_owned(),
+        |key: &super::Key| key.flag.to_owned(),
         super::Key::variable,
     ] {
         let mut all: Vec<String> = KEYS.iter().map(part).collect();

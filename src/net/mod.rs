@@ -1,5 +1,9 @@
 //! The only way out: one client that dials, one guard that says which addresses may be dialled.
 
+mod direct;
+
+pub use direct::Direct;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

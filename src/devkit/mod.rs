@@ -1,0 +1,9 @@
+//! Stub of the developer kit.
+/// Builds.
+pub fn build(
+    _dir: &std::path::Path,
+    _out: Option<&std::path::Path>,
+    _say: &mut dyn FnMut(&str),
+) -> Result<std::path::PathBuf, crate::error::Error> {
+    unimplemented!()
+}
