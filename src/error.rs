@@ -45,12 +45,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` with a stable `code` (lower snake case) and a message for the caller.
     pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            code,
-            message: message.into(),
-            cause: None,
-        }
+        Self { kind, code, message: message.into(), cause: None }
     }
 
     /// The caller's request is wrong: `message` names the part at fault and the rule.
@@ -65,12 +60,7 @@ impl Error {
 
     /// A fault of the hub's own; the cause is for the log only.
     pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
-        Self::new(
-            Kind::Internal,
-            "internal",
-            "the hub met an unexpected fault; its log has the cause",
-        )
-        .with_cause(cause)
+        Self::new(Kind::Internal, "internal", "the hub met an unexpected fault; its log has the cause").with_cause(cause)
     }
 
     /// Adds the cause, for the log.

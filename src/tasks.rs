@@ -26,10 +26,7 @@ impl Tasks {
     /// An owner whose tasks are also asked to stop when this one's are.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self {
-            tracker: TaskTracker::new(),
-            stop: self.stop.child_token(),
-        }
+        Self { tracker: TaskTracker::new(), stop: self.stop.child_token() }
     }
 
     /// Starts a task in the caller's span. It should end soon after [`Tasks::stopping`].
@@ -42,10 +39,7 @@ impl Tasks {
     }
 
     /// Runs `work` on a thread that may block, in the caller's span.
-    pub fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> tokio::task::JoinHandle<T> {
+    pub fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> tokio::task::JoinHandle<T> {
         let span = tracing::Span::current();
         self.tracker.spawn_blocking(move || span.in_scope(work))
     }
@@ -69,8 +63,6 @@ impl Tasks {
     pub async fn drain(&self, deadline: Duration) -> bool {
         self.stop.cancel();
         self.tracker.close();
-        tokio::time::timeout(deadline, self.tracker.wait())
-            .await
-            .is_ok()
+        tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok()
     }
 }

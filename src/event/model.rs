@@ -92,10 +92,7 @@ pub struct Invalid {
 impl Invalid {
     /// `attribute` breaks `rule`.
     pub fn new(attribute: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self {
-            attribute: attribute.into(),
-            rule: rule.into(),
-        }
+        Self { attribute: attribute.into(), rule: rule.into() }
     }
 }
 
@@ -171,11 +168,7 @@ impl Event {
             "time" => self.time().map(Into::into),
             "datacontenttype" => self.datacontenttype().map(Into::into),
             "dataschema" => self.dataschema().map(Into::into),
-            _ => self
-                .extensions()
-                .iter()
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.as_str()),
+            _ => self.extensions().iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()),
         }
     }
 
@@ -187,9 +180,7 @@ impl Event {
                 match data.kind {
                     DataKind::Json => serde_json::from_slice(&data.bytes).ok(),
                     // A producer may send JSON as base64 or as untyped bytes: what parses is JSON.
-                    DataKind::Binary if is_json(self.datacontenttype()) => {
-                        serde_json::from_slice(&data.bytes).ok()
-                    }
+                    DataKind::Binary if is_json(self.datacontenttype()) => serde_json::from_slice(&data.bytes).ok(),
                     DataKind::Binary | DataKind::Text => None,
                 }
             })
@@ -201,23 +192,14 @@ impl Event {
     #[must_use]
     pub fn with_data(&self, bytes: Bytes) -> Self {
         let mut draft = self.draft.clone();
-        let json = is_json(draft.datacontenttype.as_deref())
-            && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok();
+        let json = is_json(draft.datacontenttype.as_deref()) && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok();
         let kind = match json {
             true => DataKind::Json,
-            false
-                if std::str::from_utf8(&bytes).is_ok()
-                    && !is_json(draft.datacontenttype.as_deref()) =>
-            {
-                DataKind::Text
-            }
+            false if std::str::from_utf8(&bytes).is_ok() && !is_json(draft.datacontenttype.as_deref()) => DataKind::Text,
             false => DataKind::Binary,
         };
         draft.data = Some(Data { kind, bytes });
-        Self {
-            draft,
-            json: OnceLock::new(),
-        }
+        Self { draft, json: OnceLock::new() }
     }
 
     /// The draft that would make this event again.
@@ -228,17 +210,8 @@ impl Event {
     /// The bytes that this event holds in memory, about; for limits.
     pub fn weight(&self) -> usize {
         let draft = &self.draft;
-        let extensions: usize = draft
-            .extensions
-            .iter()
-            .map(|(key, value)| key.len() + value.as_str().len() + 48)
-            .sum();
-        draft.id.len()
-            + draft.source.len()
-            + draft.ty.len()
-            + extensions
-            + draft.data.as_ref().map_or(0, |data| data.bytes.len())
-            + 256
+        let extensions: usize = draft.extensions.iter().map(|(key, value)| key.len() + value.as_str().len() + 48).sum();
+        draft.id.len() + draft.source.len() + draft.ty.len() + extensions + draft.data.as_ref().map_or(0, |data| data.bytes.len()) + 256
     }
 }
 
@@ -250,13 +223,9 @@ impl PartialEq for Event {
 
 /// Whether a media type means JSON (JSON format, section 3.1): subtype `json` or `+json`; none means JSON too.
 pub fn is_json(datacontenttype: Option<&str>) -> bool {
-    let Some(media_type) = datacontenttype else {
-        return true;
-    };
+    let Some(media_type) = datacontenttype else { return true };
     let essence = media_type.split(';').next().unwrap_or_default().trim();
-    let Some((_, subtype)) = essence.split_once('/') else {
-        return false;
-    };
+    let Some((_, subtype)) = essence.split_once('/') else { return false };
     let subtype = subtype.to_ascii_lowercase();
     subtype == "json" || subtype.ends_with("+json")
 }
@@ -278,9 +247,6 @@ impl Draft {
     /// The first attribute that breaks a rule, and the rule.
     pub fn check(self) -> Result<Event, Invalid> {
         // event/model: the rules live here, one function an attribute.
-        Ok(Event {
-            draft: self,
-            json: OnceLock::new(),
-        })
+        Ok(Event { draft: self, json: OnceLock::new() })
     }
 }

@@ -18,9 +18,7 @@ use crate::time::{Clock, Timestamp};
 pub struct BusName(Arc<str>);
 
 /// A record's place in its bus: from 1, increasing, never reused. `Offset(0)` is before the first record.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Offset(pub u64);
 
@@ -102,20 +100,11 @@ impl EventLog {
         unimplemented!()
     }
     /// Appends events in one atomic step; returns when they are on disk.
-    pub async fn append(
-        &self,
-        _bus: &BusName,
-        _events: Vec<Event>,
-    ) -> Result<Vec<Appended>, Error> {
+    pub async fn append(&self, _bus: &BusName, _events: Vec<Event>) -> Result<Vec<Appended>, Error> {
         unimplemented!()
     }
     /// Reads records from `from` on.
-    pub async fn read(
-        &self,
-        _bus: &BusName,
-        _from: Offset,
-        _limit: ReadLimit,
-    ) -> Result<Batch, Error> {
+    pub async fn read(&self, _bus: &BusName, _from: Offset, _limit: ReadLimit) -> Result<Batch, Error> {
         unimplemented!()
     }
     /// The offset that the next record will get, as it changes. Creates the bus.

@@ -88,12 +88,7 @@ impl Client {
         unimplemented!()
     }
     /// Sends one request and reads at most `keep` bytes of the answer's body, all within `timeout`.
-    pub async fn send(
-        &self,
-        _request: http::Request<Bytes>,
-        _timeout: Duration,
-        _keep: usize,
-    ) -> Result<Answer, Error> {
+    pub async fn send(&self, _request: http::Request<Bytes>, _timeout: Duration, _keep: usize) -> Result<Answer, Error> {
         unimplemented!()
     }
 }

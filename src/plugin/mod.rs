@@ -117,12 +117,7 @@ pub struct Grants {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            memory: 64 << 20,
-            timeout: Duration::from_secs(10),
-            instances: 4,
-            output: 1 << 20,
-        }
+        Self { memory: 64 << 20, timeout: Duration::from_secs(10), instances: 4, output: 1 << 20 }
     }
 }
 
@@ -225,31 +220,15 @@ impl Plugins {
         unimplemented!()
     }
     /// Checks that a plugin of this name and world is loaded and takes this config (runs `init` once).
-    pub async fn check(
-        &self,
-        _world: World,
-        _name: &str,
-        _config: &Arc<str>,
-    ) -> Result<(), CallError> {
+    pub async fn check(&self, _world: World, _name: &str, _config: &Arc<str>) -> Result<(), CallError> {
         unimplemented!()
     }
     /// Asks a filter about events; one verdict each, in order. Never blocks the async runtime.
-    pub async fn evaluate(
-        &self,
-        _name: &str,
-        _config: &Arc<str>,
-        _events: Vec<Event>,
-    ) -> Vec<Result<Verdict, CallError>> {
+    pub async fn evaluate(&self, _name: &str, _config: &Arc<str>, _events: Vec<Event>) -> Vec<Result<Verdict, CallError>> {
         unimplemented!()
     }
     /// Has a notifier deliver one event.
-    pub async fn notify(
-        &self,
-        _name: &str,
-        _config: &Arc<str>,
-        _event: &Event,
-        _delivery: Delivery,
-    ) -> Result<(), NotifyError> {
+    pub async fn notify(&self, _name: &str, _config: &Arc<str>, _event: &Event, _delivery: Delivery) -> Result<(), NotifyError> {
         unimplemented!()
     }
     /// Every plugin, by name.

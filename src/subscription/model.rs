@@ -213,13 +213,7 @@ impl Subscription {
     ///
     /// # Errors
     /// Names the field by its path (`config.timeout`) and the rule; for an unknown field the nearest known one.
-    pub fn from_json(
-        _id: SubscriptionId,
-        _bus: BusName,
-        _json: &serde_json::Value,
-        _defaults: &DeliveryConfig,
-        _now: Timestamp,
-    ) -> Result<Self, Error> {
+    pub fn from_json(_id: SubscriptionId, _bus: BusName, _json: &serde_json::Value, _defaults: &DeliveryConfig, _now: Timestamp) -> Result<Self, Error> {
         unimplemented!()
     }
 

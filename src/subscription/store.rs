@@ -117,11 +117,7 @@ impl Store {
         unimplemented!()
     }
     /// Writes a subscription (new or changed). Its start position goes in as a cursor, in the same transaction.
-    pub async fn put(
-        &self,
-        _subscription: &Subscription,
-        _cursor: Option<Offset>,
-    ) -> Result<(), Error> {
+    pub async fn put(&self, _subscription: &Subscription, _cursor: Option<Offset>) -> Result<(), Error> {
         unimplemented!()
     }
     /// Removes a subscription with its cursor and retries; its dead letters stay.
