@@ -1,13 +1,22 @@
 //! Events: CloudEvents 1.0.2, in every form they come and go.
 //!
-//! `model` is the event itself, `json` the JSON format, `http` the HTTP binding's three modes, `time` RFC 3339.
+//! `model` is the event itself, `rules` what the specification asks of one (`uri`, `media`, `nesting` and `time`
+//! are the grammars it leans on), `json` the JSON format, `http` the HTTP binding's modes, `fault` why one was
+//! refused.
 //! Invariant: an [`Event`] has been checked; nothing that breaks the specification can be held in one.
 //! Invariant: the producer's bytes of `data` are kept and come out again byte for byte.
+//! Invariant: no input, however deep or long, overflows the stack or panics.
 
+mod fault;
 pub mod http;
 pub mod json;
+mod media;
 mod model;
+mod nesting;
+mod rules;
 mod time;
+mod uri;
 
+pub use fault::DecodeError;
 pub use model::{Data, DataKind, Draft, Event, Invalid, Value};
-pub use time::parse_rfc3339;
+pub use time::{is_rfc3339, parse_rfc3339};

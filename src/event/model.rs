@@ -2,17 +2,19 @@
 //!
 //! A [`Draft`] is what a decoder has read; [`Draft::check`] turns it into an [`Event`] or says which attribute
 //! breaks which rule. Attributes keep the producer's own spelling (`time` too: `+08:00` stays `+08:00`).
+//! Invariant: `data` that is JSON `null` is no data, in every form: many libraries write it for "none", and so an
+//! event means the same however it came.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::OnceLock;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 
+use super::{media, rules};
+
 /// The only `specversion` there is for this model.
-pub const SPECVERSION: &str = "1.0";
+pub(super) const SPECVERSION: &str = "1.0";
 
 /// The value of an extension attribute, as far as JSON can tell its type (JSON format, section 2.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,16 +91,28 @@ pub struct Invalid {
     pub rule: String,
 }
 
+const LONGEST_NAME_SHOWN: usize = 100;
+
 impl Invalid {
-    /// `attribute` breaks `rule`.
+    /// `attribute` breaks `rule`. A name that is a message of its own is cut.
     pub fn new(attribute: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self { attribute: attribute.into(), rule: rule.into() }
+        let mut attribute = attribute.into();
+        if let Some((end, _)) = attribute.char_indices().nth(LONGEST_NAME_SHOWN) {
+            attribute.truncate(end);
+        }
+        Self {
+            attribute,
+            rule: rule.into(),
+        }
     }
 }
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "attribute `{}` {}", self.attribute, self.rule)
+        match self.attribute.as_str() {
+            "data" | "data_base64" => write!(f, "`{}` {}", self.attribute, self.rule),
+            name => write!(f, "attribute `{name}` {}", self.rule),
+        }
     }
 }
 
@@ -112,6 +126,16 @@ pub struct Event {
 }
 
 impl Event {
+    fn from_checked(mut draft: Draft) -> Self {
+        draft.data = draft
+            .data
+            .filter(|data| data.kind != DataKind::Json || data.bytes.trim_ascii() != b"null");
+        Self {
+            draft,
+            json: OnceLock::new(),
+        }
+    }
+
     /// `id`.
     pub fn id(&self) -> &str {
         &self.draft.id
@@ -168,11 +192,16 @@ impl Event {
             "time" => self.time().map(Into::into),
             "datacontenttype" => self.datacontenttype().map(Into::into),
             "dataschema" => self.dataschema().map(Into::into),
-            _ => self.extensions().iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()),
+            _ => self
+                .extensions()
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.as_str()),
         }
     }
 
-    /// The data as JSON, parsed at most once for all who ask; `None` if there is none or it is not JSON.
+    /// The data as JSON, parsed at most once for all who ask; `None` if there is none, or it is not JSON, or it is
+    /// JSON that no value can hold (a number past all range, half a surrogate pair).
     pub fn json(&self) -> Option<&serde_json::Value> {
         self.json
             .get_or_init(|| {
@@ -180,7 +209,9 @@ impl Event {
                 match data.kind {
                     DataKind::Json => serde_json::from_slice(&data.bytes).ok(),
                     // A producer may send JSON as base64 or as untyped bytes: what parses is JSON.
-                    DataKind::Binary if is_json(self.datacontenttype()) => serde_json::from_slice(&data.bytes).ok(),
+                    DataKind::Binary if media::is_json(self.datacontenttype()) => {
+                        serde_json::from_slice(&data.bytes).ok()
+                    }
                     DataKind::Binary | DataKind::Text => None,
                 }
             })
@@ -188,18 +219,17 @@ impl Event {
     }
 
     /// The same event with other data, for one subscription (a filter's `replace`). The kind follows the bytes:
-    /// JSON stays JSON only if the new bytes are.
+    /// JSON stays JSON, and text stays text, only if the new bytes are. No bytes are no data.
     #[must_use]
     pub fn with_data(&self, bytes: Bytes) -> Self {
         let mut draft = self.draft.clone();
-        let json = is_json(draft.datacontenttype.as_deref()) && serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok();
-        let kind = match json {
-            true => DataKind::Json,
-            false if std::str::from_utf8(&bytes).is_ok() && !is_json(draft.datacontenttype.as_deref()) => DataKind::Text,
-            false => DataKind::Binary,
+        let was_text = draft.data.is_some_and(|data| data.kind == DataKind::Text);
+        let kind = match media::kind_of(draft.datacontenttype.as_deref(), &bytes) {
+            DataKind::Binary if was_text && std::str::from_utf8(&bytes).is_ok() => DataKind::Text,
+            kind => kind,
         };
-        draft.data = Some(Data { kind, bytes });
-        Self { draft, json: OnceLock::new() }
+        draft.data = (!bytes.is_empty()).then_some(Data { kind, bytes });
+        Self::from_checked(draft)
     }
 
     /// The draft that would make this event again.
@@ -210,8 +240,17 @@ impl Event {
     /// The bytes that this event holds in memory, about; for limits.
     pub fn weight(&self) -> usize {
         let draft = &self.draft;
-        let extensions: usize = draft.extensions.iter().map(|(key, value)| key.len() + value.as_str().len() + 48).sum();
-        draft.id.len() + draft.source.len() + draft.ty.len() + extensions + draft.data.as_ref().map_or(0, |data| data.bytes.len()) + 256
+        let extensions: usize = draft
+            .extensions
+            .iter()
+            .map(|(key, value)| key.len() + value.as_str().len() + 48)
+            .sum();
+        draft.id.len()
+            + draft.source.len()
+            + draft.ty.len()
+            + extensions
+            + draft.data.as_ref().map_or(0, |data| data.bytes.len())
+            + 256
     }
 }
 
@@ -221,32 +260,20 @@ impl PartialEq for Event {
     }
 }
 
-/// Whether a media type means JSON (JSON format, section 3.1): subtype `json` or `+json`; none means JSON too.
-pub fn is_json(datacontenttype: Option<&str>) -> bool {
-    let Some(media_type) = datacontenttype else { return true };
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    let Some((_, subtype)) = essence.split_once('/') else { return false };
-    let subtype = subtype.to_ascii_lowercase();
-    subtype == "json" || subtype.ends_with("+json")
-}
-
-/// `data_base64` to bytes.
-pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
-    BASE64.decode(text).ok()
-}
-
-/// Bytes to `data_base64`.
-pub(super) fn to_base64(bytes: &[u8]) -> String {
-    BASE64.encode(bytes)
-}
-
 impl Draft {
     /// Checks every rule of the specification and makes the event.
     ///
     /// # Errors
     /// The first attribute that breaks a rule, and the rule.
     pub fn check(self) -> Result<Event, Invalid> {
-        // event/model: the rules live here, one function an attribute.
-        Ok(Event { draft: self, json: OnceLock::new() })
+        rules::check_attributes(&self)?;
+        rules::check_data(&self)?;
+        Ok(Event::from_checked(self))
+    }
+
+    /// Checks the attributes and makes the event: for a decoder, which has just parsed the data itself.
+    pub(super) fn check_attributes(self) -> Result<Event, Invalid> {
+        rules::check_attributes(&self)?;
+        Ok(Event::from_checked(self))
     }
 }

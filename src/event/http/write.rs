@@ -1,0 +1,92 @@
+//! Events to requests.
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue};
+
+use super::{BATCH, Encoded, Mode, STRUCTURED, value};
+use crate::event::json;
+use crate::event::media;
+use crate::event::model::{DataKind, Event, SPECVERSION};
+
+/// One event in this form; in [`Mode::Batch`] it is a batch of one.
+pub fn encode(mode: Mode, event: &Event) -> Encoded {
+    match mode {
+        Mode::Structured => document(STRUCTURED, json::encode(event)),
+        Mode::Batch => encode_batch(&[event]),
+        Mode::Binary => Encoded {
+            headers: attributes(event),
+            body: body(event),
+        },
+        Mode::Raw => Encoded {
+            headers: content_type(event).into_iter().collect(),
+            body: body(event),
+        },
+    }
+}
+
+/// Events as one batch. The receiver must be known to take batches.
+pub fn encode_batch(events: &[&Event]) -> Encoded {
+    document(BATCH, json::encode_batch(events))
+}
+
+fn document(media_type: &'static str, body: Vec<u8>) -> Encoded {
+    Encoded {
+        headers: vec![(CONTENT_TYPE, HeaderValue::from_static(media_type))],
+        body: body.into(),
+    }
+}
+
+/// The producer's own bytes, shared.
+fn body(event: &Event) -> Bytes {
+    event
+        .data()
+        .map(|data| data.bytes.clone())
+        .unwrap_or_default()
+}
+
+fn attributes(event: &Event) -> Vec<(HeaderName, HeaderValue)> {
+    let named = [
+        ("specversion", Some(SPECVERSION)),
+        ("id", Some(event.id())),
+        ("source", Some(event.source())),
+        ("type", Some(event.ty())),
+        ("subject", event.subject()),
+        ("time", event.time()),
+        ("dataschema", event.dataschema()),
+    ];
+    let named = named
+        .into_iter()
+        .filter_map(|(name, value)| Some(header(name, value?)));
+    let extensions = event
+        .extensions()
+        .iter()
+        .map(|(name, value)| header(name, &value.as_str()));
+    // The rules of names and values leave nothing that a header cannot carry: no pair is ever dropped by `flatten`.
+    named
+        .chain(extensions)
+        .flatten()
+        .chain(content_type(event))
+        .collect()
+}
+
+fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    Some((
+        HeaderName::try_from(format!("ce-{name}")).ok()?,
+        value::write(value)?,
+    ))
+}
+
+/// What the body is. JSON format, section 3.1.2: implied JSON is said outright. Text is held in UTF-8, so a charset
+/// that says otherwise (one from a structured event, where the envelope's charset ruled) would be a lie.
+fn content_type(event: &Event) -> Option<(HeaderName, HeaderValue)> {
+    let kind = event.data().map(|data| data.kind);
+    let media_type = match (event.datacontenttype(), kind) {
+        (Some(given), Some(DataKind::Text | DataKind::Json)) => media::in_utf8(given),
+        (Some(given), Some(DataKind::Binary) | None) => given.into(),
+        (None, Some(DataKind::Binary)) => "application/octet-stream".into(),
+        (None, Some(DataKind::Json | DataKind::Text)) => "application/json".into(),
+        (None, None) => return None,
+    };
+    Some((CONTENT_TYPE, HeaderValue::from_str(&media_type).ok()?))
+}
