@@ -72,7 +72,7 @@ enum Command {
 /// Where the hub is, and the form of the output: for every command that speaks to one.
 #[derive(Debug, Args)]
 struct Remote {
-    /// The hub: `http://host:port`, `https://host`, or `unix:/path`.
+    /// The hub: `http://host:port` or `unix:/path`.
     #[arg(
         long,
         env = "BUSWAY_URL",

@@ -126,7 +126,7 @@ impl Entry<'_, '_> {
             let given = given(value.get_ref()).unwrap_or(Given::Many(Vec::new()));
             let set = match key.get_ref().as_ref() {
                 "memory" => size(&given).map(|bytes| limits.memory = bytes),
-                "timeout" => given.duration().map(|time| limits.timeout = time),
+                "timeout" => given.duration().map(|time| limits.timeout = Some(time)),
                 "instances" => given
                     .count(1, 1_024)
                     .map(|count| limits.instances = to_usize(count)),

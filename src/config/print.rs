@@ -87,7 +87,7 @@ fn show_plugin(plugin: &PluginSettings) -> Map<String, Value> {
         "limits".to_owned(),
         json!({
             "memory": show_size(plugin.limits.memory as u64),
-            "timeout": show_duration(plugin.limits.timeout),
+            "timeout": plugin.limits.timeout.map(show_duration),
             "instances": plugin.limits.instances,
             "output": show_size(plugin.limits.output as u64),
         }),

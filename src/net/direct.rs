@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -28,13 +27,13 @@ pub struct Direct {
 enum Place {
     Web {
         base: Url,
-        client: Box<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>,
+        client: Box<Client<HttpConnector, Full<Bytes>>>,
     },
     Socket(PathBuf),
 }
 
 impl Direct {
-    /// A way to `http://host:port`, `https://host` or `unix:/path`.
+    /// A way to `http://host:port` or `unix:/path`.
     ///
     /// # Errors
     /// In words: what is wrong with the address.
@@ -48,18 +47,12 @@ impl Direct {
         }
         let base =
             Url::parse(address).map_err(|cause| format!("`{address}` is not a URL: {cause}"))?;
-        if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
+        if base.scheme() != "http" || base.host_str().is_none() {
             return Err(format!(
-                "`{address}` must begin with `http://`, `https://` or `unix:`"
+                "`{address}` must begin with `http://` or `unix:`"
             ));
         }
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
-            .map_err(|cause| format!("no root certificates: {cause}"))?
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
         Ok(Self {
             place: Place::Web {
                 base,
