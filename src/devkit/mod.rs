@@ -23,3 +23,6 @@ pub use tools::Tools;
 
 /// The contract with plugins that this hub was built with, as WIT text: for a plugin that lives elsewhere.
 pub const WIT: &str = include_str!("../../wit/v0/busway.wit");
+
+#[cfg(test)]
+mod tests;
