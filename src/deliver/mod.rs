@@ -1,5 +1,11 @@
 //! Delivery: from the log to every subscriber, at least once.
 
+mod breaker;
+mod history;
+mod retry;
+mod sign;
+mod window;
+
 use std::sync::Arc;
 use std::time::Duration;
 
