@@ -1,4 +1,5 @@
-//! Random events, patterns, filters and selectors for property tests: of few letters, so that they meet.
+//! What tests feed filters with: the fixtures, and random events, patterns, filters and selectors for property tests
+//! (of few letters, so that they meet).
 
 use std::sync::Arc;
 
@@ -11,6 +12,13 @@ use serde_json::{Map, Value, json};
 
 use super::{Filter, Selector, TypePattern};
 use crate::event::{self, Data, DataKind, Draft, Event};
+
+/// What a file of `tests/fixtures/patterns` holds.
+pub(super) fn fixture<T: serde::de::DeserializeOwned>(file: &str) -> T {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/patterns");
+    let text = std::fs::read_to_string(format!("{folder}/{file}")).expect(file);
+    serde_json::from_str(&text).expect(file)
+}
 
 /// An event with this JSON as its data.
 pub(super) fn event_of(mut draft: Draft, data: Option<&Value>) -> Event {
