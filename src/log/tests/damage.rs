@@ -1,0 +1,127 @@
+//! Bytes that change on disk are found, skipped and told; the rest is served.
+
+use std::fs;
+
+use rusqlite::Connection;
+
+use super::*;
+
+/// A closed log of 60 records in several files, and its files.
+async fn closed() -> Fixture {
+    let log = Fixture::new();
+    log.fill(1..61, 1_000).await;
+    log.log.close().await;
+    log
+}
+
+fn reopened(mut log: Fixture) -> Fixture {
+    log.log = open(log.dir.path(), &log.settings, &log.clock);
+    log
+}
+
+/// Turns one bit at the first place where `needle` stands in the file.
+fn flip(file: &Path, needle: &[u8]) {
+    let mut bytes = fs::read(file).unwrap();
+    let at = bytes.windows(needle.len()).position(|window| window == needle).unwrap();
+    bytes[at] ^= 1;
+    fs::write(file, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_flipped_bit_costs_its_record_and_no_other() {
+    let log = closed().await;
+    let file = log.files()[0].clone();
+    let bytes = fs::read(&file).unwrap();
+    // The rows of a page stand in it from its end: the first match is any of the first records.
+    let needle = b"com.example.log";
+    assert!(bytes.windows(needle.len()).any(|window| window == needle));
+    flip(&file, needle);
+    let log = reopened(log);
+    let (read, gaps) = log.read_all(1).await;
+    let [(from, to)] = gaps[..] else { panic!("{gaps:?}") };
+    assert_eq!(to - from, 1);
+    let expected: Vec<_> = (1..61).filter(|offset| *offset != from).map(|offset| (offset, offset.to_string())).collect();
+    assert_eq!(read, expected);
+    let at = log.read(from, ReadLimit { records: 1, bytes: 0 }).await;
+    assert_eq!(at.gap, Some(Offset(from)..Offset(to)));
+    assert_eq!(at.records[0].offset, Offset(to), "the record behind the gap comes with it");
+}
+
+#[tokio::test]
+async fn a_row_that_is_gone_or_wrong_is_a_gap() {
+    let check = |sql: &'static str, expected: &'static [(u64, u64)]| async move {
+        let log = closed().await;
+        Connection::open(&log.files()[0]).unwrap().execute_batch(sql).unwrap();
+        let log = reopened(log);
+        let (read, gaps) = log.read_all(1).await;
+        assert_eq!(gaps, expected, "{sql}");
+        let lost: u64 = expected.iter().map(|(from, to)| to - from).sum();
+        assert_eq!(read.len() as u64, 60 - lost, "{sql}");
+        assert!(read.iter().all(|(offset, id)| *id == offset.to_string()), "{sql}");
+    };
+    check("DELETE FROM event WHERE \"offset\" = 1", &[(1, 2)]).await;
+    check("DELETE FROM event WHERE \"offset\" IN (3, 4, 7)", &[(3, 5), (7, 8)]).await;
+    check("UPDATE event SET crc = crc + 1 WHERE \"offset\" IN (3, 4)", &[(3, 5)]).await;
+    check("UPDATE event SET data = NULL WHERE \"offset\" = 5", &[(5, 6)]).await;
+    check("UPDATE event SET received = received + 1 WHERE \"offset\" = 5", &[(5, 6)]).await;
+    check("UPDATE event SET \"offset\" = 1000000 WHERE \"offset\" = 5", &[(5, 6)]).await;
+    check("UPDATE event SET \"offset\" = -5 WHERE \"offset\" = 5", &[(5, 6)]).await;
+}
+
+#[tokio::test]
+async fn a_file_in_ruins_is_one_gap() {
+    let log = closed().await;
+    let files = log.files();
+    let second: u64 = files[1].file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let check = |log: Fixture| async move {
+        let log = reopened(log);
+        let (read, gaps) = log.read_all(1).await;
+        let first_left = read[0].0;
+        assert_eq!(gaps, [(1, first_left)]);
+        assert!(first_left <= second);
+        assert_eq!(read.len() as u64, 61 - first_left);
+        let half = log.log.offset_at(&log.bus, START).await.unwrap();
+        assert!(half.0 <= first_left);
+        log.log.close().await;
+        log
+    };
+    // Every page but the first is zeroed, then the head too, then the file is empty.
+    let length = fs::metadata(&files[0]).unwrap().len() as usize;
+    let mut bytes = fs::read(&files[0]).unwrap();
+    bytes[4_096..].fill(0);
+    fs::write(&files[0], &bytes).unwrap();
+    let log = check(log).await;
+    fs::write(&files[0], vec![0xa5; length]).unwrap();
+    let log = check(log).await;
+    fs::write(&files[0], b"no database at all").unwrap();
+    check(log).await;
+}
+
+/// Whatever one byte of a sealed file becomes: no panic, no wrong event, no endless read, and the other files whole.
+#[tokio::test]
+async fn any_byte_may_break() {
+    let log = closed().await;
+    let file = log.files()[1].clone();
+    let whole = fs::read(&file).unwrap();
+    let mut log = log;
+    // A stride that meets headers, cells and data of every page.
+    for at in (0..whole.len()).step_by(991) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0xff;
+        fs::write(&file, bytes).unwrap();
+        log = reopened(log);
+        let mut at = 1;
+        let mut seen = 0;
+        while at < 61 {
+            let Ok(batch) = log.log.read(&log.bus, Offset(at), ALL).await else { break };
+            for record in &batch.records {
+                assert_eq!(record.event, event(&record.offset.0.to_string(), 1_000));
+                seen += 1;
+            }
+            assert!(batch.next.0 > at);
+            at = batch.next.0;
+        }
+        assert!(seen >= 10, "{seen}");
+        log.log.close().await;
+    }
+}
