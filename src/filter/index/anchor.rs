@@ -1,0 +1,240 @@
+//! What must be in an event for a selector to want it: the places where the index can look the selector up.
+//!
+//! A selector is a conjunction. Each part that names a literal is a [`Conjunct`] with its spots: an event that the
+//! selector wants shows the index at least one of them. One conjunct is enough to find the selector; the index takes
+//! the one whose buckets are smallest, and the rest is checked on the candidates.
+//! Invariant: a conjunct's spots are complete (no wanted event misses all of them), or it has none. They depend on the
+//! selector alone and come in one order: removal finds them again by asking again.
+
+use super::super::dialect::Filter;
+use super::super::pattern::{Literal, Node, Object, Scalar, Test, Text};
+use super::super::selector::Selector;
+use super::super::types::{self, TypePattern};
+
+/// A place in an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    /// An attribute or extension.
+    Attribute(&'a str),
+    /// A value of the data, by its keys.
+    Data(Vec<&'a str>),
+}
+
+/// What stands there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probe<'a> {
+    /// This value.
+    Value(Scalar<'a>),
+    /// A text that begins so.
+    Prefix(&'a str),
+    /// A text that ends so.
+    Suffix(&'a str),
+}
+
+/// A place and what stands there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spot<'a> {
+    pub(super) place: Place<'a>,
+    pub(super) probe: Probe<'a>,
+}
+
+/// One part of a selector that must hold.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Conjunct<'a> {
+    /// Where to look it up; nowhere if it has no literal.
+    pub(super) spots: Vec<Spot<'a>>,
+    /// Whether an event that shows a spot satisfies it: there is nothing left to check.
+    pub(super) whole: bool,
+}
+
+/// Every part of a selector, those that cannot be looked up included.
+pub(super) fn conjuncts(selector: &Selector) -> Vec<Conjunct<'_>> {
+    let mut found = Vec::new();
+    if let Some(source) = &selector.source {
+        found.push(value(Place::Attribute("source"), Scalar::Text(source)));
+    }
+    if !selector.types.is_empty() {
+        found.push(union(selector.types.iter().map(type_pattern)));
+    }
+    for part in &selector.filters {
+        filter(part, &mut found);
+    }
+    found
+}
+
+impl Spot<'_> {
+    /// How telling such a spot is by itself, the less the better; decides between buckets of one size.
+    pub(super) fn rank(&self) -> u32 {
+        match (&self.place, self.probe) {
+            (Place::Attribute("type" | "source"), Probe::Value(_)) => 1,
+            (_, Probe::Value(Scalar::Text(_) | Scalar::Number(_))) => 0,
+            (_, Probe::Prefix(part) | Probe::Suffix(part)) if part.len() > 3 => 2,
+            (_, Probe::Prefix(_) | Probe::Suffix(_)) => 3,
+            (_, Probe::Value(Scalar::Null | Scalar::Boolean(_))) => 4,
+        }
+    }
+}
+
+fn value<'a>(place: Place<'a>, scalar: Scalar<'a>) -> Conjunct<'a> {
+    let probe = Probe::Value(scalar);
+    Conjunct {
+        spots: vec![Spot { place, probe }],
+        whole: true,
+    }
+}
+
+/// One of several must hold: all their spots, unless one of them cannot be looked up.
+fn union<'a>(parts: impl Iterator<Item = Conjunct<'a>>) -> Conjunct<'a> {
+    let mut sum = Conjunct {
+        spots: Vec::new(),
+        whole: true,
+    };
+    for part in parts {
+        if part.spots.is_empty() {
+            return Conjunct::default();
+        }
+        sum.spots.extend(part.spots);
+        sum.whole &= part.whole;
+    }
+    sum
+}
+
+/// The best of several that must all hold, for use in a union: buckets are not known there, ranks are.
+fn best(parts: Vec<Conjunct<'_>>) -> Conjunct<'_> {
+    let alone = parts.len() == 1;
+    let rank = |part: &Conjunct<'_>| part.spots.iter().map(Spot::rank).max();
+    let known = parts.into_iter().filter(|part| !part.spots.is_empty());
+    let best = known
+        .min_by_key(|part| (rank(part), part.spots.len()))
+        .unwrap_or_default();
+    Conjunct {
+        whole: best.whole && alone,
+        ..best
+    }
+}
+
+fn type_pattern(pattern: &TypePattern) -> Conjunct<'_> {
+    let (probe, whole) = match pattern.literal() {
+        types::Literal::Exact(text) => (Probe::Value(Scalar::Text(text)), true),
+        types::Literal::Prefix(text) => (Probe::Prefix(text), false),
+        types::Literal::Suffix(text) => (Probe::Suffix(text), false),
+        types::Literal::None => return Conjunct::default(),
+    };
+    Conjunct {
+        spots: vec![Spot {
+            place: Place::Attribute("type"),
+            probe,
+        }],
+        whole,
+    }
+}
+
+fn filter<'a>(part: &'a Filter, found: &mut Vec<Conjunct<'a>>) {
+    match part {
+        Filter::Exact(pairs) => {
+            let pair = |(name, text): &'a (String, String)| {
+                value(Place::Attribute(name), Scalar::Text(text))
+            };
+            found.extend(pairs.iter().map(pair));
+        }
+        Filter::Prefix(pairs) => affixes(pairs, Probe::Prefix, found),
+        Filter::Suffix(pairs) => affixes(pairs, Probe::Suffix, found),
+        Filter::All(filters) => filters.iter().for_each(|part| filter(part, found)),
+        Filter::Any(filters) => found.push(union(filters.iter().map(|part| {
+            let mut inner = Vec::new();
+            filter(part, &mut inner);
+            best(inner)
+        }))),
+        Filter::Pattern(pattern) => object(pattern.root(), &mut Vec::new(), true, found),
+        Filter::Not(_) | Filter::Plugin(_) => found.push(Conjunct::default()),
+    }
+}
+
+fn affixes<'a>(
+    pairs: &'a [(String, String)],
+    probe: fn(&'a str) -> Probe<'a>,
+    found: &mut Vec<Conjunct<'a>>,
+) {
+    for (name, text) in pairs {
+        let spot = Spot {
+            place: Place::Attribute(name),
+            probe: probe(text),
+        };
+        found.push(Conjunct {
+            spots: vec![spot],
+            whole: true,
+        });
+    }
+}
+
+/// The fields of a pattern below the keys `above`; `top` is outside of `data`.
+fn object<'a>(
+    part: &'a Object,
+    above: &mut Vec<&'a str>,
+    top: bool,
+    found: &mut Vec<Conjunct<'a>>,
+) {
+    for (key, node) in &part.fields {
+        let in_data = !top || &**key == "data";
+        if !top {
+            above.push(key);
+        }
+        match node {
+            Node::Object(inner) => object(inner, above, false, found),
+            Node::Leaf(tests) => {
+                let place = || match in_data {
+                    true => Place::Data(above.clone()),
+                    false => Place::Attribute(key),
+                };
+                found.push(union(tests.iter().map(|test| leaf(test, &place))));
+            }
+        }
+        if !top {
+            above.pop();
+        }
+    }
+    for objects in &part.either {
+        found.push(union(objects.iter().map(|part| {
+            let mut inner = Vec::new();
+            object(part, above, top, &mut inner);
+            best(inner)
+        })));
+    }
+}
+
+/// A test on the value at a place.
+fn leaf<'a>(test: &'a Test, place: &dyn Fn() -> Place<'a>) -> Conjunct<'a> {
+    let (probe, whole) = match test {
+        Test::OneOf(literals) => {
+            return union(
+                literals
+                    .iter()
+                    .map(|one: &Literal| value(place(), one.as_scalar())),
+            );
+        }
+        Test::Prefix(Text::Exact(part)) => (Probe::Prefix(part), true),
+        Test::Suffix(Text::Exact(part)) => (Probe::Suffix(part), true),
+        Test::Wildcard(pieces) => match (pieces.first(), pieces.last()) {
+            (Some(only), _) if pieces.len() == 1 => (Probe::Value(Scalar::Text(only)), true),
+            (Some(first), Some(last)) if first.len() >= last.len() && !first.is_empty() => {
+                (Probe::Prefix(first), false)
+            }
+            (_, Some(last)) if !last.is_empty() => (Probe::Suffix(last), false),
+            _ => return Conjunct::default(),
+        },
+        Test::All(tests) => return best(tests.iter().map(|test| leaf(test, place)).collect()),
+        Test::Prefix(_) | Test::Suffix(_) | Test::Contains(_) | Test::EqualsIgnoreCase(_) => {
+            return Conjunct::default();
+        }
+        Test::AnythingBut(_) | Test::Numeric(_) | Test::Cidr(_) | Test::Exists(_) => {
+            return Conjunct::default();
+        }
+    };
+    Conjunct {
+        spots: vec![Spot {
+            place: place(),
+            probe,
+        }],
+        whole,
+    }
+}

@@ -1,0 +1,123 @@
+//! EventBridge event patterns: `{"data": {"state": ["failed", {"prefix": "TASK_K"}]}}`.
+//!
+//! A pattern mirrors the event. Keys of an object are ANDed, items of an array are ORed, several operators in one
+//! object are ANDed. Top-level keys are attributes and extensions in their string forms (an Integer or Boolean
+//! extension is its number or truth value too); `data` nests. Operators: a literal, `prefix`, `suffix`, `contains`,
+//! `equals-ignore-case`, `wildcard`, `anything-but`, `numeric`, `cidr`, `exists`; and `$or` in place of a key.
+//!
+//! Where the live services differ, this is ours:
+//! - Numbers compare as numbers (300 is 300.0 and 3e2), exactly, and never equal texts; other types never mix either.
+//! - An array matches if any of its elements does, arrays in it included. On the way down too: an object pattern
+//!   matches an array if one element matches the whole of it.
+//! - A missing field fails every operator but `{"exists": false}`. Data that is not JSON is missing.
+//! - `exists` asks whether the key is there, whatever it holds: null, `{}` and `[]` exist. No other operator matches
+//!   an object or an empty array.
+//! - `anything-but` needs a value: missing is false, null is true, an array matches if any element differs.
+//! - `cidr` includes every address of the range, IPv4 and IPv6; a bare address is itself.
+//! - A key with a dot in it is that key, not a path.
+//!
+//! Invariant: evaluation visits a pair of pattern node and data node at most once: `$or` is tried, never multiplied
+//! out. With the limits in `parse` that bounds the time by event × pattern.
+
+mod parse;
+
+mod evaluate;
+mod operators;
+mod scalar;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::path::Path;
+use crate::error::Error;
+use crate::event::Event;
+
+pub(super) use operators::{Test, Text};
+pub(super) use scalar::{Attribute, Literal, Scalar, Seen};
+
+/// An EventBridge event pattern, compiled; a clone shares it.
+#[derive(Clone)]
+pub struct Pattern(Arc<Compiled>);
+
+/// The compiled form and the text that it came from (compact JSON, keys in order).
+struct Compiled {
+    text: Box<str>,
+    root: Object,
+}
+
+/// Patterns of several fields: all must match.
+#[derive(Debug, Default)]
+pub(super) struct Object {
+    /// Key and what its value must be.
+    pub(super) fields: Vec<(Box<str>, Node)>,
+    /// For each `$or`: one of these must match.
+    pub(super) either: Vec<Vec<Object>>,
+}
+
+/// What a value must be.
+#[derive(Debug)]
+pub(super) enum Node {
+    /// An object (or an array of such) with these fields.
+    Object(Object),
+    /// A value that passes one of these.
+    Leaf(Vec<Test>),
+}
+
+impl Pattern {
+    /// Compiles a pattern; paths in errors begin with `pattern`.
+    ///
+    /// # Errors
+    /// `pattern_invalid` with the path and the rule, `pattern_too_large` with the limit.
+    pub fn parse(json: &Value) -> Result<Self, Error> {
+        Self::parse_at(json, &Path::Root("pattern"))
+    }
+
+    /// As [`Pattern::parse`], for a pattern that stands at `path`.
+    pub(super) fn parse_at(json: &Value, path: &Path<'_>) -> Result<Self, Error> {
+        let text: Box<str> = json.to_string().into();
+        let root = parse::root(json, &text, path)?;
+        Ok(Self(Arc::new(Compiled { text, root })))
+    }
+
+    /// The JSON form.
+    pub fn to_json(&self) -> Value {
+        // The text was written from JSON; were it not, it would be shown as null, not lost in a panic.
+        serde_json::from_str(&self.0.text).unwrap_or_default()
+    }
+
+    /// Whether an event matches.
+    pub fn matches(&self, event: &Event) -> bool {
+        evaluate::matches(&self.0.root, event)
+    }
+
+    /// The compiled form, for the index.
+    pub(super) fn root(&self) -> &Object {
+        &self.0.root
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.text == other.0.text
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.text.hash(state);
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({})", self.0.text)
+    }
+}
+
+#[cfg(test)]
+mod tests;
