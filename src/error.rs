@@ -45,7 +45,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` with a stable `code` (lower snake case) and a message for the caller.
     pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, code, message: message.into(), cause: None }
+        Self {
+            kind,
+            code,
+            message: message.into(),
+            cause: None,
+        }
     }
 
     /// The caller's request is wrong: `message` names the part at fault and the rule.
@@ -60,7 +65,12 @@ impl Error {
 
     /// A fault of the hub's own; the cause is for the log only.
     pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
-        Self::new(Kind::Internal, "internal", "the hub met an unexpected fault; its log has the cause").with_cause(cause)
+        Self::new(
+            Kind::Internal,
+            "internal",
+            "the hub met an unexpected fault; its log has the cause",
+        )
+        .with_cause(cause)
     }
 
     /// Adds the cause, for the log.
@@ -110,5 +120,76 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.cause.as_ref().map(|cause| cause.as_ref())
+    }
+}
+
+/// The known word that is nearest to `word`, if one is near enough to have been meant.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let allowed = (word.chars().count() / 3).clamp(1, 3);
+    let distances = known
+        .iter()
+        .map(|candidate| (edits(word, candidate), *candidate));
+    distances
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be changed, added or left out to make `b` of `a`; bounded in cost by cutting long words.
+fn edits(a: &str, b: &str) -> usize {
+    const LONGEST: usize = 64;
+    let b: Vec<char> = b
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::to_lowercase)
+        .collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::to_lowercase)
+        .enumerate()
+    {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (to, above) in b.iter().zip(row.iter().skip(1)) {
+            left = (diagonal + usize::from(from != *to))
+                .min(above + 1)
+                .min(left + 1);
+            diagonal = *above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_known_word_is_found_only_when_near() {
+        let known = ["types", "filters", "sink", "protocolsettings"];
+        for (word, expected) in [
+            ("type", Some("types")),
+            ("Filter", Some("filters")),
+            ("snik", None),
+            ("sinks", Some("sink")),
+            ("protocol_settings", Some("protocolsettings")),
+            ("xyz", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, &known), expected, "{word}");
+        }
+        assert_eq!(
+            (
+                edits("kitten", "sitting"),
+                edits("", "abc"),
+                edits("abc", "")
+            ),
+            (3, 3, 3)
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Busway.
 
-pub mod error;
 pub mod deliver;
+pub mod error;
 pub mod event;
 pub mod filter;
 pub mod log;

@@ -1,7 +1,21 @@
 //! What subscribers asked for, and how far each has come; kept across restarts.
+//!
+//! `model` is the resource, `read` its JSON as callers send it, `show` its JSON as they get it back and as the store
+//! keeps it, `patch` a change of it, `store` the file on disk.
+//! Invariant: a [`Subscription`] has been checked; nothing that delivery cannot act on can be held in one.
+//! Invariant: a secret leaves this module only for the store and for the sink itself.
 
+mod duration;
+mod fields;
+mod id;
 mod model;
+mod patch;
+mod read;
+mod secret;
+mod show;
 mod store;
+mod webhook;
 
+pub use duration::{parse_duration, show_duration};
 pub use model::*;
-pub use store::*;
+pub use store::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, Store};

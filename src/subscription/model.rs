@@ -1,13 +1,14 @@
-//! The subscription resource (design 4.2; names after the CloudEvents Subscriptions API).
+//! The subscription resource; names after the CloudEvents Subscriptions API.
+//!
+//! Domain types only: their JSON is made in `show` and read in `read`, so that the wire can change without them.
+//! Invariant: `Debug` of anything here shows no secret.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
 use crate::filter::Selector;
 use crate::log::{BusName, Offset};
 use crate::time::Timestamp;
@@ -206,39 +207,3 @@ pub struct BatchConfig {
     /// After this long, however few.
     pub wait: Duration,
 }
-
-/// The JSON of POST and PUT: unknown fields are refused by name.
-impl Subscription {
-    /// Reads the request body of POST or PUT. `defaults` are the hub's; `now` stamps `created` and `updated`.
-    ///
-    /// # Errors
-    /// Names the field by its path (`config.timeout`) and the rule; for an unknown field the nearest known one.
-    pub fn from_json(_id: SubscriptionId, _bus: BusName, _json: &serde_json::Value, _defaults: &DeliveryConfig, _now: Timestamp) -> Result<Self, Error> {
-        unimplemented!()
-    }
-
-    /// The JSON shown to callers: everything but secrets (shown as `"***"`).
-    pub fn to_json(&self) -> serde_json::Value {
-        unimplemented!()
-    }
-
-    /// The JSON kept in the store: everything, secrets too; [`Subscription::from_stored`] reads it.
-    pub fn to_stored(&self) -> serde_json::Value {
-        unimplemented!()
-    }
-
-    /// Reads what [`Subscription::to_stored`] wrote, of this or an earlier version.
-    pub fn from_stored(_json: &serde_json::Value) -> Result<Self, Error> {
-        unimplemented!()
-    }
-
-    /// JSON merge patch (RFC 7396) of the shown form, then the checks of [`Subscription::from_json`]; secrets that
-    /// the patch does not name stay.
-    pub fn patched(&self, _patch: &serde_json::Value, _now: Timestamp) -> Result<Self, Error> {
-        unimplemented!()
-    }
-}
-
-/// Extra context kept beside [`BTreeMap`] users.
-#[doc(hidden)]
-pub type Unused = BTreeMap<String, String>;

@@ -2,13 +2,32 @@
 //!
 //! Crash rule: a [`Checkpoint`] is one transaction. A cursor never moves past a record that is not delivered,
 //! filtered, or in the same transaction written as a retry or a dead letter. What a crash undoes is delivered again.
+//!
+//! On disk (`schema` has the tables): one SQLite file in WAL mode. A write that a caller was told of
+//! ([`Store::put`], [`Store::delete`], [`Store::drop_dead`]) has been synced and survives a power cut; a checkpoint
+//! survives the end of the process, and a power cut may undo the last few (repeats, never losses).
+//! `writer` takes whatever is queued into one transaction; `reader` answers about dead letters on its own connection,
+//! so that a long listing never holds up a checkpoint. Both are threads of their own: SQLite blocks.
+//!
+//! Why not rows in the event log: a cursor changes many times a second and an event never; and the log drops whole
+//! files. Why one writer: SQLite has one anyway, and queueing for it here makes groups of what would be lock waits.
+
+mod reader;
+mod rows;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::reader::Reader;
+use self::writer::{Write, Writer};
 use super::{Subscription, SubscriptionId};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::log::{BusName, Offset};
 use crate::time::Timestamp;
 
@@ -68,7 +87,7 @@ pub struct DeadLetter {
 }
 
 /// How far things are, to be written in one transaction.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Checkpoint {
     /// Per bus: every subscription without a cursor row has handled everything before this offset.
     pub floors: Vec<(BusName, Offset)>,
@@ -109,43 +128,112 @@ pub struct DeadQuery {
 
 /// The store. Cheap to clone. One writer thread; every write returns when it is on disk.
 #[derive(Clone)]
-pub struct Store;
+pub struct Store {
+    writer: Arc<Writer>,
+    reader: Arc<Reader>,
+}
 
 impl Store {
-    /// Opens or creates `state.db` at `path` and reads what was kept.
-    pub fn open(_path: &Path) -> Result<(Self, Kept), Error> {
-        unimplemented!()
+    /// Opens or creates `state.db` at `path` and reads what was kept. Blocks: call it off the runtime.
+    ///
+    /// # Errors
+    /// `store_unavailable` if the file cannot be opened; `store_newer` if a later version wrote it.
+    pub fn open(path: &Path) -> Result<(Self, Kept), Error> {
+        let connection = schema::open(path)?;
+        let kept = rows::read_kept(&connection)?;
+        let reader = Reader::start(path)?;
+        let writer = Writer::start(path.to_owned(), connection)?;
+        Ok((
+            Self {
+                writer: Arc::new(writer),
+                reader: Arc::new(reader),
+            },
+            kept,
+        ))
     }
-    /// Writes a subscription (new or changed). Its start position goes in as a cursor, in the same transaction.
-    pub async fn put(&self, _subscription: &Subscription, _cursor: Option<Offset>) -> Result<(), Error> {
-        unimplemented!()
+
+    /// Writes a subscription (new or changed). Its start position goes in as a cursor, in the same transaction;
+    /// without one the position stays as it is.
+    ///
+    /// # Errors
+    /// `store_unavailable`: nothing was written.
+    pub async fn put(
+        &self,
+        subscription: &Subscription,
+        cursor: Option<Offset>,
+    ) -> Result<(), Error> {
+        let (id, json) = (
+            subscription.id.clone(),
+            subscription.to_stored().to_string(),
+        );
+        self.writer
+            .write(Write::Put { id, json, cursor })
+            .await
+            .map(drop)
     }
+
     /// Removes a subscription with its cursor and retries; its dead letters stay.
-    pub async fn delete(&self, _id: &SubscriptionId) -> Result<(), Error> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// `store_unavailable`: nothing was written.
+    pub async fn delete(&self, id: &SubscriptionId) -> Result<(), Error> {
+        self.writer.write(Write::Delete(id.clone())).await.map(drop)
     }
+
     /// Writes a checkpoint. May lag behind a power cut by its last few calls (never torn): that costs repeats only.
-    pub async fn checkpoint(&self, _checkpoint: Checkpoint) -> Result<(), Error> {
-        unimplemented!()
+    /// What it says of a subscription that is gone by now is left out.
+    ///
+    /// # Errors
+    /// `store_unavailable`: nothing was written.
+    pub async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Error> {
+        self.writer
+            .write(Write::Checkpoint(checkpoint))
+            .await
+            .map(drop)
     }
+
     /// Dead letters by id, at most `limit`.
-    pub async fn dead(&self, _query: DeadQuery, _limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// `store_unavailable` if the file cannot be read.
+    pub async fn dead(&self, query: DeadQuery, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        self.reader
+            .ask(move |connection| rows::read_dead(connection, &query, limit))
+            .await
     }
+
     /// Drops dead letters; how many.
-    pub async fn drop_dead(&self, _query: DeadQuery) -> Result<u64, Error> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// `store_unavailable`: nothing was dropped.
+    pub async fn drop_dead(&self, query: DeadQuery) -> Result<u64, Error> {
+        self.writer.write(Write::DropDead(query)).await
     }
+
     /// How many dead letters there are, per subscription.
+    ///
+    /// # Errors
+    /// `store_unavailable` if the file cannot be read.
     pub async fn dead_counts(&self) -> Result<Vec<(SubscriptionId, u64)>, Error> {
-        unimplemented!()
+        self.reader.ask(rows::count_dead).await
     }
+
     /// Why writes fail now, if they do.
     pub fn fault(&self) -> Option<String> {
-        unimplemented!()
+        self.writer.fault()
     }
+
     /// Ends the writer after what is queued is on disk.
     pub async fn close(&self) {
-        unimplemented!()
+        self.writer.close().await;
     }
+}
+
+/// The store cannot do it now; it goes on trying by itself.
+fn unavailable(doing: &str, cause: impl Into<anyhow::Error>) -> Error {
+    let cause = cause.into();
+    let text = format!(
+        "the store of subscriptions cannot {doing} now ({cause}); it recovers by itself once the cause is gone"
+    );
+    Error::new(Kind::Unavailable, "store_unavailable", text).with_cause(cause)
 }

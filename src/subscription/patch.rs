@@ -1,0 +1,100 @@
+//! Changes of a subscription that is there: PUT (all of it) and PATCH (RFC 7396, what differs).
+//!
+//! Invariant: a stored credential goes only where its owner sent it. Who may change a subscription but does not know
+//! its password must not learn it by pointing the sink at himself: moving the sink asks for the credentials again.
+
+use serde_json::Value;
+
+use super::model::{DeliveryConfig, Sink, Subscription};
+use super::secret;
+use crate::error::Error;
+use crate::time::Timestamp;
+
+impl Subscription {
+    /// This subscription with the body of a PUT in place of its own; a secret sent as `"***"` stays.
+    ///
+    /// # Errors
+    /// As [`Subscription::from_json`]; `credentials_required` if the sink moves and kept credentials would go along.
+    pub fn replaced(
+        &self,
+        json: &Value,
+        defaults: &DeliveryConfig,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let mut json = json.clone();
+        let kept = json
+            .get_mut("protocolsettings")
+            .is_some_and(|settings| secret::restore(settings, &self.sink.settings()));
+        let mut next = Self::from_json(self.id.clone(), self.bus.clone(), &json, defaults, now)?;
+        if kept && target(&next.sink) != target(&self.sink) {
+            let text = "the sink moves to another place: send its credentials again (those that are kept belong to the old one), or remove them";
+            return Err(Error::invalid("credentials_required", text));
+        }
+        next.created = self.created;
+        next.state = self.state.clone();
+        Ok(next)
+    }
+
+    /// JSON merge patch (RFC 7396) of the shown form, then the checks of [`Subscription::from_json`]; secrets that
+    /// the patch does not name stay. What the patch sets to null goes back to `defaults`.
+    ///
+    /// # Errors
+    /// As [`Subscription::replaced`]; the patch must be an object.
+    pub fn patched(
+        &self,
+        patch: &Value,
+        defaults: &DeliveryConfig,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        if !patch.is_object() {
+            return Err(Error::invalid(
+                "invalid_subscription",
+                "a patch must be a JSON object: the fields that change (null removes one)",
+            ));
+        }
+        let mut shown = self.to_json();
+        if let (Some(settings), Some(changes)) = (
+            shown
+                .get_mut("protocolsettings")
+                .and_then(Value::as_object_mut),
+            patch.get("protocolsettings"),
+        ) {
+            // `secret` and `secrets` are two spellings of one thing: naming one replaces the other.
+            for (named, other) in [("secret", "secrets"), ("secrets", "secret")] {
+                if changes.get(named).is_some() {
+                    settings.remove(other);
+                }
+            }
+        }
+        merge(&mut shown, patch);
+        self.replaced(&shown, defaults, now)
+    }
+}
+
+/// RFC 7396, section 2.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(changes) = patch else {
+        target.clone_from(patch);
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    let Value::Object(map) = target else { return };
+    for (name, change) in changes {
+        match change {
+            Value::Null => {
+                map.remove(name);
+            }
+            change => merge(map.entry(name.clone()).or_insert(Value::Null), change),
+        }
+    }
+}
+
+/// Whom credentials are meant for.
+fn target(sink: &Sink) -> (String, Option<&str>) {
+    match sink {
+        Sink::Webhook(webhook) => (webhook.url.origin().ascii_serialization(), None),
+        Sink::Notifier { plugin, sink, .. } => (plugin.to_string(), sink.as_deref()),
+    }
+}

@@ -1,0 +1,217 @@
+//! Secrets are write-only: shown as `"***"`, and a `"***"` that is sent back keeps the one that is stored.
+//!
+//! A notifier's settings are its own, so the hub cannot know which of them are secret: it goes by the name, on the
+//! safe side. The same rule covers custom headers (`authorization`, `x-api-key`) and the native settings.
+//! Invariant: [`restore`] only ever fills a place that [`mask`] would have masked.
+
+use serde_json::Value;
+
+/// What stands for a secret.
+pub(super) const MASK: &str = "***";
+
+/// Hides every secret under `settings`.
+pub(super) fn mask(settings: &mut Value) {
+    each_secret(settings, "", &mut |_, text| *text = MASK.into());
+}
+
+/// The path of a `"***"` that stands where a secret should, below `path`.
+pub(super) fn unresolved(settings: &Value, path: &str) -> Option<String> {
+    let mut found = None;
+    // The walk is shared with those that change: a copy of a few settings costs nothing here.
+    each_secret(&mut settings.clone(), path, &mut |path, text| {
+        if text == MASK {
+            found.get_or_insert_with(|| path.to_owned());
+        }
+    });
+    found
+}
+
+/// Puts the stored secrets where `incoming` has `"***"`; whether any but signing secrets were put back.
+///
+/// In a list the first `"***"` stands for the first stored secret, and so on, so that a new one can be put in front.
+pub(super) fn restore(incoming: &mut Value, stored: &Value) -> bool {
+    match (incoming, stored) {
+        (Value::Object(incoming), Value::Object(stored)) => {
+            incoming.iter_mut().fold(false, |any, (name, value)| {
+                let Some(kept) = stored.get(name) else {
+                    return any;
+                };
+                let put_back = if is_secret(name) {
+                    put_back(value, kept) && !is_signing(name)
+                } else {
+                    restore(value, kept)
+                };
+                put_back || any
+            })
+        }
+        (Value::Array(incoming), Value::Array(stored)) => incoming
+            .iter_mut()
+            .zip(stored)
+            .fold(false, |any, (value, kept)| restore(value, kept) || any),
+        _ => false,
+    }
+}
+
+fn put_back(value: &mut Value, kept: &Value) -> bool {
+    match (value, kept) {
+        (Value::String(text), Value::String(kept)) if text == MASK => {
+            text.clone_from(kept);
+            true
+        }
+        (Value::Array(items), Value::Array(kept)) => {
+            let masked = items.iter_mut().filter(|item| item.as_str() == Some(MASK));
+            masked.zip(kept).fold(false, |_, (item, kept)| {
+                item.clone_from(kept);
+                true
+            })
+        }
+        (Value::Object(items), Value::Object(kept)) => {
+            items.iter_mut().fold(false, |any, (name, item)| {
+                kept.get(name).is_some_and(|kept| put_back(item, kept)) || any
+            })
+        }
+        _ => false,
+    }
+}
+
+fn each_secret(value: &mut Value, path: &str, found: &mut dyn FnMut(&str, &mut String)) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                if is_secret(name) {
+                    each_text(value, &path, found)
+                } else {
+                    each_secret(value, &path, found)
+                }
+            }
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, item)| each_secret(item, &format!("{path}[{i}]"), found)),
+        _ => {}
+    }
+}
+
+fn each_text(value: &mut Value, path: &str, found: &mut dyn FnMut(&str, &mut String)) {
+    match value {
+        Value::String(text) => found(path, text),
+        Value::Array(items) => items
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, item)| each_text(item, &format!("{path}[{i}]"), found)),
+        Value::Object(map) => map
+            .iter_mut()
+            .for_each(|(name, item)| each_text(item, &format!("{path}.{name}"), found)),
+        _ => {}
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    const MARKS: [&str; 11] = [
+        "password",
+        "passwd",
+        "secret",
+        "token",
+        "credential",
+        "authorization",
+        "cookie",
+        "apikey",
+        "privatekey",
+        "accesskey",
+        "signature",
+    ];
+    let plain: String = name
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    MARKS.iter().any(|mark| plain.contains(mark))
+}
+
+fn is_signing(name: &str) -> bool {
+    matches!(name, "secret" | "secrets")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_hidden_by_name_wherever_they_stand() {
+        let mut settings = json!({
+            "host": "h", "smtp_password": "p", "auth": {"basic": {"username": "u", "password": "p"}},
+            "headers": {"X-Api-Key": "k", "x-a": "b", "Authorization": "z"}, "tokens": ["a", "b"],
+            "credentials": {"user": "u", "deep": {"pass": "p"}}, "list": [{"secret": "s", "plain": 1}], "token": 7,
+        });
+        mask(&mut settings);
+        let expected = json!({
+            "host": "h", "smtp_password": "***", "auth": {"basic": {"username": "u", "password": "***"}},
+            "headers": {"X-Api-Key": "***", "x-a": "b", "Authorization": "***"}, "tokens": ["***", "***"],
+            "credentials": {"user": "***", "deep": {"pass": "***"}}, "list": [{"secret": "***", "plain": 1}], "token": 7,
+        });
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn what_was_masked_is_put_back_and_nothing_else() {
+        let stored = json!({"secrets": ["old"], "password": "p", "plain": "q", "credentials": {"user": "u"}});
+        for (sent, expected, credentials) in [
+            (
+                json!({"secrets": ["new", "***"]}),
+                json!({"secrets": ["new", "old"]}),
+                false,
+            ),
+            (
+                json!({"secrets": ["***", "***"]}),
+                json!({"secrets": ["old", "***"]}),
+                false,
+            ),
+            (json!({"password": "***"}), json!({"password": "p"}), true),
+            (
+                json!({"password": "new"}),
+                json!({"password": "new"}),
+                false,
+            ),
+            (json!({"plain": "***"}), json!({"plain": "***"}), false),
+            (
+                json!({"credentials": {"user": "***"}}),
+                json!({"credentials": {"user": "u"}}),
+                true,
+            ),
+            (
+                json!({"other_password": "***"}),
+                json!({"other_password": "***"}),
+                false,
+            ),
+        ] {
+            let mut restored = sent.clone();
+            assert_eq!(
+                (restore(&mut restored, &stored), restored),
+                (credentials, expected),
+                "{sent}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_mask_without_a_secret_is_found() {
+        let check = |json: Value| unresolved(&json, "s");
+        assert_eq!(
+            check(json!({"auth": {"basic": {"password": "***"}}})),
+            Some("s.auth.basic.password".into())
+        );
+        assert_eq!(
+            check(json!({"secrets": ["a", "***"]})),
+            Some("s.secrets[1]".into())
+        );
+        assert_eq!(check(json!({"plain": "***", "secret": "x"})), None);
+    }
+}

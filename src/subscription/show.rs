@@ -1,0 +1,238 @@
+//! The JSON of a subscription as it leaves: for callers (no secrets), and for the store (all of it).
+//!
+//! Invariant: what `to_stored` writes, `from_stored` reads back equal. A later version may add fields; it may not
+//! give an old one another meaning (`v` counts up for that).
+
+use serde_json::{Map, Value, json};
+
+use super::duration::show_duration;
+use super::model::{
+    Auth, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription,
+    SubscriptionId, Webhook,
+};
+use super::secret;
+use crate::error::Error;
+use crate::log::BusName;
+use crate::time::Timestamp;
+
+/// The version of the stored form.
+const VERSION: u64 = 1;
+
+impl Subscription {
+    /// The JSON shown to callers: everything but secrets (shown as `"***"`).
+    pub fn to_json(&self) -> Value {
+        let mut settings = self.sink.settings();
+        secret::mask(&mut settings);
+        let mut shown = self.body(settings);
+        let (state, reason) = match &self.state {
+            State::Active => ("active", None),
+            State::Paused { reason } => ("paused", Some(reason)),
+        };
+        shown.insert("state".into(), state.into());
+        if let Some(reason) = reason {
+            shown.insert("reason".into(), reason.as_str().into());
+        }
+        shown.insert("created".into(), self.created.to_string().into());
+        shown.insert("updated".into(), self.updated.to_string().into());
+        Value::Object(shown)
+    }
+
+    /// The JSON kept in the store: everything, secrets too; [`Subscription::from_stored`] reads it.
+    pub fn to_stored(&self) -> Value {
+        let mut body = self.body(self.sink.settings());
+        body.insert(
+            "paused".into(),
+            match &self.state {
+                State::Active => Value::Null,
+                State::Paused { reason } => reason.as_str().into(),
+            },
+        );
+        body.insert("created".into(), self.created.0.into());
+        body.insert("updated".into(), self.updated.0.into());
+        body.insert("v".into(), VERSION.into());
+        Value::Object(body)
+    }
+
+    /// Reads what [`Subscription::to_stored`] wrote, of this or an earlier version.
+    ///
+    /// # Errors
+    /// Says which field is not as this version knows it.
+    pub fn from_stored(json: &Value) -> Result<Self, Error> {
+        let broken = |what: &str| {
+            Error::invalid(
+                "stored_subscription",
+                format!("a stored subscription has no proper `{what}`"),
+            )
+        };
+        let mut body = json.as_object().ok_or_else(|| broken("body"))?.clone();
+        if body
+            .remove("v")
+            .and_then(|v| v.as_u64())
+            .is_none_or(|version| version > VERSION)
+        {
+            return Err(broken("v"));
+        }
+        let mut time = |name: &str| {
+            body.remove(name)
+                .and_then(|v| v.as_i64())
+                .map(Timestamp)
+                .ok_or_else(|| broken(name))
+        };
+        let (created, updated) = (time("created")?, time("updated")?);
+        let paused = body
+            .remove("paused")
+            .and_then(|reason| reason.as_str().map(str::to_owned));
+        let text = |name: &str| {
+            body.get(name)
+                .and_then(Value::as_str)
+                .ok_or_else(|| broken(name))
+        };
+        let (id, bus) = (
+            SubscriptionId(text("id")?.into()),
+            BusName::parse(text("bus")?)?,
+        );
+        let mut read = Self::from_json(
+            id,
+            bus,
+            &Value::Object(body),
+            &DeliveryConfig::default(),
+            updated,
+        )?;
+        read.created = created;
+        if let Some(reason) = paused {
+            read.state = State::Paused { reason };
+        }
+        Ok(read)
+    }
+
+    fn body(&self, settings: Value) -> Map<String, Value> {
+        let mut body = Map::new();
+        body.insert("id".into(), self.id.as_str().into());
+        body.insert("bus".into(), self.bus.as_str().into());
+        if let Some(source) = &self.selector.source {
+            body.insert("source".into(), source.as_str().into());
+        }
+        if !self.selector.types.is_empty() {
+            body.insert(
+                "types".into(),
+                self.selector
+                    .types
+                    .iter()
+                    .map(|pattern| pattern.as_str())
+                    .collect(),
+            );
+        }
+        if !self.selector.filters.is_empty() {
+            body.insert(
+                "filters".into(),
+                self.selector
+                    .filters
+                    .iter()
+                    .map(|filter| filter.to_json())
+                    .collect(),
+            );
+        }
+        let (protocol, sink) = match &self.sink {
+            Sink::Webhook(webhook) => ("HTTP", Some(webhook.url.as_str())),
+            Sink::Notifier { plugin, sink, .. } => (plugin.as_ref(), sink.as_deref()),
+        };
+        body.insert("protocol".into(), protocol.into());
+        if let Some(sink) = sink {
+            body.insert("sink".into(), sink.into());
+        }
+        body.insert("protocolsettings".into(), settings);
+        body.insert("config".into(), self.config.to_json());
+        body
+    }
+}
+
+impl Sink {
+    /// `protocolsettings`, secrets and all.
+    pub(super) fn settings(&self) -> Value {
+        match self {
+            Self::Webhook(webhook) => webhook.settings(),
+            Self::Notifier { sink, settings, .. } => {
+                let mut settings: Value = serde_json::from_str(settings).unwrap_or_default();
+                if let (Some(map), Some(sink)) = (settings.as_object_mut(), sink)
+                    && map.get("sink").and_then(Value::as_str) == Some(sink)
+                {
+                    // It was put there from the field of that name, and goes there again.
+                    map.remove("sink");
+                }
+                settings
+            }
+        }
+    }
+}
+
+impl Webhook {
+    fn settings(&self) -> Value {
+        let mut settings = Map::new();
+        let format = match self.format {
+            Format::Structured => "structured",
+            Format::Binary => "binary",
+            Format::Batch => "batch",
+            Format::Raw => "raw",
+        };
+        settings.insert("format".into(), format.into());
+        if !self.headers.is_empty() {
+            let headers = self
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.as_str().into()))
+                .collect();
+            settings.insert("headers".into(), Value::Object(headers));
+        }
+        match &self.auth {
+            Some(Auth::Basic { username, password }) => {
+                settings.insert(
+                    "auth".into(),
+                    json!({"basic": {"username": username, "password": password}}),
+                );
+            }
+            Some(Auth::Bearer { token }) => {
+                settings.insert("auth".into(), json!({"bearer": {"token": token}}));
+            }
+            None => {}
+        }
+        match self.secrets.as_slice() {
+            [] => {}
+            [one] => {
+                settings.insert("secret".into(), one.written().into());
+            }
+            several => {
+                settings.insert(
+                    "secrets".into(),
+                    several.iter().map(|secret| secret.written()).collect(),
+                );
+            }
+        }
+        Value::Object(settings)
+    }
+}
+
+impl DeliveryConfig {
+    fn to_json(&self) -> Value {
+        json!({
+            "start": self.start.to_json(),
+            "schedule": self.schedule.iter().map(|step| show_duration(*step)).collect::<Vec<_>>(),
+            "max_attempts": self.max_attempts,
+            "timeout": show_duration(self.timeout),
+            "concurrency": self.concurrency,
+            "ordering": match self.ordering { Ordering::None => "none" },
+            "on_error": match self.on_error { OnError::Retry => "retry", OnError::Pass => "pass", OnError::Drop => "drop" },
+            "batch": {"count": self.batch.count, "bytes": self.batch.bytes, "wait": show_duration(self.batch.wait)},
+        })
+    }
+}
+
+impl Start {
+    fn to_json(self) -> Value {
+        match self {
+            Self::Latest => "latest".into(),
+            Self::Earliest => "earliest".into(),
+            Self::Offset(offset) => offset.0.into(),
+            Self::Time(time) => time.to_string().into(),
+        }
+    }
+}

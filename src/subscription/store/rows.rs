@@ -1,0 +1,321 @@
+//! Rows to types and back: the statements of the store, without threads or transactions.
+//!
+//! Invariant: a row that cannot be read is told in the log, by its id, and left where it is; it never stops the hub.
+
+use std::sync::Arc;
+use std::thread;
+
+use rusqlite::types::Value as Cell;
+use rusqlite::{Connection, Row, params, params_from_iter};
+use tracing::error;
+
+use super::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, unavailable};
+use crate::error::Error;
+use crate::log::{BusName, Offset};
+use crate::subscription::{Subscription, SubscriptionId};
+use crate::time::Timestamp;
+
+/// Everything that was kept.
+pub(super) fn read_kept(connection: &Connection) -> Result<Kept, Error> {
+    let read = || -> rusqlite::Result<Kept> {
+        Ok(Kept {
+            subscriptions: read_subscriptions(connection)?,
+            floors: read_floors(connection)?,
+            cursors: read_pairs(connection, "SELECT subscription, offset FROM cursor")?,
+            retries: read_retries(connection)?,
+        })
+    };
+    read().map_err(|error| unavailable("be read", error))
+}
+
+fn read_subscriptions(connection: &Connection) -> rusqlite::Result<Vec<Subscription>> {
+    let mut statement = connection.prepare("SELECT json FROM subscription ORDER BY id")?;
+    let texts = statement
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<String>>>()?;
+    // Parsing is what takes the time when there are a million: all cores share it.
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let part = texts.len().div_ceil(cores).max(1);
+    Ok(thread::scope(|scope| {
+        let parts: Vec<_> = texts
+            .chunks(part)
+            .map(|texts| {
+                scope.spawn(move || {
+                    texts
+                        .iter()
+                        .filter_map(|text| subscription(text))
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        parts
+            .into_iter()
+            .flat_map(|part| part.join().unwrap_or_default())
+            .collect()
+    }))
+}
+
+fn subscription(text: &str) -> Option<Subscription> {
+    let read = serde_json::from_str(text)
+        .map_err(Error::internal)
+        .and_then(|json| Subscription::from_stored(&json));
+    match read {
+        Ok(subscription) => Some(subscription),
+        Err(error) => {
+            let id = serde_json::from_str::<serde_json::Value>(text)
+                .ok()
+                .and_then(|json| Some(json.get("id")?.as_str()?.to_owned()));
+            error!(subscription = id, reason = ?error, "a stored subscription cannot be read: it stays in state.db and is not served");
+            None
+        }
+    }
+}
+
+fn read_floors(connection: &Connection) -> rusqlite::Result<Vec<(BusName, Offset)>> {
+    let mut statement = connection.prepare("SELECT bus, offset FROM floor")?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, offset(row, 1)?)))?;
+    let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(bus, offset)| BusName::parse(&bus).ok().map(|bus| (bus, offset)))
+        .collect())
+}
+
+fn read_pairs(
+    connection: &Connection,
+    query: &str,
+) -> rusqlite::Result<Vec<(SubscriptionId, Offset)>> {
+    let mut statement = connection.prepare(query)?;
+    statement
+        .query_map([], |row| Ok((id(row, 0)?, offset(row, 1)?)))?
+        .collect()
+}
+
+fn read_retries(connection: &Connection) -> rusqlite::Result<Vec<Retry>> {
+    let mut statement =
+        connection.prepare("SELECT subscription, offset, due, tries, attempts FROM retry")?;
+    let rows = statement.query_map([], |row| {
+        Ok(Retry {
+            subscription: id(row, 0)?,
+            offset: offset(row, 1)?,
+            due: Timestamp(row.get(2)?),
+            tries: row.get(3)?,
+            attempts: attempts(row, 4)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// Dead letters by id.
+pub(super) fn read_dead(
+    connection: &Connection,
+    query: &DeadQuery,
+    limit: usize,
+) -> rusqlite::Result<Vec<DeadLetter>> {
+    let (clause, mut values) = clause(query);
+    values.push(Cell::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+    let text = format!(
+        "SELECT id, subscription, bus, offset, at, reason, attempts, tries, event FROM dead WHERE {clause} ORDER BY id LIMIT ?"
+    );
+    let mut statement = connection.prepare_cached(&text)?;
+    let rows = statement.query_map(params_from_iter(values), dead_letter)?;
+    rows.filter_map(Result::transpose).collect()
+}
+
+fn dead_letter(row: &Row<'_>) -> rusqlite::Result<Option<DeadLetter>> {
+    let Ok(bus) = BusName::parse(&row.get::<_, String>(2)?) else {
+        return Ok(None);
+    };
+    Ok(Some(DeadLetter {
+        id: u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default(),
+        subscription: id(row, 1)?,
+        bus,
+        offset: offset(row, 3)?,
+        at: Timestamp(row.get(4)?),
+        reason: row.get(5)?,
+        attempts: attempts(row, 6)?,
+        tries: row.get(7)?,
+        event: row.get(8)?,
+    }))
+}
+
+/// How many dead letters each subscription has.
+pub(super) fn count_dead(connection: &Connection) -> rusqlite::Result<Vec<(SubscriptionId, u64)>> {
+    let mut statement = connection
+        .prepare_cached("SELECT subscription, count(*) FROM dead GROUP BY subscription")?;
+    let rows = statement.query_map([], |row| {
+        Ok((
+            id(row, 0)?,
+            u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default(),
+        ))
+    })?;
+    rows.collect()
+}
+
+/// Drops dead letters; how many.
+pub(super) fn drop_dead(connection: &Connection, query: &DeadQuery) -> rusqlite::Result<u64> {
+    let (clause, values) = clause(query);
+    let dropped = connection
+        .prepare_cached(&format!("DELETE FROM dead WHERE {clause}"))?
+        .execute(params_from_iter(values))?;
+    Ok(u64::try_from(dropped).unwrap_or(u64::MAX))
+}
+
+fn clause(query: &DeadQuery) -> (String, Vec<Cell>) {
+    let (mut parts, mut values) = (vec!["TRUE"], Vec::new());
+    if let Some(subscription) = &query.subscription {
+        parts.push("subscription = ?");
+        values.push(Cell::Text(subscription.as_str().to_owned()));
+    }
+    if let Some(after) = query.after {
+        parts.push("id > ?");
+        values.push(Cell::Integer(i64::try_from(after).unwrap_or(i64::MAX)));
+    }
+    if let Some(ids) = &query.ids {
+        // One parameter however many there are.
+        parts.push("id IN (SELECT value FROM json_each(?))");
+        values.push(Cell::Text(serde_json::Value::from(ids.clone()).to_string()));
+    }
+    (parts.join(" AND "), values)
+}
+
+/// Writes a subscription, and its cursor if one is given.
+pub(super) fn put(
+    connection: &Connection,
+    id: &SubscriptionId,
+    json: &str,
+    cursor: Option<Offset>,
+) -> rusqlite::Result<()> {
+    let query = "INSERT INTO subscription (id, json) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET json = ?2";
+    connection
+        .prepare_cached(query)?
+        .execute(params![id.as_str(), json])?;
+    match cursor {
+        Some(cursor) => put_cursor(connection, id, cursor),
+        None => Ok(()),
+    }
+}
+
+/// Removes a subscription with all but its dead letters.
+pub(super) fn delete(connection: &Connection, id: &SubscriptionId) -> rusqlite::Result<()> {
+    for query in [
+        "DELETE FROM subscription WHERE id = ?",
+        "DELETE FROM cursor WHERE subscription = ?",
+        "DELETE FROM retry WHERE subscription = ?",
+    ] {
+        connection.prepare_cached(query)?.execute([id.as_str()])?;
+    }
+    Ok(())
+}
+
+/// Writes a checkpoint.
+pub(super) fn write_checkpoint(
+    connection: &Connection,
+    checkpoint: &Checkpoint,
+) -> rusqlite::Result<()> {
+    for (bus, offset) in &checkpoint.floors {
+        let query = "INSERT INTO floor (bus, offset) VALUES (?1, ?2) ON CONFLICT (bus) DO UPDATE SET offset = ?2";
+        connection
+            .prepare_cached(query)?
+            .execute(params![bus.as_str(), integer(*offset)])?;
+    }
+    for (subscription, cursor) in &checkpoint.cursors {
+        match cursor {
+            Some(cursor) => put_cursor(connection, subscription, *cursor)?,
+            None => {
+                connection
+                    .prepare_cached("DELETE FROM cursor WHERE subscription = ?")?
+                    .execute([subscription.as_str()])?;
+            }
+        }
+    }
+    for (subscription, offset) in &checkpoint.settled {
+        let query = "DELETE FROM retry WHERE subscription = ? AND offset = ?";
+        connection
+            .prepare_cached(query)?
+            .execute(params![subscription.as_str(), integer(*offset)])?;
+    }
+    checkpoint
+        .retries
+        .iter()
+        .try_for_each(|retry| put_retry(connection, retry))?;
+    checkpoint
+        .dead
+        .iter()
+        .try_for_each(|letter| put_dead(connection, letter))
+}
+
+// A subscription may be gone by the time that a checkpoint is written: nothing of it may come back, hence the SELECT.
+
+fn put_cursor(
+    connection: &Connection,
+    id: &SubscriptionId,
+    cursor: Offset,
+) -> rusqlite::Result<()> {
+    let query = "INSERT INTO cursor (subscription, offset) SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM subscription WHERE id = ?1)
+                 ON CONFLICT (subscription) DO UPDATE SET offset = ?2";
+    connection
+        .prepare_cached(query)?
+        .execute(params![id.as_str(), integer(cursor)])
+        .map(drop)
+}
+
+fn put_retry(connection: &Connection, retry: &Retry) -> rusqlite::Result<()> {
+    let query = "INSERT INTO retry (subscription, offset, due, tries, attempts)
+                 SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM subscription WHERE id = ?1)
+                 ON CONFLICT (subscription, offset) DO UPDATE SET due = ?3, tries = ?4, attempts = ?5";
+    let attempts = written(&retry.attempts);
+    connection
+        .prepare_cached(query)?
+        .execute(params![
+            retry.subscription.as_str(),
+            integer(retry.offset),
+            retry.due.0,
+            retry.tries,
+            attempts
+        ])
+        .map(drop)
+}
+
+fn put_dead(connection: &Connection, letter: &DeadLetter) -> rusqlite::Result<()> {
+    let query = "INSERT INTO dead (subscription, bus, offset, at, reason, attempts, tries, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 ON CONFLICT (subscription, bus, offset) DO UPDATE SET at = ?4, reason = ?5, attempts = ?6, tries = ?7, event = ?8";
+    let (subscription, bus) = (letter.subscription.as_str(), letter.bus.as_str());
+    let attempts = written(&letter.attempts);
+    let values = params![
+        subscription,
+        bus,
+        integer(letter.offset),
+        letter.at.0,
+        letter.reason,
+        attempts,
+        letter.tries,
+        letter.event
+    ];
+    connection.prepare_cached(query)?.execute(values).map(drop)
+}
+
+fn written(attempts: &[Attempt]) -> String {
+    // Plain structs of numbers and strings: this cannot fail.
+    serde_json::to_string(attempts).unwrap_or_else(|_| "[]".into())
+}
+
+fn attempts(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Attempt>> {
+    // History for people: an unreadable one is no reason to lose the delivery.
+    Ok(serde_json::from_str(&row.get::<_, String>(column)?).unwrap_or_default())
+}
+
+fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<SubscriptionId> {
+    Ok(SubscriptionId(Arc::from(row.get::<_, String>(column)?)))
+}
+
+fn offset(row: &Row<'_>, column: usize) -> rusqlite::Result<Offset> {
+    Ok(Offset(
+        u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default(),
+    ))
+}
+
+/// SQLite's integers have a sign; an offset never comes near the limit.
+fn integer(offset: Offset) -> i64 {
+    i64::try_from(offset.0).unwrap_or(i64::MAX)
+}

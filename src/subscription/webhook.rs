@@ -1,0 +1,268 @@
+//! The HTTP callback of a subscription: its sink and its `protocolsettings`.
+//!
+//! Invariant: a header that a subscriber sets can neither change how the request is framed nor pass for one of ours.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::{HeaderName, HeaderValue};
+use serde_json::Value;
+use url::Url;
+
+use super::fields::{Fields, refuse};
+use super::model::{Auth, Format, Secret, Webhook};
+use crate::error::Error;
+
+const MOST_HEADERS: usize = 32;
+const LONGEST_VALUE: usize = 4_096;
+/// Two are valid while one takes over from the other.
+const MOST_SECRETS: usize = 2;
+
+/// Reads `sink` and `protocolsettings` of a subscription whose protocol is HTTP.
+pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webhook, Error> {
+    let url = url(sink)?;
+    let Some(settings) = settings else {
+        return Ok(Webhook {
+            url,
+            format: Format::default(),
+            headers: Vec::new(),
+            auth: None,
+            secrets: Vec::new(),
+        });
+    };
+    let settings = Fields::of(
+        settings,
+        "protocolsettings",
+        &["format", "headers", "auth", "secret", "secrets"],
+    )?;
+    let format = settings.choice(
+        "format",
+        &[
+            ("structured", Format::Structured),
+            ("binary", Format::Binary),
+            ("batch", Format::Batch),
+            ("raw", Format::Raw),
+        ],
+    )?;
+    let (headers, auth) = (headers(&settings)?, auth(&settings)?);
+    if auth.is_some() && headers.iter().any(|(name, _)| name == "authorization") {
+        return Err(refuse(
+            "protocolsettings.headers.authorization",
+            "is set by `protocolsettings.auth` too; give one of them",
+        ));
+    }
+    Ok(Webhook {
+        url,
+        format,
+        headers,
+        auth,
+        secrets: secrets(&settings)?,
+    })
+}
+
+fn url(sink: Option<&str>) -> Result<Url, Error> {
+    let sink = sink.ok_or_else(|| {
+        refuse(
+            "sink",
+            "is missing: the http or https URL to which events are sent",
+        )
+    })?;
+    let url = Url::parse(sink).map_err(|error| {
+        refuse(
+            "sink",
+            format_args!("must be an absolute http or https URL: {error}"),
+        )
+    })?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        return Err(refuse(
+            "sink",
+            format_args!(
+                "must be an absolute http or https URL, not one of scheme `{}`",
+                url.scheme()
+            ),
+        ));
+    }
+    if url.fragment().is_some() {
+        return Err(refuse(
+            "sink",
+            "must not have a fragment (`#…`): it is never sent",
+        ));
+    }
+    refuse_userinfo(sink)?;
+    Ok(url)
+}
+
+/// Refuses a sink that carries credentials: they would be shown with it.
+pub(super) fn refuse_userinfo(sink: &str) -> Result<(), Error> {
+    match Url::parse(sink) {
+        Ok(url)
+            if url.password().is_some()
+                || (url.has_host()
+                    && !url.username().is_empty()
+                    && url.scheme().starts_with("http")) =>
+        {
+            Err(refuse(
+                "sink",
+                "must not carry a user name or password; put them into `protocolsettings.auth`, which is never shown again",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn headers(settings: &Fields<'_>) -> Result<Vec<(String, String)>, Error> {
+    let Some(json) = settings.value("headers") else {
+        return Ok(Vec::new());
+    };
+    let path = settings.path("headers");
+    let map = json
+        .as_object()
+        .ok_or_else(|| refuse(&path, "must be an object of header names and values"))?;
+    if map.len() > MOST_HEADERS {
+        return Err(refuse(
+            &path,
+            format_args!(
+                "has {} headers; at most {MOST_HEADERS} are allowed",
+                map.len()
+            ),
+        ));
+    }
+    let mut headers: Vec<(String, String)> = Vec::with_capacity(map.len());
+    for (name, value) in map {
+        let header = header(&format!("{path}.{name}"), name, value)?;
+        if headers.iter().any(|(known, _)| *known == header.0) {
+            return Err(refuse(&format!("{path}.{name}"), "is given twice"));
+        }
+        headers.push(header);
+    }
+    Ok(headers)
+}
+
+fn header(path: &str, name: &str, value: &Value) -> Result<(String, String), Error> {
+    let name = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| refuse(path, "is not a valid header name"))?;
+    if is_ours(name.as_str()) {
+        return Err(refuse(
+            path,
+            "is set by the hub or by HTTP itself and cannot be set here",
+        ));
+    }
+    let value = value
+        .as_str()
+        .ok_or_else(|| refuse(path, "must be a string"))?;
+    if value.len() > LONGEST_VALUE || HeaderValue::from_str(value).is_err() {
+        return Err(refuse(
+            path,
+            format_args!("must be at most {LONGEST_VALUE} bytes of visible ASCII and spaces"),
+        ));
+    }
+    Ok((name.as_str().to_owned(), value.to_owned()))
+}
+
+fn is_ours(name: &str) -> bool {
+    const FRAMING: [&str; 11] = [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+        "host",
+    ];
+    const OURS: [&str; 4] = ["content-type", "expect", "traceparent", "tracestate"];
+    FRAMING.contains(&name)
+        || OURS.contains(&name)
+        || name.starts_with("webhook-")
+        || name.starts_with("ce-")
+}
+
+fn auth(settings: &Fields<'_>) -> Result<Option<Auth>, Error> {
+    let Some(auth) = settings.object("auth", &["basic", "bearer"])? else {
+        return Ok(None);
+    };
+    let basic = auth.object("basic", &["username", "password"])?;
+    let bearer = auth.object("bearer", &["token"])?;
+    match (basic, bearer) {
+        (Some(basic), None) => {
+            let (username, password) =
+                (required(&basic, "username")?, required(&basic, "password")?);
+            if username.contains(':') {
+                return Err(refuse(
+                    &basic.path("username"),
+                    "must not contain `:`, which ends it in Basic authentication",
+                ));
+            }
+            Ok(Some(Auth::Basic { username, password }))
+        }
+        (None, Some(bearer)) => {
+            let token = required(&bearer, "token")?;
+            match token.is_empty() || HeaderValue::from_str(&token).is_err() {
+                true => Err(refuse(
+                    &bearer.path("token"),
+                    "must be visible ASCII, at least one character",
+                )),
+                false => Ok(Some(Auth::Bearer { token })),
+            }
+        }
+        (None, None) => Err(refuse(
+            "protocolsettings.auth",
+            "must have `basic` (username, password) or `bearer` (token)",
+        )),
+        (Some(_), Some(_)) => Err(refuse(
+            "protocolsettings.auth",
+            "has both `basic` and `bearer`; give one (in a patch set the other to null)",
+        )),
+    }
+}
+
+fn required(fields: &Fields<'_>, name: &str) -> Result<String, Error> {
+    let text = fields
+        .text(name, LONGEST_VALUE)?
+        .ok_or_else(|| refuse(&fields.path(name), "is missing"))?;
+    match text.contains(char::is_control) {
+        true => Err(refuse(
+            &fields.path(name),
+            "must not contain control characters",
+        )),
+        false => Ok(text.to_owned()),
+    }
+}
+
+fn secrets(settings: &Fields<'_>) -> Result<Vec<Secret>, Error> {
+    let single = settings
+        .value("secret")
+        .map(|value| (settings.path("secret"), value));
+    let several = settings.list("secrets", MOST_SECRETS)?;
+    if single.is_some() && !several.is_empty() {
+        return Err(refuse(
+            "protocolsettings",
+            "has both `secret` and `secrets`; give one of them",
+        ));
+    }
+    single
+        .into_iter()
+        .chain(several)
+        .map(|(path, value)| secret(&path, value))
+        .collect()
+}
+
+fn secret(path: &str, value: &Value) -> Result<Secret, Error> {
+    let key = value
+        .as_str()
+        .and_then(|text| text.strip_prefix("whsec_"))
+        .and_then(|text| BASE64.decode(text).ok());
+    // Standard Webhooks asks for 24 to 64 bytes.
+    key.filter(|key| (24..=64).contains(&key.len())).map(Secret).ok_or_else(|| {
+        refuse(path, "must be a Standard Webhooks secret: `whsec_` and the base64 of 24 to 64 random bytes")
+    })
+}
+
+impl Secret {
+    /// As it is written: `whsec_` and base64. For the store alone.
+    pub(super) fn written(&self) -> String {
+        format!("whsec_{}", BASE64.encode(&self.0))
+    }
+}
