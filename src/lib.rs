@@ -1,9 +1,11 @@
 //! Busway.
 
+pub mod api;
 pub mod deliver;
 pub mod error;
 pub mod event;
 pub mod filter;
+pub mod hub;
 pub mod log;
 pub mod metrics;
 pub mod net;
