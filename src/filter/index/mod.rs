@@ -16,17 +16,19 @@ mod fields;
 mod shared;
 
 mod affixes;
+mod hashed;
 mod slots;
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::decide::Match;
+use super::decide::{Match, all};
 use super::selector::Selector;
 use crate::event::Event;
-use anchor::{Conjunct, Spot};
+use anchor::{Conjunct, Part, Spot};
 use fields::Fields;
+use hashed::Hashed;
 use shared::{Scratch, Shared};
 use slots::{Few, Slots};
 
@@ -37,7 +39,7 @@ const LOOSE: u32 = 0;
 #[derive(Debug)]
 pub struct Index<K> {
     keys: HashMap<K, Kept>,
-    selectors: HashMap<Arc<Selector>, u32>,
+    selectors: HashMap<Hashed<Arc<Selector>>, u32>,
     entries: Slots<Entry<K>>,
     fields: Fields,
     buckets: Slots<Few<u32>>,
@@ -55,8 +57,10 @@ struct Entry<K> {
     seats: Few<Seat>,
     /// Which of its conjuncts is the anchor.
     anchor: Option<u16>,
-    /// A candidate is a match: the anchor says all that the selector says.
-    proven: bool,
+    /// What the anchor says all of: that part of a candidate need not be checked.
+    proven: Part,
+    /// Nothing else need be checked either: a candidate is a match.
+    sure: bool,
     /// Its filters' numbers in `shared`.
     filters: Box<[u32]>,
 }
@@ -100,9 +104,14 @@ impl<K: Copy + Eq + Hash> Index<K> {
     /// Adds a selector under `key`, replacing what was there.
     pub fn insert(&mut self, key: K, selector: Arc<Selector>) {
         self.remove(key);
-        let entry = match self.selectors.get(&selector) {
+        let hashed = Hashed::new(selector.clone(), self.selectors.hasher());
+        let entry = match self.selectors.get(&hashed) {
             Some(entry) => *entry,
-            None => self.file(selector),
+            None => {
+                let entry = self.file(selector);
+                self.selectors.insert(hashed, entry);
+                entry
+            }
         };
         if let Some(filed) = self.entries.at_mut(entry) {
             let at = filed.keys.push(key);
@@ -184,18 +193,17 @@ impl<K: Copy + Eq + Hash> Index<K> {
         let conjuncts = anchor::conjuncts(&selector);
         let anchor = self.choose(&conjuncts);
         let chosen = anchor.and_then(|at| conjuncts.get(usize::from(at)));
-        let proven = match conjuncts.as_slice() {
-            [] => true,
-            [only] => only.whole,
-            _ => false,
-        };
-        let filters = self.shared.take(&selector);
+        let whole = chosen.filter(|conjunct| conjunct.whole);
+        let proven = whole.map_or(Part::Fraction, |conjunct| conjunct.part);
+        let sure = conjuncts.len() == whole.iter().len();
+        let filters = self.shared.take(&selector, proven);
         let number = self.entries.insert(Entry {
             selector: selector.clone(),
             keys: Few::None,
             seats: Few::None,
             anchor,
             proven,
+            sure,
             filters,
         });
         match chosen {
@@ -205,7 +213,6 @@ impl<K: Copy + Eq + Hash> Index<K> {
                 .for_each(|spot| self.seat_at(spot, number)),
             None => self.seat(LOOSE, number),
         }
-        self.selectors.insert(selector, number);
         number
     }
 
@@ -260,8 +267,9 @@ impl<K: Copy + Eq + Hash> Index<K> {
         let Some(entry) = self.entries.remove(number) else {
             return;
         };
-        self.selectors.remove(&entry.selector);
-        self.shared.give_back(&entry.selector);
+        let hashed = Hashed::new(entry.selector.clone(), self.selectors.hasher());
+        self.selectors.remove(&hashed);
+        self.shared.give_back(&entry.selector, entry.proven);
         let conjuncts = anchor::conjuncts(&entry.selector);
         let Some(conjunct) = entry.anchor.and_then(|at| conjuncts.get(usize::from(at))) else {
             return;
@@ -303,14 +311,25 @@ impl<K: Copy + Eq + Hash> Index<K> {
 impl<K> Entry<K> {
     /// What the selector says of a candidate.
     fn check(&self, event: &Event, scratch: &mut Scratch) -> Match {
-        if self.proven {
+        if self.sure {
             return Match::Yes;
         }
-        self.selector
-            .matches_by(event, |at, filter| match self.filters.get(at) {
-                Some(number) => scratch.answer(*number, filter, event),
-                None => filter.matches(event),
-            })
+        let selector = &self.selector;
+        let named = (self.proven == Part::Source || selector.source_matches(event))
+            && (self.proven == Part::Types || selector.type_matches(event));
+        if !named {
+            return Match::No;
+        }
+        let asked = selector.filters.iter().enumerate();
+        all(asked
+            .filter(|(at, _)| !self.proven.is_filter(*at))
+            .map(|(at, filter)| {
+                let number = self.filters.get(at);
+                number.map_or_else(
+                    || filter.matches(event),
+                    |number| scratch.answer(*number, filter, event),
+                )
+            }))
     }
 }
 

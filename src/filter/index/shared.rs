@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use super::super::decide::Match;
 use super::super::dialect::Filter;
 use super::super::selector::Selector;
+use super::anchor::Part;
+use super::hashed::Hashed;
 use crate::event::Event;
 
 /// No number: the filter is cheap.
@@ -17,7 +19,7 @@ const CHEAP: u32 = u32::MAX;
 /// Dear filters by number, with how many selectors have each.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    numbers: HashMap<Filter, Uses>,
+    numbers: HashMap<Hashed<Filter>, Uses>,
     free: Vec<u32>,
     bound: u32,
 }
@@ -29,23 +31,24 @@ struct Uses {
 }
 
 impl Shared {
-    /// The numbers of a selector's filters, in their order; empty if all are cheap.
-    pub(super) fn take(&mut self, selector: &Selector) -> Box<[u32]> {
-        if !selector.filters.iter().any(is_dear) {
+    /// The numbers of a selector's filters, in their order; empty if all that must be asked are cheap.
+    pub(super) fn take(&mut self, selector: &Selector, proven: Part) -> Box<[u32]> {
+        if dear(selector, proven).next().is_none() {
             return Box::default();
         }
-        selector
-            .filters
-            .iter()
-            .map(|filter| self.number(filter))
-            .collect()
+        let mut numbers = vec![CHEAP; selector.filters.len()];
+        for (at, filter) in dear(selector, proven) {
+            let number = self.number(filter);
+            if let Some(slot) = numbers.get_mut(at) {
+                *slot = number;
+            }
+        }
+        numbers.into()
     }
 
     fn number(&mut self, filter: &Filter) -> u32 {
-        if !is_dear(filter) {
-            return CHEAP;
-        }
-        if let Some(uses) = self.numbers.get_mut(filter) {
+        let key = Hashed::new(filter.clone(), self.numbers.hasher());
+        if let Some(uses) = self.numbers.get_mut(&key) {
             uses.count += 1;
             return uses.number;
         }
@@ -53,19 +56,19 @@ impl Shared {
             self.bound += 1;
             self.bound - 1
         });
-        self.numbers
-            .insert(filter.clone(), Uses { number, count: 1 });
+        self.numbers.insert(key, Uses { number, count: 1 });
         number
     }
 
-    /// Gives a selector's numbers back.
-    pub(super) fn give_back(&mut self, selector: &Selector) {
-        for filter in selector.filters.iter().filter(|filter| is_dear(filter)) {
-            if let Some(uses) = self.numbers.get_mut(filter) {
+    /// Gives back what `take` gave.
+    pub(super) fn give_back(&mut self, selector: &Selector, proven: Part) {
+        for (_, filter) in dear(selector, proven) {
+            let key = Hashed::new(filter.clone(), self.numbers.hasher());
+            if let Some(uses) = self.numbers.get_mut(&key) {
                 uses.count -= 1;
                 if uses.count == 0 {
                     self.free.push(uses.number);
-                    self.numbers.remove(filter);
+                    self.numbers.remove(&key);
                 }
             }
         }
@@ -80,6 +83,12 @@ impl Shared {
     pub(super) fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }
+}
+
+/// The dear filters and their places, without one that is proven: nobody asks it.
+fn dear(selector: &Selector, proven: Part) -> impl Iterator<Item = (usize, &Filter)> {
+    let all = selector.filters.iter().enumerate();
+    all.filter(move |(at, filter)| is_dear(filter) && !proven.is_filter(*at))
 }
 
 fn is_dear(filter: &Filter) -> bool {
@@ -171,14 +180,15 @@ mod tests {
         let second = selector(json!([{"exact": {"type": "y"}}, pattern]));
         let cheap = selector(json!([{"not": {"exact": {"type": "y"}}}]));
         let mut shared = Shared::default();
-        assert_eq!(*shared.take(&first), [0, CHEAP]);
-        assert_eq!(*shared.take(&second), [CHEAP, 0]);
-        assert!(shared.take(&cheap).is_empty());
-        shared.give_back(&first);
+        assert_eq!(*shared.take(&first, Part::Fraction), [0, CHEAP]);
+        assert_eq!(*shared.take(&second, Part::Filter(0)), [CHEAP, 0]);
+        assert!(shared.take(&cheap, Part::Fraction).is_empty());
+        assert!(shared.take(&second, Part::Filter(1)).is_empty());
+        shared.give_back(&first, Part::Fraction);
         assert!(!shared.is_empty());
-        shared.give_back(&second);
+        shared.give_back(&second, Part::Filter(0));
         assert!(shared.is_empty());
-        assert_eq!(*shared.take(&second), [CHEAP, 0]);
+        assert_eq!(*shared.take(&second, Part::Types), [CHEAP, 0]);
         assert_eq!(shared.bound(), 1);
     }
 
