@@ -24,8 +24,9 @@ use serde_json::{Value, json};
 
 /// How many subscriptions want each event.
 const MATCHES: u32 = 10;
-const EVENTS: usize = 20_000;
-const ROUNDS: usize = 7;
+/// Short rounds and many, so that some fall between the turns of other processes.
+const EVENTS: usize = 1_000;
+const ROUNDS: usize = 100;
 
 /// One way to subscribe: the selector of a subscription, and an event that a group of ten wants.
 struct Shape {

@@ -59,8 +59,10 @@ struct Entry<K> {
     anchor: Option<u16>,
     /// What the anchor says all of: that part of a candidate need not be checked.
     proven: Part,
-    /// Nothing else need be checked either: a candidate is a match.
-    sure: bool,
+    /// The number of its types in `shared`, if they must be asked.
+    types: Option<u32>,
+    /// Whether anything but its types is left to ask. If not, its selector is not touched: that is memory far away.
+    rest: bool,
     /// Its filters' numbers in `shared`.
     filters: Box<[u32]>,
 }
@@ -195,15 +197,18 @@ impl<K: Copy + Eq + Hash> Index<K> {
         let chosen = anchor.and_then(|at| conjuncts.get(usize::from(at)));
         let whole = chosen.filter(|conjunct| conjunct.whole);
         let proven = whole.map_or(Part::Fraction, |conjunct| conjunct.part);
-        let sure = conjuncts.len() == whole.iter().len();
-        let filters = self.shared.take(&selector, proven);
+        let source = selector.source.is_some() && proven != Part::Source;
+        let rest = source || (0..selector.filters.len()).any(|at| !proven.is_filter(at));
+        let types = self.shared.take_types(&selector, proven);
+        let filters = self.shared.take_filters(&selector, proven);
         let number = self.entries.insert(Entry {
             selector: selector.clone(),
             keys: Few::None,
             seats: Few::None,
             anchor,
             proven,
-            sure,
+            types,
+            rest,
             filters,
         });
         match chosen {
@@ -311,25 +316,24 @@ impl<K: Copy + Eq + Hash> Index<K> {
 impl<K> Entry<K> {
     /// What the selector says of a candidate.
     fn check(&self, event: &Event, scratch: &mut Scratch) -> Match {
-        if self.sure {
-            return Match::Yes;
-        }
         let selector = &self.selector;
-        let named = (self.proven == Part::Source || selector.source_matches(event))
-            && (self.proven == Part::Types || selector.type_matches(event));
-        if !named {
+        if let Some(number) = self.types
+            && scratch.answer(number, || selector.type_matches(event).into()) == Match::No
+        {
             return Match::No;
         }
-        let asked = selector.filters.iter().enumerate();
-        all(asked
-            .filter(|(at, _)| !self.proven.is_filter(*at))
-            .map(|(at, filter)| {
-                let number = self.filters.get(at);
-                number.map_or_else(
-                    || filter.matches(event),
-                    |number| scratch.answer(*number, filter, event),
-                )
-            }))
+        if !self.rest {
+            return Match::Yes;
+        }
+        if !selector.source_matches(event) {
+            return Match::No;
+        }
+        let filters = selector.filters.iter().enumerate();
+        let left = filters.filter(|(at, _)| !self.proven.is_filter(*at));
+        all(left.map(|(at, filter)| match self.filters.get(at) {
+            Some(number) => scratch.answer(*number, || filter.matches(event)),
+            None => filter.matches(event),
+        }))
     }
 }
 

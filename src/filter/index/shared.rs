@@ -1,27 +1,34 @@
-//! Filters that several selectors have: one number each, evaluated once an event; and what one event needs to
-//! remember.
+//! Questions that several selectors ask of an event: one number each, answered once an event; and what one event needs
+//! to remember.
 //!
-//! Only filters dearer than a look-up are shared: a plain comparison of attributes is done again quicker than it is
-//! remembered.
+//! A question is a list of type patterns or a filter. Only filters dearer than a look-up are shared: a plain comparison
+//! of attributes is done again quicker than it is remembered.
 
 use std::collections::HashMap;
 
 use super::super::decide::Match;
 use super::super::dialect::Filter;
 use super::super::selector::Selector;
+use super::super::types::TypePattern;
 use super::anchor::Part;
 use super::hashed::Hashed;
-use crate::event::Event;
 
 /// No number: the filter is cheap.
 const CHEAP: u32 = u32::MAX;
 
-/// Dear filters by number, with how many selectors have each.
+/// Questions by number, with how many selectors ask each.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    numbers: HashMap<Hashed<Filter>, Uses>,
+    numbers: HashMap<Hashed<Question>, Uses>,
     free: Vec<u32>,
     bound: u32,
+}
+
+/// What is asked of an event.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Question {
+    Types(Vec<TypePattern>),
+    Filter(Filter),
 }
 
 #[derive(Debug)]
@@ -31,14 +38,20 @@ struct Uses {
 }
 
 impl Shared {
+    /// The number of a selector's `types`, if they must be asked.
+    pub(super) fn take_types(&mut self, selector: &Selector, proven: Part) -> Option<u32> {
+        let types = types(selector, proven)?;
+        Some(self.number(Question::Types(types.clone())))
+    }
+
     /// The numbers of a selector's filters, in their order; empty if all that must be asked are cheap.
-    pub(super) fn take(&mut self, selector: &Selector, proven: Part) -> Box<[u32]> {
+    pub(super) fn take_filters(&mut self, selector: &Selector, proven: Part) -> Box<[u32]> {
         if dear(selector, proven).next().is_none() {
             return Box::default();
         }
         let mut numbers = vec![CHEAP; selector.filters.len()];
         for (at, filter) in dear(selector, proven) {
-            let number = self.number(filter);
+            let number = self.number(Question::Filter(filter.clone()));
             if let Some(slot) = numbers.get_mut(at) {
                 *slot = number;
             }
@@ -46,8 +59,8 @@ impl Shared {
         numbers.into()
     }
 
-    fn number(&mut self, filter: &Filter) -> u32 {
-        let key = Hashed::new(filter.clone(), self.numbers.hasher());
+    fn number(&mut self, question: Question) -> u32 {
+        let key = Hashed::new(question, self.numbers.hasher());
         if let Some(uses) = self.numbers.get_mut(&key) {
             uses.count += 1;
             return uses.number;
@@ -60,10 +73,12 @@ impl Shared {
         number
     }
 
-    /// Gives back what `take` gave.
+    /// Gives back what `take_types` and `take_filters` gave.
     pub(super) fn give_back(&mut self, selector: &Selector, proven: Part) {
-        for (_, filter) in dear(selector, proven) {
-            let key = Hashed::new(filter.clone(), self.numbers.hasher());
+        let types = types(selector, proven).map(|types| Question::Types(types.clone()));
+        let filters = dear(selector, proven).map(|(_, filter)| Question::Filter(filter.clone()));
+        for question in types.into_iter().chain(filters) {
+            let key = Hashed::new(question, self.numbers.hasher());
             if let Some(uses) = self.numbers.get_mut(&key) {
                 uses.count -= 1;
                 if uses.count == 0 {
@@ -83,6 +98,12 @@ impl Shared {
     pub(super) fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }
+}
+
+/// The types, unless there are none or they are proven.
+fn types(selector: &Selector, proven: Part) -> Option<&Vec<TypePattern>> {
+    let types = Some(&selector.types);
+    types.filter(|types| !types.is_empty() && proven != Part::Types)
 }
 
 /// The dear filters and their places, without one that is proven: nobody asks it.
@@ -111,7 +132,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// Begins an event; numbers are below these.
-    pub(super) fn begin(&mut self, buckets: usize, entries: usize, filters: usize) {
+    pub(super) fn begin(&mut self, buckets: usize, entries: usize, questions: usize) {
         self.round = self.round.wrapping_add(1);
         if self.round == 0 {
             *self = Self {
@@ -121,7 +142,7 @@ impl Scratch {
         }
         grow(&mut self.buckets, buckets);
         grow(&mut self.entries, entries);
-        grow(&mut self.answers, filters);
+        grow(&mut self.answers, questions);
     }
 
     /// Whether the bucket comes up for the first time.
@@ -134,17 +155,17 @@ impl Scratch {
         first(&mut self.entries, number, self.round)
     }
 
-    /// What a filter says, asked at most once an event.
-    pub(super) fn answer(&mut self, number: u32, filter: &Filter, event: &Event) -> Match {
+    /// The answer to a question, asked at most once an event.
+    pub(super) fn answer(&mut self, number: u32, ask: impl FnOnce() -> Match) -> Match {
         match self.answers.get_mut(number as usize) {
             Some((round, Some(answer))) if *round == self.round => *answer,
             Some(slot) => {
-                let answer = filter.matches(event);
+                let answer = ask();
                 *slot = (self.round, Some(answer));
                 answer
             }
             // A cheap filter has no slot.
-            None => filter.matches(event),
+            None => ask(),
         }
     }
 }
@@ -180,16 +201,37 @@ mod tests {
         let second = selector(json!([{"exact": {"type": "y"}}, pattern]));
         let cheap = selector(json!([{"not": {"exact": {"type": "y"}}}]));
         let mut shared = Shared::default();
-        assert_eq!(*shared.take(&first, Part::Fraction), [0, CHEAP]);
-        assert_eq!(*shared.take(&second, Part::Filter(0)), [CHEAP, 0]);
-        assert!(shared.take(&cheap, Part::Fraction).is_empty());
-        assert!(shared.take(&second, Part::Filter(1)).is_empty());
+        assert_eq!(*shared.take_filters(&first, Part::Fraction), [0, CHEAP]);
+        assert_eq!(*shared.take_filters(&second, Part::Filter(0)), [CHEAP, 0]);
+        assert!(shared.take_filters(&cheap, Part::Fraction).is_empty());
+        assert!(shared.take_filters(&second, Part::Filter(1)).is_empty());
         shared.give_back(&first, Part::Fraction);
         assert!(!shared.is_empty());
         shared.give_back(&second, Part::Filter(0));
         assert!(shared.is_empty());
-        assert_eq!(*shared.take(&second, Part::Types), [CHEAP, 0]);
+        assert_eq!(*shared.take_filters(&second, Part::Types), [CHEAP, 0]);
         assert_eq!(shared.bound(), 1);
+    }
+
+    #[test]
+    fn types_are_shared_unless_proven() {
+        let types = vec![TypePattern::parse("a.*").expect("valid")];
+        let selector = Selector {
+            types,
+            ..Selector::default()
+        };
+        let mut shared = Shared::default();
+        assert_eq!(
+            shared.take_types(&Selector::default(), Part::Fraction),
+            None
+        );
+        assert_eq!(shared.take_types(&selector, Part::Types), None);
+        assert_eq!(shared.take_types(&selector, Part::Source), Some(0));
+        assert_eq!(shared.take_types(&selector, Part::Fraction), Some(0));
+        shared.give_back(&selector, Part::Types);
+        shared.give_back(&selector, Part::Source);
+        shared.give_back(&selector, Part::Fraction);
+        assert!(shared.is_empty());
     }
 
     #[test]
@@ -210,10 +252,10 @@ mod tests {
             scratch.begin(1, 1, 1);
             assert!(scratch.first_bucket(0) && !scratch.first_bucket(0));
             assert!(scratch.first_entry(0) && !scratch.first_entry(0));
-            assert_eq!(scratch.answer(0, &filter, &event), Match::No);
+            assert_eq!(scratch.answer(0, || filter.matches(&event)), Match::No);
             // Not asked again: the other event would say yes.
-            assert_eq!(scratch.answer(0, &filter, &other), Match::No);
-            assert_eq!(scratch.answer(CHEAP, &filter, &other), Match::Yes);
+            assert_eq!(scratch.answer(0, || filter.matches(&other)), Match::No);
+            assert_eq!(scratch.answer(CHEAP, || filter.matches(&other)), Match::Yes);
         }
     }
 }
