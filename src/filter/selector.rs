@@ -48,6 +48,7 @@ mod tests {
     #[test]
     fn every_part_must_pass() {
         let event = Draft {
+            id: "1".into(),
             source: "/app".into(),
             ty: "a.b".into(),
             subject: Some("x".into()),

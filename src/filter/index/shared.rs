@@ -236,13 +236,17 @@ mod tests {
 
     #[test]
     fn stamps_hold_for_one_event_and_survive_the_last_round() {
-        let event = Draft::default().check().expect("valid");
-        let other = Draft {
-            ty: "x".into(),
-            ..Draft::default()
-        }
-        .check()
-        .expect("valid");
+        let of_type = |ty: &str| {
+            let (id, source) = ("1".into(), "/".into());
+            let draft = Draft {
+                id,
+                source,
+                ty: ty.into(),
+                ..Draft::default()
+            };
+            draft.check().expect("valid")
+        };
+        let (event, other) = (of_type("t"), of_type("x"));
         let filter = Filter::parse(&json!({"pattern": {"type": ["x"]}})).expect("valid");
         let mut scratch = Scratch {
             round: u32::MAX - 2,
