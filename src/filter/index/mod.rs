@@ -4,12 +4,13 @@
 //! put in, so a million selectors of one type and a literal each in the data spread over a million buckets. An event is
 //! walked once (`fields`); the buckets of the values that it shows hold the candidates, and only these are checked.
 //! Equal selectors are one entry with several keys; equal filters are evaluated once an event (`shared`). A selector
-//! without any literal is a candidate for every event.
+//! without any literal (`anything-but`, `numeric`, `exists` alone) is a candidate for every event.
 //!
 //! Rejected: an automaton over whole patterns (crate quamina): 8 to 16 KB a pattern, additions that stop matching for
 //! seconds, a panic on some overlaps. Here an addition touches one bucket, and removal is exact.
 //! Invariant: an entry sits in each bucket of its anchor's spots, in their order, and knows its seat in each; a bucket
-//! knows nobody else. Whatever buckets give is checked, so a poor anchor costs time and never a wrong answer.
+//! knows nobody else. What buckets give is checked, but for the part that the anchor proves, so a poor anchor costs
+//! time and never a wrong answer.
 
 mod anchor;
 mod fields;
