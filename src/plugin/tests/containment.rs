@@ -19,6 +19,7 @@ async fn check(filter: Filter, body: &str, expected: impl Fn(&CallError) -> bool
     let bytes = Filter { evaluate, ..filter }.build();
     let bench = Bench::open(&[("bad", bytes)], &[("bad", tight())]).await;
     let events = [event("good", "{}"), event("bad", "{}"), event("good", "{}")];
+    assert_eq!(bench.status("bad").reason, None);
     for round in 0..3 {
         let answers = bench.evaluate("bad", &events).await;
         assert_eq!(answers[0], Ok(Verdict::Pass), "{body} in round {round}");
