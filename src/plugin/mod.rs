@@ -13,8 +13,8 @@
 //! nobody else anything.
 //! Invariant: a call sees one generation from its beginning to its end, whatever is swapped meanwhile.
 
-mod call;
 mod cache;
+mod call;
 mod engine;
 mod generation;
 mod grants;
@@ -164,7 +164,12 @@ pub struct Grants {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 64 << 20, timeout: None, instances: 4, output: 1 << 20 }
+        Self {
+            memory: 64 << 20,
+            timeout: None,
+            instances: 4,
+            output: 1 << 20,
+        }
     }
 }
 
@@ -269,7 +274,10 @@ impl Plugins {
     ///
     /// # Errors
     /// If the engines or their threads cannot be made.
-    #[allow(clippy::too_many_arguments, reason = "its own settings, and what every module is given")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "its own settings, and what every module is given"
+    )]
     pub async fn open(
         settings: Settings,
         client: net::Client,
@@ -280,16 +288,36 @@ impl Plugins {
     ) -> Result<Self, Error> {
         let (live, crowded) = (Arc::new(Live::new()), Arc::new(Notify::new()));
         let cache = Cache::open(&settings.cache);
-        let loader = Loader { engines: Engines::new()?, cache, client, clock: clock.clone(), metrics, crowded: crowded.clone() };
+        let loader = Loader {
+            engines: Engines::new()?,
+            cache,
+            client,
+            clock: clock.clone(),
+            metrics,
+            crowded: crowded.clone(),
+        };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = FilterThreads::start(cores, &Handle::current(), &clock)?;
-        let parts = Parts { folder: settings.dir, loader, live: live.clone(), tasks: tasks.clone(), notices, plugins: settings.plugins };
+        let parts = Parts {
+            folder: settings.dir,
+            loader,
+            live: live.clone(),
+            tasks: tasks.clone(),
+            notices,
+            plugins: settings.plugins,
+        };
         let mut reload = Reload::new(parts);
         reload.load_all().await;
         let (requests, inbox) = mpsc::channel(8);
         tasks.spawn(reload.run(inbox));
         tasks.spawn(sweep(live.clone(), crowded, clock.clone(), tasks.clone()));
-        Ok(Self(Arc::new(Inner { live, threads, reload: requests, clock, tasks })))
+        Ok(Self(Arc::new(Inner {
+            live,
+            threads,
+            reload: requests,
+            clock,
+            tasks,
+        })))
     }
 
     /// Counts up at every change of what is loaded: who waits for a plugin tries again then.
@@ -301,13 +329,21 @@ impl Plugins {
     ///
     /// # Errors
     /// [`CallError::NotLoaded`], [`CallError::Config`] with the plugin's own words, or what stopped `init`.
-    pub async fn check(&self, world: World, name: &str, config: &Arc<str>) -> Result<(), CallError> {
+    pub async fn check(
+        &self,
+        world: World,
+        name: &str,
+        config: &Arc<str>,
+    ) -> Result<(), CallError> {
         let generation = self.generation(world, name)?;
         let (config, clock, runtime) = (config.clone(), self.0.clock.clone(), Handle::current());
         // `init` computes: it has no place on the runtime's own threads.
         let checked = self.0.tasks.blocking(move || {
             runtime.block_on(async {
-                let slot = generation.pool(&config, clock.instant()).slot(generation.timeout()).await?;
+                let slot = generation
+                    .pool(&config, clock.instant())
+                    .slot(generation.timeout())
+                    .await?;
                 let instance = call::ready(&generation, &slot, &config).await?;
                 slot.give_back(instance, clock.instant());
                 Ok(())
@@ -318,7 +354,12 @@ impl Plugins {
 
     /// Asks a filter about events; one answer each, in order. Never blocks the async runtime. An event that fails
     /// costs the others nothing: they go on with a new instance.
-    pub async fn evaluate(&self, name: &str, config: &Arc<str>, events: Vec<Arc<Event>>) -> Vec<Result<Verdict, CallError>> {
+    pub async fn evaluate(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        events: Vec<Arc<Event>>,
+    ) -> Vec<Result<Verdict, CallError>> {
         let count = events.len();
         match self.answers(name, config, events).await {
             Ok(answers) => answers,
@@ -330,15 +371,25 @@ impl Plugins {
     ///
     /// # Errors
     /// The plugin's own answer, or why there is none.
-    pub async fn notify(&self, name: &str, config: &Arc<str>, event: &Arc<Event>, delivery: Delivery) -> Result<(), NotifyError> {
-        let generation = self.generation(World::Notifier, name).map_err(NotifyError::Call)?;
+    pub async fn notify(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        event: &Arc<Event>,
+        delivery: Delivery,
+    ) -> Result<(), NotifyError> {
+        let generation = self
+            .generation(World::Notifier, name)
+            .map_err(NotifyError::Call)?;
         let began = self.0.clock.instant();
         let answer = call::notify(&generation, config, event, delivery, &self.0.clock).await;
         let took = self.0.clock.instant().saturating_duration_since(began);
         match &answer {
             Ok(()) => generation.meter.count(took, None),
             Err(NotifyError::Call(error)) => generation.meter.count(took, Some(error)),
-            Err(NotifyError::Failure { reason, .. }) => generation.meter.count(took, Some(&CallError::Guest(reason.clone()))),
+            Err(NotifyError::Failure { reason, .. }) => generation
+                .meter
+                .count(took, Some(&CallError::Guest(reason.clone()))),
         }
         answer
     }
@@ -353,21 +404,42 @@ impl Plugins {
     pub async fn reconfigure(&self, plugins: BTreeMap<String, PluginSettings>) {
         let (done, in_force) = oneshot::channel();
         // If the reload task has ended, the hub is shutting down and no settings matter any more.
-        if self.0.reload.send(Reconfigure { plugins, done }).await.is_ok() {
+        if self
+            .0
+            .reload
+            .send(Reconfigure { plugins, done })
+            .await
+            .is_ok()
+        {
             let _ = in_force.await;
         }
     }
 
     fn generation(&self, world: World, name: &str) -> Result<Arc<Generation>, CallError> {
-        let live = self.0.live.generation(name).filter(|live| live.world() == world);
+        let live = self
+            .0
+            .live
+            .generation(name)
+            .filter(|live| live.world() == world);
         live.ok_or_else(|| CallError::NotLoaded(name.to_owned()))
     }
 
-    async fn answers(&self, name: &str, config: &Arc<str>, events: Vec<Arc<Event>>) -> Result<Vec<threads::Answer>, CallError> {
+    async fn answers(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        events: Vec<Arc<Event>>,
+    ) -> Result<Vec<threads::Answer>, CallError> {
         let generation = self.generation(World::Filter, name)?;
         // A batch may wait as long as one before it may run.
-        let longest = generation.timeout().saturating_mul(u32::try_from(events.len()).unwrap_or(u32::MAX)).min(LONGEST_WAIT);
-        let slot = generation.pool(config, self.0.clock.instant()).slot(longest).await?;
+        let longest = generation
+            .timeout()
+            .saturating_mul(u32::try_from(events.len()).unwrap_or(u32::MAX))
+            .min(LONGEST_WAIT);
+        let slot = generation
+            .pool(config, self.0.clock.instant())
+            .slot(longest)
+            .await?;
         let (batch, answers) = Batch::new(generation, config.clone(), slot, events);
         self.0.threads.push(batch);
         answers.await.map_err(|_| CallError::Busy)
@@ -384,6 +456,9 @@ async fn sweep(live: Arc<Live>, crowded: Arc<Notify>, clock: Clock, tasks: Tasks
         };
         let now = clock.instant();
         let generations = live.set();
-        generations.values().filter_map(|entry| entry.live.as_ref()).for_each(|generation| generation.sweep(now, all));
+        generations
+            .values()
+            .filter_map(|entry| entry.live.as_ref())
+            .for_each(|generation| generation.sweep(now, all));
     }
 }
