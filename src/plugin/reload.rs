@@ -21,10 +21,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use super::cache::sha256;
 use super::generation::{Generation, PluginEntry};
 use super::live::Live;
-use super::load::{LARGEST, Load, Loader, Source};
+use super::load::{Load, Loader};
+use super::loading::{FileLoad, Loaded, Outcome, relink};
 use super::status::Figures;
 use super::watch::{self, Change, Settling, Stamp, Watcher};
 use super::{Notice, PluginSettings};
@@ -62,29 +62,6 @@ struct Known {
     figures: Arc<Figures>,
     /// Digest of the newest file that was refused.
     refused: Option<String>,
-}
-
-/// What came of a load.
-struct Loaded {
-    name: String,
-    began: Instant,
-    digest: Option<String>,
-    outcome: Outcome,
-}
-
-enum Outcome {
-    /// The bytes that are live already.
-    Same,
-    /// The bytes that were refused already.
-    StillRefused,
-    /// The file changed while it was read.
-    Moved,
-    Good(Box<Generation>),
-    /// `settings`: it is the operator's change that cannot be, not the file's.
-    Refused {
-        reason: String,
-        settings: bool,
-    },
 }
 
 /// How to build the task.
@@ -383,103 +360,5 @@ impl Reload {
     fn tell(&self, notice: Notice) {
         // The hub may be gone already; then nobody wants to know.
         let _ = self.notices.send(notice);
-    }
-}
-
-/// The load of a file.
-struct FileLoad {
-    path: PathBuf,
-    stamp: Stamp,
-    /// Digest of what is live.
-    live: Option<String>,
-    /// Digest of what was refused last.
-    refused: Option<String>,
-    loader: Arc<Loader>,
-    began: Instant,
-}
-
-impl FileLoad {
-    fn run(self, load: Load, runtime: &Handle) -> Loaded {
-        let name = load.name.clone();
-        let (digest, outcome) = match self.read() {
-            Ok(Some(bytes)) => {
-                let digest = sha256(&bytes);
-                (
-                    Some(digest.clone()),
-                    self.take(load, digest, &bytes, runtime),
-                )
-            }
-            Ok(None) => (None, Outcome::Moved),
-            Err(reason) => (
-                None,
-                Outcome::Refused {
-                    reason,
-                    settings: false,
-                },
-            ),
-        };
-        Loaded {
-            name,
-            began: self.began,
-            digest,
-            outcome,
-        }
-    }
-
-    /// The bytes; none if the file is not what was seen any more.
-    fn read(&self) -> Result<Option<Vec<u8>>, String> {
-        let unmoved = || Stamp::of(&self.path) == Some(self.stamp);
-        if !unmoved() {
-            return Ok(None);
-        }
-        let size = std::fs::metadata(&self.path).map_or(0, |found| found.len());
-        if size > LARGEST {
-            return Err(format!(
-                "the file has {size} bytes; plugins may have {LARGEST}"
-            ));
-        }
-        match std::fs::read(&self.path) {
-            Ok(bytes) => Ok(unmoved().then_some(bytes)),
-            Err(_) if !unmoved() => Ok(None),
-            Err(error) => Err(format!("its file cannot be read: {error}")),
-        }
-    }
-
-    fn take(&self, load: Load, digest: String, bytes: &[u8], runtime: &Handle) -> Outcome {
-        if self.live.as_ref() == Some(&digest) {
-            return Outcome::Same;
-        }
-        if self.refused.as_ref() == Some(&digest) {
-            return Outcome::StillRefused;
-        }
-        let source = self
-            .loader
-            .source(&load.name, digest.clone(), &load.settings.grants, bytes);
-        let made = source.and_then(|source| runtime.block_on(self.loader.generation(source, load)));
-        match made {
-            Ok(generation) => Outcome::Good(Box::new(generation)),
-            Err(reason) => Outcome::Refused {
-                reason,
-                settings: false,
-            },
-        }
-    }
-}
-
-/// A component that is loaded, linked anew under other settings.
-fn relink(loader: &Loader, source: Source, load: Load, runtime: &Handle, began: Instant) -> Loaded {
-    let (name, digest) = (load.name.clone(), Some(source.digest.clone()));
-    let outcome = match runtime.block_on(loader.generation(source, load)) {
-        Ok(generation) => Outcome::Good(Box::new(generation)),
-        Err(reason) => Outcome::Refused {
-            reason,
-            settings: true,
-        },
-    };
-    Loaded {
-        name,
-        began,
-        digest,
-        outcome,
     }
 }

@@ -144,10 +144,23 @@ impl Meter {
         self.figures.calls.fetch_add(1, Ordering::Relaxed);
         self.figures.latency.add(took);
         self.seconds.observe(took.as_secs_f64());
-        let Some(error) = error else {
-            self.good.inc();
-            return;
-        };
+        match error {
+            None => {
+                self.good.inc();
+            }
+            Some(error) => self.fail(error),
+        }
+    }
+
+    /// So many calls were never made, for want of an instance.
+    pub(super) fn turn_away(&self, calls: usize) {
+        for _ in 0..calls {
+            self.figures.calls.fetch_add(1, Ordering::Relaxed);
+            self.fail(&CallError::Busy);
+        }
+    }
+
+    fn fail(&self, error: &CallError) {
         self.figures.errors.fetch_add(1, Ordering::Relaxed);
         let label = PluginCall {
             plugin: self.plugin.clone(),
