@@ -1,5 +1,6 @@
 //! Busway.
 
+pub mod devkit;
 pub mod error;
 pub mod deliver;
 pub mod event;
