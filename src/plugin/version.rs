@@ -17,21 +17,30 @@ use crate::event::Event;
 /// A future behind a pointer, so that the traits can be objects.
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Links a component; the last argument says whether its calls may wait in the host.
+type Link = fn(&Engine, &Component, World, bool) -> wasmtime::Result<Box<dyn Linked>>;
+
 /// One version: what its package is called and how to link a component of it.
 pub(super) struct Version {
     pub(super) package: &'static str,
-    pub(super) link: fn(&Engine, &Component, World, bool) -> wasmtime::Result<Box<dyn Linked>>,
+    pub(super) link: Link,
 }
 
 /// The versions that are served, newest first.
-pub(super) const VERSIONS: &[Version] = &[Version { package: v0::VERSION, link: v0::link }];
+pub(super) const VERSIONS: &[Version] = &[Version {
+    package: v0::VERSION,
+    link: v0::link,
+}];
 
 /// A component whose imports are all there and whose exports are found.
 pub(super) trait Linked: Send + Sync {
     fn world(&self) -> World;
     /// Whether a call may wait in the host: then only the asynchronous calls may be used.
     fn waits(&self) -> bool;
-    fn instantiate<'a>(&'a self, store: &'a mut Store<Host>) -> Boxed<'a, wasmtime::Result<Box<dyn Guest>>>;
+    fn instantiate<'a>(
+        &'a self,
+        store: &'a mut Store<Host>,
+    ) -> Boxed<'a, wasmtime::Result<Box<dyn Guest>>>;
 }
 
 /// What a plugin says of itself.
@@ -48,9 +57,17 @@ pub(super) struct About {
 /// that does not wait, every future is ready at its first poll.
 pub(super) trait Guest: Send + Sync {
     fn describe<'a>(&'a self, store: &'a mut Store<Host>) -> Boxed<'a, wasmtime::Result<About>>;
-    fn init<'a>(&'a self, store: &'a mut Store<Host>, config: &'a str) -> Boxed<'a, wasmtime::Result<Result<(), String>>>;
+    fn init<'a>(
+        &'a self,
+        store: &'a mut Store<Host>,
+        config: &'a str,
+    ) -> Boxed<'a, wasmtime::Result<Result<(), String>>>;
     /// For a guest that does not wait.
-    fn evaluate(&self, store: &mut Store<Host>, event: &Arc<Event>) -> wasmtime::Result<Result<Verdict, String>>;
+    fn evaluate(
+        &self,
+        store: &mut Store<Host>,
+        event: &Arc<Event>,
+    ) -> wasmtime::Result<Result<Verdict, String>>;
     /// For a guest that may.
     fn evaluate_waiting<'a>(
         &'a self,
