@@ -1,0 +1,228 @@
+//! HTTP/1.1 out: one request, one answer, on a connection that is kept alive.
+//!
+//! Why our own over `hyper::client::conn`, and not hyper-util's client: its cost (see `pool`), and because what is
+//! sent again is decided here in the open. A request goes out a second time only if hyper hands it back, that is,
+//! if not a byte of it was written; a connection that breaks later is an error, and the caller's retry is counted.
+//! Redirects are not followed: a sink that moved says so to whoever reads the status.
+//! Invariant: no request is sent twice by one call of [`Client::send`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
+use tokio::net::TcpStream;
+
+use super::dial::{Dialler, Stream};
+use super::pool::{Link, Origin, Pool};
+use super::{Error, Guard};
+
+/// One attempt to connect, all addresses of a name together (about).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Beyond what the caller keeps, this much of a body is read so that the connection can be used again.
+const DRAIN: usize = 64 << 10;
+
+/// The HTTP client, with connections kept alive. Cheap to clone. Never follows redirects.
+#[derive(Clone)]
+pub struct Client {
+    dialler: Dialler,
+    pool: Arc<Pool>,
+}
+
+/// An answer, its body read up to a limit.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The first bytes of the body.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("guard", self.guard())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client that dials through `guard`.
+    pub fn new(guard: Guard) -> Self {
+        Self {
+            dialler: Dialler::new(guard, CONNECT_TIMEOUT),
+            pool: Arc::default(),
+        }
+    }
+
+    /// The guard it dials through.
+    pub fn guard(&self) -> &Guard {
+        &self.dialler.guard
+    }
+
+    /// Sends one request and reads at most `keep` bytes of the answer's body, all within `timeout`.
+    ///
+    /// # Errors
+    /// Why there is no whole answer. Whether the sink saw the request is not known then, except for
+    /// [`Error::Blocked`], [`Error::Resolve`] and [`Error::Connect`]: it did not.
+    pub async fn send(
+        &self,
+        request: Request<Bytes>,
+        timeout: Duration,
+        keep: usize,
+    ) -> Result<Answer, Error> {
+        match tokio::time::timeout(timeout, self.send_untimed(request, keep)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::Timeout),
+        }
+    }
+
+    /// A plain TCP connection through the guard.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
+        self.dialler.tcp(host, port).await
+    }
+
+    async fn send_untimed(&self, request: Request<Bytes>, keep: usize) -> Result<Answer, Error> {
+        let (origin, mut request) = address(request)?;
+        loop {
+            let mut link = self.link(&origin).await?;
+            let response = match link.exchange(request).await {
+                Ok(response) => response,
+                Err(mut failed) => match failed.take_message() {
+                    // Not a byte of it was written: the idle connection had gone stale. Another one, then.
+                    Some(unsent) => {
+                        request = unsent;
+                        continue;
+                    }
+                    None => return Err(Error::Broken(failed.into_error().to_string())),
+                },
+            };
+            let (answer, whole) = read(&mut link, response, keep).await?;
+            if whole && link.is_ready().await {
+                self.pool.keep(origin, link);
+            }
+            return Ok(answer);
+        }
+    }
+
+    /// An idle connection that is still good, or a new one.
+    async fn link(&self, origin: &Origin) -> Result<Link, Error> {
+        while let Some(mut idle) = self.pool.take(origin) {
+            if idle.is_ready().await {
+                return Ok(idle);
+            }
+        }
+        let stream = match origin.tls {
+            true => self.dialler.tls(&origin.host, origin.port).await?,
+            false => Stream::Plain(self.dialler.tcp(&origin.host, origin.port).await?),
+        };
+        let mut link = Link::open(stream)
+            .await
+            .map_err(|error| Error::Connect(error.to_string()))?;
+        match link.is_ready().await {
+            true => Ok(link),
+            false => Err(Error::Connect(format!(
+                "{} closed the new connection",
+                origin.host
+            ))),
+        }
+    }
+}
+
+/// Reads the body: the first `keep` bytes, and whether all of it was read.
+async fn read(
+    link: &mut Link,
+    response: Response<Incoming>,
+    keep: usize,
+) -> Result<(Answer, bool), Error> {
+    let (head, mut body) = response.into_parts();
+    let mut kept = BytesMut::new();
+    let mut seen = 0;
+    let mut whole = body.is_end_stream();
+    while !whole && seen <= keep.saturating_add(DRAIN) {
+        match link.driving(body.frame()).await {
+            Some(Ok(frame)) => {
+                let Some(piece) = frame.data_ref() else {
+                    continue;
+                };
+                seen += piece.len();
+                let room = keep.saturating_sub(kept.len()).min(piece.len());
+                kept.extend_from_slice(piece.get(..room).unwrap_or_default());
+                whole = body.is_end_stream();
+            }
+            Some(Err(error)) => return Err(Error::Broken(error.to_string())),
+            None => whole = true,
+        }
+    }
+    Ok((
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body: kept.freeze(),
+        },
+        whole,
+    ))
+}
+
+/// Where an absolute URL points, and the request in the form that goes on the wire there.
+fn address(request: Request<Bytes>) -> Result<(Origin, Request<Full<Bytes>>), Error> {
+    let (mut head, body) = request.into_parts();
+    let refused = |why: &str| Error::Connect(format!("the URL {why}"));
+    let tls = match head.uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return Err(refused("must begin with http:// or https://")),
+    };
+    let authority = head
+        .uri
+        .authority()
+        .ok_or_else(|| refused("names no host"))?;
+    if authority.as_str().contains('@') {
+        return Err(refused("may not carry a user name or password"));
+    }
+    // `Authority::port` takes a number that is too large for no port at all.
+    let port = match authority
+        .as_str()
+        .strip_prefix(authority.host())
+        .and_then(|rest| rest.strip_prefix(':'))
+    {
+        Some(given) => given
+            .parse()
+            .map_err(|_| refused("has a port that is none"))?,
+        None if tls => 443,
+        None => 80,
+    };
+    let origin = Origin {
+        tls,
+        host: authority.host().to_ascii_lowercase(),
+        port,
+    };
+    if !head.headers.contains_key(HOST) {
+        head.headers.insert(HOST, host_header(authority)?);
+    }
+    let path = head
+        .uri
+        .path_and_query()
+        .cloned()
+        .unwrap_or_else(|| PathAndQuery::from_static("/"));
+    head.uri = Uri::from(path);
+    Ok((origin, Request::from_parts(head, Full::new(body))))
+}
+
+fn host_header(authority: &Authority) -> Result<HeaderValue, Error> {
+    HeaderValue::from_str(authority.as_str())
+        .map_err(|error| Error::Connect(format!("the URL's host: {error}")))
+}
+
+#[cfg(test)]
+mod tests;
