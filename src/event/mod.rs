@@ -14,6 +14,8 @@ mod media;
 mod model;
 mod nesting;
 mod rules;
+#[cfg(test)]
+mod samples;
 mod time;
 mod uri;
 

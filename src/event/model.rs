@@ -277,3 +277,102 @@ impl Draft {
         Ok(Event::from_checked(self))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(datacontenttype: Option<&str>, data: Option<(DataKind, &str)>) -> Event {
+        let draft = Draft {
+            id: "1".into(),
+            source: "/s".into(),
+            ty: "t".into(),
+            datacontenttype: datacontenttype.map(Into::into),
+            extensions: vec![
+                ("n".into(), Value::Integer(-1)),
+                ("b".into(), Value::Boolean(false)),
+            ],
+            data: data.map(|(kind, text)| Data {
+                kind,
+                bytes: Bytes::copy_from_slice(text.as_bytes()),
+            }),
+            ..Draft::default()
+        };
+        draft.check().unwrap()
+    }
+
+    #[test]
+    fn attributes_have_one_string_form() {
+        let event = event(Some("text/plain"), None);
+        let table = [
+            ("id", Some("1")),
+            ("source", Some("/s")),
+            ("type", Some("t")),
+            ("specversion", Some("1.0")),
+            ("datacontenttype", Some("text/plain")),
+            ("n", Some("-1")),
+            ("b", Some("false")),
+            ("subject", None),
+            ("data", None),
+            ("x", None),
+        ];
+        for (name, expected) in table {
+            assert_eq!(event.attribute(name).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn null_is_no_data() {
+        for spelled in ["null", " null\n"] {
+            assert_eq!(event(None, Some((DataKind::Json, spelled))).data(), None);
+        }
+        assert!(
+            event(None, Some((DataKind::Json, "\"null\"")))
+                .data()
+                .is_some()
+        );
+        assert!(
+            event(Some("text/plain"), Some((DataKind::Text, "null")))
+                .data()
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn replaced_data_is_what_its_bytes_are() {
+        let json = || event(None, Some((DataKind::Json, "[1]")));
+        let text = || event(Some("application/x"), Some((DataKind::Text, "a")));
+        let deep = "[".repeat(200) + &"]".repeat(200);
+        let table: [(Event, &[u8], Option<DataKind>); 9] = [
+            (json(), b"{\"a\":1}", Some(DataKind::Json)),
+            (json(), b"{", Some(DataKind::Binary)),
+            (json(), b"\"\xff\"", Some(DataKind::Binary)),
+            (json(), deep.as_bytes(), Some(DataKind::Binary)),
+            (json(), b"null", None),
+            (json(), b"", None),
+            (text(), b"[1]", Some(DataKind::Text)),
+            (text(), b"\xff", Some(DataKind::Binary)),
+            (event(Some("text/plain"), None), b"a", Some(DataKind::Text)),
+        ];
+        for (event, bytes, kind) in table {
+            let _ = event.json();
+            let replaced = event.with_data(Bytes::copy_from_slice(bytes));
+            assert_eq!(replaced.data().map(|data| data.kind), kind, "{bytes:?}");
+            assert!(
+                replaced
+                    .clone()
+                    .to_draft()
+                    .check()
+                    .is_ok_and(|again| again == replaced)
+            );
+            assert_eq!(
+                replaced
+                    .json()
+                    .map(ToString::to_string)
+                    .as_deref()
+                    .map(str::as_bytes),
+                (kind == Some(DataKind::Json)).then_some(bytes)
+            );
+        }
+    }
+}

@@ -4,6 +4,9 @@
 //! faults the same one is always named.
 //! Invariant: a draft that passes can be written in every form (structured, binary, batch) and read back the same.
 
+#[cfg(test)]
+mod tests;
+
 use super::media;
 use super::model::{Data, DataKind, Draft, Invalid, SPECVERSION};
 use super::nesting::{self, Unreadable};
