@@ -1,6 +1,6 @@
 //! `/v1/events`: publish, read back, and consent to be a webhook's target.
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -91,7 +91,7 @@ fn structured(event: &Event) -> Response {
 fn data(event: &Event) -> Response {
     let kind = event.datacontenttype().or_else(|| (event.data()?.kind == DataKind::Json).then_some("application/json"));
     let kind = kind.and_then(|kind| HeaderValue::from_str(kind).ok()).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    let bytes = event.data().map(|data| data.bytes.clone()).unwrap_or_else(Bytes::new);
+    let bytes = event.data().map(|data| data.bytes.clone()).unwrap_or_default();
     ([(header::CONTENT_TYPE, kind)], bytes).into_response()
 }
 
