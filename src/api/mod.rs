@@ -1,6 +1,96 @@
-//! The HTTP API. (Contract as the server expects it.)
+//! The HTTP API, version 1: translate, never decide. The route table is this file; each noun has one of its own.
+//!
+//! `/v1/…` means the bus `default` for events, and every bus for subscriptions; `/v1/buses/{bus}/…` means that bus.
+//! Invariant: every refusal, of whatever route or none, is `application/problem+json` with a stable code (`error`).
+//! Invariant: no body is read past its limit, and none whose announced length is over it is read at all.
 
-/// THE ROUTE TABLE.
-pub fn router(_hub: crate::hub::Hub) -> axum::Router {
-    unimplemented!()
+mod error;
+mod body;
+mod query;
+mod scope;
+mod origin;
+mod events;
+mod stream;
+mod sse;
+mod websocket;
+mod subscriptions;
+mod dead_letters;
+mod plugins;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::{from_fn, map_response_with_state};
+use axum::routing::{get, post};
+
+use crate::hub::Hub;
+
+/// Options of the API.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// A stream on which nothing happens says that it is alive this often.
+    pub heartbeat: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { heartbeat: Duration::from_secs(15) }
+    }
+}
+
+/// What every route works with.
+#[derive(Clone)]
+struct Door {
+    hub: Hub,
+    settings: Settings,
+}
+
+/// The routes, with the default options.
+pub fn router(hub: Hub) -> Router {
+    router_with(hub, Settings::default())
+}
+
+/// The routes.
+pub fn router_with(hub: Hub, settings: Settings) -> Router {
+    let door = Door { hub, settings };
+    Router::new()
+        .nest("/v1", on_a_bus())
+        .nest("/v1/buses/{bus}", on_a_bus())
+        .route("/v1/dead-letters", get(dead_letters::list).delete(dead_letters::discard))
+        .route("/v1/dead-letters/redeliver", post(dead_letters::redeliver))
+        .route("/v1/plugins", get(plugins::list))
+        .route("/v1/plugins/{name}", get(plugins::show))
+        .route("/healthz", get(status::health))
+        .route("/readyz", get(status::ready))
+        .route("/metrics", get(status::metrics))
+        .route("/", get(status::pointer))
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::no_method)
+        .layer(from_fn(origin::refuse_other_sites))
+        .layer(map_response_with_state(door.clone(), error::count))
+        .with_state(door)
+}
+
+/// The nouns that live on a bus.
+fn on_a_bus() -> Router<Door> {
+    Router::new()
+        .route("/events", post(events::publish).get(events::list).options(events::consent))
+        .route("/events/{offset}", get(events::show))
+        .route("/stream", get(stream::open))
+        .route("/subscriptions", post(subscriptions::create).get(subscriptions::list).options(subscriptions::collection_options))
+        .route(
+            "/subscriptions/{id}",
+            get(subscriptions::show)
+                .put(subscriptions::replace)
+                .patch(subscriptions::patch)
+                .delete(subscriptions::remove)
+                .options(subscriptions::item_options),
+        )
+        .route("/subscriptions/{id}/pause", post(subscriptions::pause))
+        .route("/subscriptions/{id}/resume", post(subscriptions::resume))
+        .route("/subscriptions/{id}/test", post(subscriptions::test))
+        .route("/subscriptions/{id}/deliveries", get(subscriptions::deliveries))
 }

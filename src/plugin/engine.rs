@@ -99,7 +99,9 @@ fn pooling() -> PoolingAllocationConfig {
     pool.total_stacks(INSTANCES);
     pool.max_core_instances_per_component(64);
     pool.max_memories_per_component(16);
+    pool.max_memories_per_module(16);
     pool.max_tables_per_component(16);
+    pool.max_tables_per_module(16);
     pool.table_elements(40_000);
     pool.max_core_instance_size(2 << 20);
     pool.max_component_instance_size(4 << 20);

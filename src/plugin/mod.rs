@@ -269,6 +269,7 @@ impl Plugins {
     ///
     /// # Errors
     /// If the engines or their threads cannot be made.
+    #[allow(clippy::too_many_arguments, reason = "its own settings, and what every module is given")]
     pub async fn open(
         settings: Settings,
         client: net::Client,

@@ -280,7 +280,7 @@ impl Reload {
                 self.known.entry(name.to_owned()).or_default().refused = None;
                 self.act(Change { name: name.to_owned(), stamp: Some(stamp), since: self.loader.clock.instant() });
             }
-            None => self.waiting.iter_mut().for_each(|(names, _)| drop(names.remove(name))),
+            None => self.waiting.iter_mut().for_each(|(names, _)| names.retain(|waited| waited != name)),
         }
     }
 

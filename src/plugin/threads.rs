@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -56,6 +56,20 @@ impl Batch {
         let (reply, answers) = oneshot::channel();
         let room = Vec::with_capacity(events.len());
         (Self { generation, config, slot, instance: None, hopeless: None, events: events.into_iter(), answers: room, reply }, answers)
+    }
+}
+
+impl Batch {
+    /// Answers. Everything else is given back first: who hears the answer may want the slot at once, or look at what
+    /// is held.
+    fn end(self, now: Instant) {
+        let Self { generation, slot, instance, answers, reply, .. } = self;
+        if let Some(instance) = instance {
+            slot.give_back(instance, now);
+        }
+        drop((slot, generation));
+        // A caller that went away wants no answer.
+        let _ = reply.send(answers);
     }
 }
 
@@ -210,12 +224,7 @@ impl Worker {
                 return Some(batch);
             }
         }
-        if let Some(instance) = batch.instance {
-            batch.slot.give_back(instance, last);
-        }
-        // The slot goes first: who hears the answer may want it at once.
-        drop(batch.slot);
-        let _ = batch.reply.send(batch.answers);
+        batch.end(last);
         None
     }
 

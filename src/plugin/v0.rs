@@ -25,6 +25,7 @@ use crate::event::Event;
 pub(super) const VERSION: &str = "0.1.0";
 
 /// An event as guests hold it. It carries nothing: an instance sees one event at a time, and its host has that.
+#[allow(unreachable_pub, reason = "bindgen exports it anew")]
 pub struct EventHandle;
 
 #[allow(missing_docs, unreachable_pub, reason = "generated from the WIT, which has the words")]

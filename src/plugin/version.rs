@@ -17,10 +17,13 @@ use crate::event::Event;
 /// A future behind a pointer, so that the traits can be objects.
 pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Links a component; the last argument says whether its calls may wait in the host.
+type Link = fn(&Engine, &Component, World, bool) -> wasmtime::Result<Box<dyn Linked>>;
+
 /// One version: what its package is called and how to link a component of it.
 pub(super) struct Version {
     pub(super) package: &'static str,
-    pub(super) link: fn(&Engine, &Component, World, bool) -> wasmtime::Result<Box<dyn Linked>>,
+    pub(super) link: Link,
 }
 
 /// The versions that are served, newest first.

@@ -97,11 +97,8 @@ fn selector(fields: &Fields<'_>) -> Result<Selector, Error> {
         .into_iter()
         .map(|(path, item)| type_pattern(&path, item))
         .collect::<Result<_, _>>()?;
-    let filters = fields
-        .list("filters", MOST_FILTERS)?
-        .into_iter()
-        .map(|(path, item)| filter(&path, item))
-        .collect::<Result<_, _>>()?;
+    fields.list("filters", MOST_FILTERS)?;
+    let filters = fields.value("filters").map_or(Ok(Vec::new()), Filter::parse_list)?;
     Ok(Selector {
         source,
         types,
@@ -117,10 +114,6 @@ fn type_pattern(path: &str, item: &Value) -> Result<TypePattern, Error> {
         )
     })?;
     TypePattern::parse(text).map_err(|error| at(path, error))
-}
-
-fn filter(path: &str, item: &Value) -> Result<Filter, Error> {
-    Filter::parse(item).map_err(|error| at(path, error))
 }
 
 /// Puts the place in front of another module's refusal.

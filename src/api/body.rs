@@ -1,0 +1,47 @@
+//! Request bodies, read up to a limit, and answers in JSON.
+//!
+//! Invariant: a body whose announced length is over the limit is refused before a byte of it is read.
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+use crate::error::{Error, Kind};
+
+/// Bodies that are not events are small.
+const SETTINGS: usize = 1 << 20;
+
+/// Reads a body of at most `limit` bytes.
+pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
+        return Err(too_large(limit));
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large(limit)),
+        Err(_) => Err(Error::invalid("body_incomplete", "the connection ended in the middle of the body")),
+    }
+}
+
+fn too_large(limit: usize) -> Error {
+    Error::new(Kind::TooLarge, "body_too_large", format!("the body is larger than {limit} bytes, the limit for this request"))
+}
+
+/// Reads a JSON body.
+pub(super) async fn json(headers: &HeaderMap, body: Body) -> Result<Value, Error> {
+    let bytes = read(headers, body, SETTINGS).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::invalid("malformed_json", format!("the body is not JSON: {error}")))
+}
+
+/// Answers with JSON.
+pub(super) fn answer(status: StatusCode, json: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], json.to_string()).into_response()
+}
+
+/// Answers 200 with JSON.
+pub(super) fn ok(json: &Value) -> Response {
+    answer(StatusCode::OK, json)
+}

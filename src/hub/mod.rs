@@ -1,0 +1,151 @@
+//! The hub: publish, read, subscribe, status. Every front door calls this and nothing below it.
+//!
+//! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
+//! log, `subscriptions` and `dead_letters` change who gets what, `plugins` checks what a subscription needs, `status`
+//! says how it goes, and `life` reports the hub's own life on the bus `busway`.
+//!
+//! Order of the stop ([`Hub::stop`], then [`Hub::drain`]): no new work and streams end; deliveries in flight end and
+//! the last checkpoint is written; plugins; the hub's own tasks; the log; the store.
+//!
+//! Invariant: nothing here knows HTTP; nothing here decides what a front door must translate.
+//! Invariant: a subscription is on disk before delivery knows of it, and off the disk before delivery forgets it.
+
+mod open;
+mod events;
+mod stream;
+mod subscriptions;
+mod plugins;
+mod dead_letters;
+mod status;
+mod life;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use dead_letters::{Choice, Redelivered};
+pub use events::Page;
+pub use status::{Health, Standing};
+pub use stream::{EventStream, Item, Wish};
+
+use crate::deliver::Delivery;
+use crate::error::{Error, Kind};
+use crate::log::EventLog;
+use crate::metrics::Metrics;
+use crate::plugin::Plugins;
+use crate::subscription::{DeliveryConfig, Store};
+use crate::tasks::Tasks;
+use crate::time::Clock;
+use crate::{log, net, plugin};
+
+/// Everything a hub is opened with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the store is.
+    pub data: PathBuf,
+    /// The event log's.
+    pub log: log::Settings,
+    /// The plugin host's.
+    pub plugins: plugin::Settings,
+    /// Which addresses may be dialled.
+    pub egress: net::GuardSettings,
+    /// What a subscription gets that does not say otherwise.
+    pub delivery: DeliveryConfig,
+    /// Bounds at the front doors.
+    pub limits: Limits,
+}
+
+/// Bounds at the front doors.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// One event, in bytes.
+    pub event_bytes: usize,
+    /// One batch, in bytes.
+    pub batch_bytes: usize,
+    /// Events of a batch.
+    pub batch_events: usize,
+}
+
+/// The hub. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub(Arc<Parts>);
+
+/// What a hub is made of.
+struct Parts {
+    limits: Limits,
+    defaults: DeliveryConfig,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    log: EventLog,
+    store: Store,
+    client: net::Client,
+    plugins: Plugins,
+    delivery: Delivery,
+    life: life::Reporter,
+    owners: Owners,
+    /// Held while a subscription that is there is read, changed and written, so that no change is lost.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// Who owns which tasks, in the order in which they are asked to stop.
+struct Owners {
+    streams: Tasks,
+    delivery: Tasks,
+    plugins: Tasks,
+    own: Tasks,
+    log: Tasks,
+}
+
+impl Hub {
+    /// Bounds at the front doors.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// The hub's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// No new work: publishing answers 503, streams say goodbye and end.
+    pub fn stop(&self) {
+        if !self.0.owners.streams.is_stopping() {
+            self.0.life.tell(life::stopping());
+            self.0.owners.streams.stop();
+        }
+    }
+
+    /// Whether [`Hub::stop`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.0.owners.streams.is_stopping()
+    }
+
+    /// Resolves once [`Hub::stop`] is called.
+    pub async fn stopping(&self) {
+        self.0.owners.streams.stopping().await;
+    }
+
+    /// Ends everything in order and closes the files; `false` if the deadline cut something off. What is cut off has
+    /// not been acknowledged and is delivered after the next start.
+    pub async fn drain(&self, deadline: Duration) -> bool {
+        self.stop();
+        let ends = self.0.clock.instant() + deadline;
+        let left = || ends.saturating_duration_since(self.0.clock.instant());
+        self.0.delivery.drain(left()).await;
+        let mut whole = true;
+        for owner in [&self.0.owners.delivery, &self.0.owners.plugins, &self.0.owners.own] {
+            whole &= owner.drain(left()).await;
+        }
+        self.0.log.close().await;
+        whole &= self.0.owners.log.drain(left()).await;
+        self.0.store.close().await;
+        whole
+    }
+
+    fn refuse_when_stopping(&self) -> Result<(), Error> {
+        match self.is_stopping() {
+            true => Err(Error::new(Kind::Unavailable, "stopping", "the hub is shutting down; try again once it is back")),
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Opens a hub: log, store, plugins, delivery, in this order, and the tasks of its own.
+//!
+//! Why this order: the log's lock refuses a second hub before anything is touched; delivery needs all the others.
+//! Invariant: a hub that fails to open leaves no task behind.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::{Hub, Owners, Parts, Settings, life};
+use crate::deliver::{self, Delivery};
+use crate::error::{Error, Kind};
+use crate::log::EventLog;
+use crate::metrics::Metrics;
+use crate::net::{Client, Guard};
+use crate::plugin::Plugins;
+use crate::subscription::{Kept, Store};
+use crate::tasks::Tasks;
+use crate::time::Clock;
+
+/// How long what was started may take to end when a later step of opening fails.
+const UNDO: Duration = Duration::from_secs(5);
+/// Between two looks at what retention lets go.
+const TRIM: Duration = Duration::from_secs(10);
+
+impl Hub {
+    /// Opens the store, loads the plugins, takes up delivery where it was.
+    ///
+    /// # Errors
+    /// `store_unavailable` and its like: the data folder cannot be used, and why.
+    pub async fn open(settings: Settings, clock: Clock) -> Result<Self, Error> {
+        let own = Tasks::new();
+        let owners = Owners { streams: Tasks::new(), delivery: Tasks::new(), plugins: Tasks::new(), log: Tasks::new(), own };
+        let ends = [&owners.delivery, &owners.plugins, &owners.own, &owners.log].map(Tasks::clone);
+        let opened = wire(settings, clock, owners).await;
+        if opened.is_err() {
+            for owner in ends {
+                owner.drain(UNDO).await;
+            }
+        }
+        opened
+    }
+}
+
+async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, Error> {
+    let metrics = Arc::new(Metrics::new());
+    let (log, store, kept) = open_files(&settings, &clock, &owners).await?;
+    metrics.subscriptions.set(i64::try_from(kept.subscriptions.len()).unwrap_or(i64::MAX));
+    info!(subscriptions = kept.subscriptions.len(), retries = kept.retries.len(), buses = log.buses().len(), "the store is open");
+    let client = Client::new(Guard::new(settings.egress));
+    let (plugin_notices, from_plugins) = mpsc::unbounded_channel();
+    let (notices, from_delivery) = mpsc::unbounded_channel();
+    let plugin_tasks = owners.plugins.clone();
+    let plugins = Plugins::open(settings.plugins, client.clone(), clock.clone(), plugin_tasks, Arc::clone(&metrics), plugin_notices).await?;
+    let parts = deliver::Parts {
+        log: log.clone(),
+        store: store.clone(),
+        plugins: plugins.clone(),
+        client: client.clone(),
+        clock: clock.clone(),
+        tasks: owners.delivery.clone(),
+        metrics: Arc::clone(&metrics),
+        notices,
+    };
+    let delivery = Delivery::start(parts, kept).await?;
+    let (life, told) = life::Reporter::new();
+    let tasks = owners.own.clone();
+    let hub = Hub(Arc::new(Parts {
+        limits: settings.limits,
+        defaults: settings.delivery,
+        changing: tokio::sync::Mutex::new(()),
+        clock,
+        metrics,
+        log,
+        store,
+        client,
+        plugins,
+        delivery,
+        life,
+        owners,
+    }));
+    tasks.spawn(life::report(hub.clone(), tasks.clone(), life::Sources { told, from_plugins, from_delivery }));
+    tasks.spawn(trim(hub.clone(), tasks.clone()));
+    hub.0.life.tell(life::started());
+    Ok(hub)
+}
+
+async fn open_files(settings: &Settings, clock: &Clock, owners: &Owners) -> Result<(EventLog, Store, Kept), Error> {
+    let (data, log_settings, clock, log_tasks) = (settings.data.clone(), settings.log.clone(), clock.clone(), owners.log.clone());
+    let opening = owners.own.blocking(move || {
+        create_folder(&data)?;
+        let log = EventLog::open(&data.join("log"), log_settings, clock, log_tasks)?;
+        let (store, kept) = Store::open(&data.join("state.db"))?;
+        Ok((log, store, kept))
+    });
+    opening.await.map_err(Error::internal)?
+}
+
+fn create_folder(data: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(data).map_err(|cause| {
+        let text = format!("the data folder {} cannot be created: {cause}", data.display());
+        Error::new(Kind::Unavailable, "store_unavailable", text).with_cause(cause)
+    })
+}
+
+/// Lets the log drop what retention lets go, now and then.
+async fn trim(hub: Hub, tasks: Tasks) {
+    loop {
+        tokio::select! {
+            () = tasks.stopping() => return,
+            () = hub.0.clock.sleep(TRIM) => {}
+        }
+        if let Err(error) = hub.0.log.trim().await {
+            warn!(reason = ?error, "retention could not drop old segments, will try again");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! How the hub is: what it promises, what is wrong with it, and its figures.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::hub::Hub;
+use crate::metrics::Bus;
+
+/// How the hub is as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// Everything works.
+    Ok,
+    /// It serves, and an operator should look at it.
+    Degraded,
+    /// It cannot accept events.
+    Failing,
+}
+
+/// How the hub is, and why.
+#[derive(Debug, Serialize)]
+pub struct Health {
+    /// As a whole.
+    pub status: Standing,
+    /// What is wrong, each in words and with what helps.
+    pub reasons: Vec<String>,
+    /// What 202 means here.
+    pub durability: &'static str,
+    /// This version.
+    pub version: &'static str,
+    /// Buses.
+    pub buses: usize,
+    /// Subscriptions.
+    pub subscriptions: i64,
+    /// Plugins that are active.
+    pub plugins: usize,
+}
+
+/// What the embedded engine does before an event is acknowledged.
+const DURABILITY: &str = "synced to disk before it is acknowledged (SQLite, WAL, synchronous=FULL)";
+
+impl Hub {
+    /// How the hub is, and why.
+    pub fn health(&self) -> Health {
+        let plugins = self.plugins();
+        let failing: Vec<String> = self.failures();
+        let rejected = plugins.iter().filter_map(|plugin| {
+            let reason = plugin.reason.as_ref()?;
+            Some(format!("plugin {}: {}: {reason}", plugin.name, plugin.state))
+        });
+        let standing = if failing.is_empty() { Standing::Degraded } else { Standing::Failing };
+        let reasons: Vec<String> = failing.into_iter().chain(rejected).collect();
+        Health {
+            status: if reasons.is_empty() { Standing::Ok } else { standing },
+            reasons,
+            durability: DURABILITY,
+            version: env!("CARGO_PKG_VERSION"),
+            buses: self.0.log.buses().len(),
+            subscriptions: self.0.metrics.subscriptions.get(),
+            plugins: plugins.iter().filter(|plugin| plugin.kind.is_some()).count(),
+        }
+    }
+
+    /// Whether events are accepted now; why not, if not.
+    ///
+    /// # Errors
+    /// The reasons.
+    pub fn ready(&self) -> Result<(), Vec<String>> {
+        let failures = self.failures();
+        if failures.is_empty() { Ok(()) } else { Err(failures) }
+    }
+
+    fn failures(&self) -> Vec<String> {
+        let stopping = self.is_stopping().then(|| "the hub is shutting down".to_owned());
+        let log = self.0.log.fault().map(|fault| format!("log: {fault}"));
+        let store = self.0.store.fault().map(|fault| format!("store: {fault}"));
+        [stopping, log, store].into_iter().flatten().collect()
+    }
+
+    /// The text of `/metrics`. What is a state is read now.
+    ///
+    /// # Errors
+    /// `store_unavailable` when dead letters cannot be counted.
+    pub async fn metrics_text(&self) -> Result<String, Error> {
+        let dead: u64 = self.0.store.dead_counts().await?.into_iter().map(|(_, count)| count).sum();
+        self.0.metrics.dead_letters.set(signed(dead));
+        self.measure_log();
+        self.measure_plugins();
+        self.measure_lanes();
+        Ok(self.0.metrics.text())
+    }
+
+    /// Counts a request that a front door refused.
+    pub fn count_refusal(&self, code: &'static str) {
+        self.0.metrics.refused.get_or_create(&crate::metrics::Refusal { code }).inc();
+    }
+
+    fn measure_log(&self) {
+        let now = self.0.clock.now();
+        for bus in self.0.log.stats() {
+            let label = Bus { bus: bus.bus.to_string() };
+            self.0.metrics.log_first.get_or_create(&label).set(signed(bus.first.0));
+            self.0.metrics.log_end.get_or_create(&label).set(signed(bus.end.0));
+            self.0.metrics.log_bytes.get_or_create(&label).set(signed(bus.bytes));
+            let age = bus.oldest.map(|oldest| now.since(oldest).as_secs()).unwrap_or_default();
+            self.0.metrics.log_age_seconds.get_or_create(&label).set(signed(age));
+        }
+    }
+
+    fn measure_plugins(&self) {
+        for plugin in self.plugins() {
+            let label = crate::metrics::Plugin { plugin: plugin.name };
+            self.0.metrics.plugin_memory_bytes.get_or_create(&label).set(i64::try_from(plugin.memory).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn measure_lanes(&self) {
+        let mut behind: BTreeMap<String, u64> = self.0.log.buses().into_iter().map(|bus| (bus.to_string(), 0)).collect();
+        let mut retrying = 0;
+        for subscription in self.0.delivery.list() {
+            let Some(lane) = self.0.delivery.status(&subscription.id) else { continue };
+            retrying += lane.retrying;
+            let most = behind.entry(subscription.bus.to_string()).or_default();
+            *most = lane.behind.max(*most);
+        }
+        self.0.metrics.retrying.set(i64::try_from(retrying).unwrap_or(i64::MAX));
+        for (bus, records) in behind {
+            self.0.metrics.behind.get_or_create(&Bus { bus }).set(signed(records));
+        }
+    }
+}
+
+/// Gauges have a sign.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,191 @@
+//! Subscriptions: made, changed, paused, tested, removed.
+//!
+//! A `scope` is the bus that a front door's path names: within it only its own subscriptions are seen.
+//! Invariant: written first, then told to delivery: what a caller was told of survives a crash.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::deliver::{LaneStatus, Recent};
+use crate::error::Error;
+use crate::event::{Data, DataKind, Draft};
+use crate::hub::{Hub, life};
+use crate::log::{BusName, Offset, Record};
+use crate::subscription::{Attempt, State, Subscription, SubscriptionId};
+
+impl Hub {
+    /// Makes a subscription with an id of the hub's choice.
+    ///
+    /// # Errors
+    /// What is wrong with it and where; `plugin_not_loaded`, `plugin_refused_config`; `store_unavailable`.
+    pub async fn create(&self, scope: Option<&BusName>, json: &Value) -> Result<Subscription, Error> {
+        let id = SubscriptionId::generate(self.0.clock.now(), rand::random());
+        self.make(id, scope, json).await
+    }
+
+    /// Replaces a subscription, or makes it under this id; whether it was made.
+    ///
+    /// # Errors
+    /// As [`Hub::create`].
+    pub async fn replace(&self, scope: Option<&BusName>, id: &str, json: &Value) -> Result<(Subscription, bool), Error> {
+        let id = SubscriptionId::parse(id)?;
+        let _changing = self.0.changing.lock().await;
+        match self.find(scope, &id) {
+            Ok(old) => {
+                let new = old.replaced(json, &self.0.defaults, self.0.clock.now())?;
+                self.change(new).await.map(|subscription| (subscription, false))
+            }
+            Err(missing) if self.0.delivery.get(&id).is_some() => Err(missing),
+            Err(_) => self.make(id, scope, json).await.map(|subscription| (subscription, true)),
+        }
+    }
+
+    /// Changes a subscription by a JSON merge patch.
+    ///
+    /// # Errors
+    /// `subscription_not_found`, or as [`Hub::create`].
+    pub async fn patch(&self, scope: Option<&BusName>, id: &str, patch: &Value) -> Result<Subscription, Error> {
+        let id = SubscriptionId::parse(id)?;
+        let _changing = self.0.changing.lock().await;
+        let new = self.find(scope, &id)?.patched(patch, &self.0.defaults, self.0.clock.now())?;
+        self.change(new).await
+    }
+
+    /// Removes a subscription; its dead letters stay.
+    ///
+    /// # Errors
+    /// `subscription_not_found`, `store_unavailable`.
+    pub async fn remove(&self, scope: Option<&BusName>, id: &str) -> Result<(), Error> {
+        let id = SubscriptionId::parse(id)?;
+        let _changing = self.0.changing.lock().await;
+        let old = self.find(scope, &id)?;
+        self.0.store.delete(&id).await?;
+        self.0.delivery.remove(&id);
+        self.0.metrics.subscriptions.dec();
+        self.0.life.tell(life::subscription("deleted", &old));
+        Ok(())
+    }
+
+    /// A subscription.
+    ///
+    /// # Errors
+    /// `subscription_not_found`.
+    pub fn subscription(&self, scope: Option<&BusName>, id: &str) -> Result<Subscription, Error> {
+        self.find(scope, &SubscriptionId::parse(id)?)
+    }
+
+    /// At most `limit` subscriptions by id, after this one.
+    pub fn subscriptions(&self, scope: Option<&BusName>, after: Option<&str>, limit: usize) -> Vec<Subscription> {
+        let mut all = self.0.delivery.list();
+        all.retain(|one| scope.is_none_or(|bus| one.bus == *bus) && after.is_none_or(|after| one.id.as_str() > after));
+        all.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        all.truncate(limit);
+        all
+    }
+
+    /// Figures of a subscription's deliveries.
+    pub fn lane(&self, id: &SubscriptionId) -> Option<LaneStatus> {
+        self.0.delivery.status(id)
+    }
+
+    /// Recent attempts of a subscription, newest first.
+    ///
+    /// # Errors
+    /// `subscription_not_found`.
+    pub fn deliveries(&self, scope: Option<&BusName>, id: &str) -> Result<Vec<Recent>, Error> {
+        let found = self.subscription(scope, id)?;
+        Ok(self.0.delivery.recent(&found.id))
+    }
+
+    /// Lets events wait in the log.
+    ///
+    /// # Errors
+    /// `subscription_not_found`, `store_unavailable`.
+    pub async fn pause(&self, scope: Option<&BusName>, id: &str) -> Result<Subscription, Error> {
+        self.set_state(scope, id, State::Paused { reason: "requested".into() }).await
+    }
+
+    /// Goes on where it was paused.
+    ///
+    /// # Errors
+    /// `subscription_not_found`, `store_unavailable`.
+    pub async fn resume(&self, scope: Option<&BusName>, id: &str) -> Result<Subscription, Error> {
+        self.set_state(scope, id, State::Active).await
+    }
+
+    /// Delivers one event of type `busway.subscription.test` now, outside the queue; what became of it.
+    ///
+    /// # Errors
+    /// `subscription_not_found`.
+    pub async fn test(&self, scope: Option<&BusName>, id: &str) -> Result<Attempt, Error> {
+        let found = self.subscription(scope, id)?;
+        let now = self.0.clock.now();
+        let data = json!({"subscription": found.id.as_str(), "message": "a test event: the sink is reached"}).to_string();
+        let draft = Draft {
+            id: format!("test-{:032x}", rand::random::<u128>()),
+            source: "busway".into(),
+            ty: "busway.subscription.test".into(),
+            subject: Some(found.id.to_string()),
+            time: Some(now.to_string()),
+            datacontenttype: Some("application/json".into()),
+            data: Some(Data { kind: DataKind::Json, bytes: data.into() }),
+            ..Draft::default()
+        };
+        let event = draft.check().map_err(Error::internal)?;
+        // Offset 0 is before the first record: it stands for none in the log.
+        let record = Record { offset: Offset(0), received: now, event };
+        self.0.delivery.once(&found.id, Arc::new(record)).await
+    }
+
+    fn find(&self, scope: Option<&BusName>, id: &SubscriptionId) -> Result<Subscription, Error> {
+        let found = self.0.delivery.get(id).filter(|found| scope.is_none_or(|bus| found.bus == *bus));
+        found.ok_or_else(|| {
+            let place = scope.map(|bus| format!(" on the bus `{bus}`")).unwrap_or_default();
+            Error::not_found("subscription_not_found", format!("there is no subscription `{id}`{place}"))
+        })
+    }
+
+    async fn make(&self, id: SubscriptionId, scope: Option<&BusName>, json: &Value) -> Result<Subscription, Error> {
+        self.refuse_when_stopping()?;
+        let named = json.get("bus").and_then(Value::as_str);
+        let bus = match (scope, named) {
+            (Some(bus), _) => bus.clone(),
+            (None, Some(named)) => BusName::parse(named)?,
+            (None, None) => BusName::default_bus(),
+        };
+        let new = Subscription::from_json(id, bus, json, &self.0.defaults, self.0.clock.now())?;
+        self.check(&new).await?;
+        let from = self.position(&new.bus, new.config.start).await?;
+        self.0.store.put(&new, Some(from)).await?;
+        self.0.delivery.put(new.clone(), Some(from));
+        self.0.metrics.subscriptions.inc();
+        self.0.life.tell(life::subscription("created", &new));
+        Ok(new)
+    }
+
+    async fn change(&self, new: Subscription) -> Result<Subscription, Error> {
+        self.check(&new).await?;
+        self.0.store.put(&new, None).await?;
+        self.0.delivery.put(new.clone(), None);
+        self.0.life.tell(life::subscription("updated", &new));
+        Ok(new)
+    }
+
+    async fn set_state(&self, scope: Option<&BusName>, id: &str, state: State) -> Result<Subscription, Error> {
+        let id = SubscriptionId::parse(id)?;
+        let _changing = self.0.changing.lock().await;
+        let mut found = self.find(scope, &id)?;
+        // `gone` says more than `requested`: a pause of what is paused changes nothing.
+        let same = matches!((&found.state, &state), (State::Active, State::Active) | (State::Paused { .. }, State::Paused { .. }));
+        if same {
+            return Ok(found);
+        }
+        let verb = if state == State::Active { "resumed" } else { "paused" };
+        (found.state, found.updated) = (state, self.0.clock.now());
+        self.0.store.put(&found, None).await?;
+        self.0.delivery.put(found.clone(), None);
+        self.0.life.tell(life::subscription(verb, &found));
+        Ok(found)
+    }
+}
