@@ -22,6 +22,9 @@ mod glob;
 mod nearest;
 mod path;
 
+#[cfg(test)]
+mod arbitrary;
+
 pub use decide::Match;
 pub use dialect::{Filter, PluginFilter};
 pub use index::Index;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::arbitrary;
 use super::Filter;
 
 #[test]
@@ -29,120 +30,20 @@ fn json_comes_out_as_it_went_in() {
 
 #[test]
 fn wrong_filters_are_refused_by_path() {
-    let exact = json!({"exact": {"type": "a"}});
-    let shape = "must be an object with one dialect";
-    for (json, code, message) in [
-        (
-            json!({}),
-            "filter_invalid",
-            "filters[1]: must be an array of filters",
-        ),
-        (json!([exact, 3]), "filter_invalid", shape),
-        (json!([exact, {}]), "filter_invalid", shape),
-        (
-            json!([exact, {"exact": {"id": "1"}, "not": exact}]),
-            "filter_invalid",
-            shape,
-        ),
-        (
-            json!([exact, {"sql": "a = 1"}]),
-            "filter_dialect_unknown",
-            "filters[1]: the dialect `sql` is not served yet",
-        ),
-        (
-            json!([exact, {"prefx": {}}]),
-            "filter_dialect_unknown",
-            "filters[1]: unknown dialect \"prefx\"; did you mean \"prefix\"?",
-        ),
-        (
-            json!([exact, {"zzzzzzzzzz": {}}]),
-            "filter_dialect_unknown",
-            "known are exact, prefix",
-        ),
-        (
-            json!([exact, {"prefix": {}}]),
-            "filter_invalid",
-            "filters[1].prefix: must be an object of at least one attribute",
-        ),
-        (
-            json!([exact, {"prefix": "x"}]),
-            "filter_invalid",
-            "filters[1].prefix: must be",
-        ),
-        (
-            json!([exact, {"any": [{"prefix": {"subject": 3}}]}]),
-            "filter_invalid",
-            "filters[1].any[0].prefix.subject: must be a text that is not empty",
-        ),
-        (
-            json!([exact, {"suffix": {"subject": ""}}]),
-            "filter_invalid",
-            "filters[1].suffix.subject: must be a text",
-        ),
-        (
-            json!([exact, {"exact": {"Sub-ject": "x"}}]),
-            "filter_invalid",
-            "filters[1].exact.Sub-ject: is no attribute name",
-        ),
-        (
-            json!([exact, {"exact": {"": "x"}}]),
-            "filter_invalid",
-            "filters[1].exact[\"\"]: is no attribute name",
-        ),
-        (
-            json!([exact, {"all": []}]),
-            "filter_invalid",
-            "filters[1].all: must be an array of at least one filter",
-        ),
-        (
-            json!([exact, {"any": exact}]),
-            "filter_invalid",
-            "filters[1].any: must be an array",
-        ),
-        (
-            json!([exact, {"not": [exact]}]),
-            "filter_invalid",
-            "filters[1].not: must be an object",
-        ),
-        (
-            json!([exact, {"plugin": "p"}]),
-            "filter_invalid",
-            "filters[1].plugin: must be an object",
-        ),
-        (
-            json!([exact, {"plugin": {}}]),
-            "filter_invalid",
-            "filters[1].plugin.name: must be a plugin's name",
-        ),
-        (
-            json!([exact, {"plugin": {"name": "../p"}}]),
-            "filter_invalid",
-            "filters[1].plugin.name",
-        ),
-        (
-            json!([exact, {"plugin": {"name": "p", "config": 1}}]),
-            "filter_invalid",
-            "filters[1].plugin.config: must be an object",
-        ),
-        (
-            json!([exact, {"plugin": {"name": "p", "confg": {}}}]),
-            "filter_invalid",
-            "filters[1].plugin.confg: is not known here; did you mean \"config\"?",
-        ),
-        (
-            json!([exact, {"pattern": {"data": {"a": []}}}]),
-            "pattern_invalid",
-            "filters[1].pattern.data.a: ",
-        ),
-    ] {
-        let error = Filter::parse_list(&json).expect_err("must be refused");
-        assert_eq!(error.code(), code, "{json}: {error}");
-        let message = match json.is_object() {
-            true => "filters: must be an array of filters",
-            false => message,
-        };
-        assert!(error.message().contains(message), "{json}: {error}");
+    let good = json!({"exact": {"type": "a"}});
+    let cases: Vec<(String, String, Value)> = arbitrary::fixture("refused/filters.json");
+    for (code, message, wrong) in &cases {
+        let error = Filter::parse_list(&json!([good, wrong])).expect_err(message);
+        assert_eq!(error.code(), code, "{wrong}: {error}");
+        assert!(error.message().starts_with(message), "{wrong}: {error}");
     }
+    let error = Filter::parse_list(&good).expect_err("no array");
+    assert_eq!(error.message(), "filters: must be an array of filters");
+    let error = Filter::parse(&json!({"prefix": {"subject": 1}})).expect_err("no text");
+    assert!(
+        error.message().starts_with("filter.prefix.subject: "),
+        "{error}"
+    );
 }
 
 /// `{"not": {"not": … {"exact": …}}}`, so many deep.

@@ -223,7 +223,7 @@ impl<K: Copy + Eq + Hash> Index<K> {
             let rank = conjunct.spots.iter().map(Spot::rank).max();
             (sizes + conjunct.spots.len(), rank)
         };
-        // A seat number is small: of more parts than it can count, the first are good enough.
+        // The number is small in memory: of more parts than it can count, the first are enough.
         let known = conjuncts
             .iter()
             .take(usize::from(u16::MAX))

@@ -20,6 +20,9 @@ const MAX_OPERATORS: usize = 256;
 /// Stands for alternatives where a key would stand.
 const OR: &str = "$or";
 
+/// What is wrong with a value outside of an array.
+const BARE: &str = "values stand in an array: write [\"failed\"], not \"failed\"";
+
 /// Reads a whole pattern; `text` is its compact form.
 pub(super) fn root(json: &Value, text: &str, path: &Path<'_>) -> Result<Object, Error> {
     if text.chars().count() > MAX_CHARS {
@@ -93,10 +96,7 @@ impl Reader {
                     },
                 )
                 .map(Node::Object),
-            _ => Err(path.fault(
-                "pattern_invalid",
-                format!("values stand in an array: write [{value:.64}]"),
-            )),
+            _ => Err(path.fault("pattern_invalid", BARE)),
         }
     }
 
@@ -125,10 +125,7 @@ impl Reader {
                 "pattern_invalid",
                 "an attribute has no parts: only `data` nests",
             )),
-            _ => Err(path.fault(
-                "pattern_invalid",
-                format!("values stand in an array: write [{value:.64}]"),
-            )),
+            _ => Err(path.fault("pattern_invalid", BARE)),
         }
     }
 

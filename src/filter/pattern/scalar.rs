@@ -131,8 +131,12 @@ impl Number {
     pub(in crate::filter) fn compare(self, other: Self) -> Ordering {
         match (self.whole(), other.whole()) {
             (Some(left), Some(right)) => left.cmp(&right),
-            // A real number is a fraction below 2^53 or beyond all integers: rounding the other one is harmless.
-            _ => self.float().total_cmp(&other.float()),
+            // A real number is a fraction below 2^53 or beyond all integers, so rounding the other one is harmless but
+            // in one place: the largest integers round up to 2^64, which is real.
+            (left, right) => {
+                let rounded = self.float().total_cmp(&other.float());
+                rounded.then(right.is_some().cmp(&left.is_some()))
+            }
         }
     }
 
