@@ -21,14 +21,21 @@ pub fn table(name: &str, found: &Inspection) -> String {
     row("wit", &format!("busway:plugin@{}", found.wit_version));
     row("size", &format!("{} KiB", found.size.div_ceil(1024)));
     row("digest", &format!("sha256:{}", found.digest));
-    row("compiled", &format!("in {} ms", found.compiled_in.as_millis()));
+    row(
+        "compiled",
+        &format!("in {} ms", found.compiled_in.as_millis()),
+    );
     each(&mut row, "imports", &found.imports);
     each(&mut row, "needs", &config_lines(name, found));
     match &found.config_schema {
         None => row("config", "no schema"),
         Some(schema) => {
             let pretty = format!("{schema:#}");
-            each(&mut row, "config", &pretty.lines().map(str::to_owned).collect::<Vec<_>>());
+            each(
+                &mut row,
+                "config",
+                &pretty.lines().map(str::to_owned).collect::<Vec<_>>(),
+            );
         }
     }
     text
@@ -59,7 +66,12 @@ fn kind(world: World) -> &'static str {
 
 /// The lines are written for a plugin called `NAME`.
 fn config_lines(name: &str, found: &Inspection) -> Vec<String> {
-    found.needed_grants.iter().flat_map(|lines| lines.lines()).map(|line| line.replace("NAME", name)).collect()
+    found
+        .needed_grants
+        .iter()
+        .flat_map(|lines| lines.lines())
+        .map(|line| line.replace("NAME", name))
+        .collect()
 }
 
 /// One row a value, the title at the first only; a row that says so if there are none.
@@ -82,10 +94,15 @@ mod tests {
         Inspection {
             kind: World::Notifier,
             wit_version: "0.1.0".to_owned(),
-            imports: vec!["busway:plugin/events@0.1.0".to_owned(), "wasi:http/outgoing-handler@0.2.12".to_owned()],
+            imports: vec![
+                "busway:plugin/events@0.1.0".to_owned(),
+                "wasi:http/outgoing-handler@0.2.12".to_owned(),
+            ],
             summary: "posts events".to_owned(),
             config_schema: Some(json!({"type": "object"})),
-            needed_grants: vec!["[plugins.NAME]\ngrants = { http = [\"https://hooks.example.com\"] }".to_owned()],
+            needed_grants: vec![
+                "[plugins.NAME]\ngrants = { http = [\"https://hooks.example.com\"] }".to_owned(),
+            ],
             size: 2049,
             digest: "ab12".to_owned(),
             compiled_in: Duration::from_millis(42),
@@ -115,9 +132,18 @@ config    {
 
     #[test]
     fn a_plugin_that_needs_nothing_says_so() {
-        let bare = Inspection { imports: Vec::new(), needed_grants: Vec::new(), config_schema: None, ..chat() };
+        let bare = Inspection {
+            imports: Vec::new(),
+            needed_grants: Vec::new(),
+            config_schema: None,
+            ..chat()
+        };
         let text = table("bare", &bare);
-        for line in ["imports   nothing\n", "needs     nothing\n", "config    no schema\n"] {
+        for line in [
+            "imports   nothing\n",
+            "needs     nothing\n",
+            "config    no schema\n",
+        ] {
             assert!(text.contains(line), "{line:?} is not in:\n{text}");
         }
     }

@@ -1,11 +1,50 @@
 //! The plugin host: components that filter events or carry them, loaded, limited, called, swapped.
+//!
+//! A file in the plugin directory becomes live in these steps, each a file here: `watch` sees it come to rest, `reload`
+//! starts a load, `load` reads its outline and checks its imports against its `grants`, `cache` has its code or
+//! compiles it, `version` and `v0` link it, a trial instance describes itself, and `live` swaps the snapshot.
+//! A call takes the snapshot's `generation`, leases an instance from its `pool`, and runs on the filter `threads` or,
+//! for a notifier, on the runtime (`call`), within `limits`; `host`, `http`, `sockets` and `guest_log` are what the
+//! guest can reach.
+//!
+//! Only this module names wasmtime. Why components and pooled instances: see `engine` and `pool`.
+//!
+//! Invariant: a guest that traps, loops, hoards or floods costs its own deliveries an error and an instance, and
+//! nobody else anything.
+//! Invariant: a call sees one generation from its beginning to its end, whatever is swapped meanwhile.
+
+mod call;
+mod cache;
+mod engine;
+mod generation;
+mod grants;
+mod guest_log;
+mod host;
+mod http;
+mod inspect;
+mod limits;
+mod live;
+mod load;
+mod pool;
+mod reload;
+mod sockets;
+mod status;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod v0;
+mod version;
+mod watch;
+
+pub use inspect::{Inspection, inspect};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::error::Error;
 use crate::event::Event;
@@ -13,6 +52,14 @@ use crate::metrics::Metrics;
 use crate::net;
 use crate::tasks::Tasks;
 use crate::time::Clock;
+
+use cache::Cache;
+use engine::Engines;
+use generation::Generation;
+use live::Live;
+use load::Loader;
+use reload::{Parts, Reconfigure, Reload};
+use threads::{Batch, FilterThreads};
 
 /// What a plugin exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,8 +132,8 @@ pub struct Delivery {
 pub struct Limits {
     /// All memories and tables of one instance, in bytes.
     pub memory: usize,
-    /// One call, wall clock.
-    pub timeout: Duration,
+    /// One call, wall clock. None: 250 ms for a filter, 10 s for a notifier.
+    pub timeout: Option<Duration>,
     /// Instances of one (plugin, config).
     pub instances: usize,
     /// What a call may return, in bytes.
@@ -117,7 +164,7 @@ pub struct Grants {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 64 << 20, timeout: Duration::from_secs(10), instances: 4, output: 1 << 20 }
+        Self { memory: 64 << 20, timeout: None, instances: 4, output: 1 << 20 }
     }
 }
 
@@ -201,42 +248,141 @@ pub struct PluginStatus {
 
 /// The plugin host. Cheap to clone.
 #[derive(Clone)]
-pub struct Plugins;
+pub struct Plugins(Arc<Inner>);
+
+struct Inner {
+    live: Arc<Live>,
+    threads: FilterThreads,
+    reload: mpsc::Sender<Reconfigure>,
+    clock: Clock,
+    tasks: Tasks,
+}
+
+/// How often pools are looked through for what nobody uses.
+const SWEEP: Duration = Duration::from_secs(10);
+/// The longest that a batch waits for an instance, however many events it has.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 impl Plugins {
-    /// Makes the engines, loads what is in the directory, and watches it.
+    /// Makes the engines, loads what is in the directory, and watches it. A plugin that cannot be loaded is told by
+    /// a notice and in the status; it does not fail the start.
+    ///
+    /// # Errors
+    /// If the engines or their threads cannot be made.
     pub async fn open(
-        _settings: Settings,
-        _client: net::Client,
-        _clock: Clock,
-        _tasks: Tasks,
-        _metrics: Arc<Metrics>,
-        _notices: mpsc::UnboundedSender<Notice>,
+        settings: Settings,
+        client: net::Client,
+        clock: Clock,
+        tasks: Tasks,
+        metrics: Arc<Metrics>,
+        notices: mpsc::UnboundedSender<Notice>,
     ) -> Result<Self, Error> {
-        unimplemented!()
+        let (live, crowded) = (Arc::new(Live::new()), Arc::new(Notify::new()));
+        let cache = Cache::open(&settings.cache);
+        let loader = Loader { engines: Engines::new()?, cache, client, clock: clock.clone(), metrics, crowded: crowded.clone() };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = FilterThreads::start(cores, &Handle::current(), &clock)?;
+        let parts = Parts { folder: settings.dir, loader, live: live.clone(), tasks: tasks.clone(), notices, plugins: settings.plugins };
+        let mut reload = Reload::new(parts);
+        reload.load_all().await;
+        let (requests, inbox) = mpsc::channel(8);
+        tasks.spawn(reload.run(inbox));
+        tasks.spawn(sweep(live.clone(), crowded, clock.clone(), tasks.clone()));
+        Ok(Self(Arc::new(Inner { live, threads, reload: requests, clock, tasks })))
     }
+
     /// Counts up at every change of what is loaded: who waits for a plugin tries again then.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        unimplemented!()
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.0.live.changes()
     }
+
     /// Checks that a plugin of this name and world is loaded and takes this config (runs `init` once).
-    pub async fn check(&self, _world: World, _name: &str, _config: &Arc<str>) -> Result<(), CallError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// [`CallError::NotLoaded`], [`CallError::Config`] with the plugin's own words, or what stopped `init`.
+    pub async fn check(&self, world: World, name: &str, config: &Arc<str>) -> Result<(), CallError> {
+        let generation = self.generation(world, name)?;
+        let (config, clock, runtime) = (config.clone(), self.0.clock.clone(), Handle::current());
+        // `init` computes: it has no place on the runtime's own threads.
+        let checked = self.0.tasks.blocking(move || {
+            runtime.block_on(async {
+                let slot = generation.pool(&config, clock.instant()).slot(generation.timeout()).await?;
+                let instance = call::ready(&generation, &slot, &config).await?;
+                slot.give_back(instance, clock.instant());
+                Ok(())
+            })
+        });
+        checked.await.unwrap_or(Err(CallError::Busy))
     }
-    /// Asks a filter about events; one verdict each, in order. Never blocks the async runtime.
-    pub async fn evaluate(&self, _name: &str, _config: &Arc<str>, _events: Vec<Event>) -> Vec<Result<Verdict, CallError>> {
-        unimplemented!()
+
+    /// Asks a filter about events; one answer each, in order. Never blocks the async runtime. An event that fails
+    /// costs the others nothing: they go on with a new instance.
+    pub async fn evaluate(&self, name: &str, config: &Arc<str>, events: Vec<Arc<Event>>) -> Vec<Result<Verdict, CallError>> {
+        let count = events.len();
+        match self.answers(name, config, events).await {
+            Ok(answers) => answers,
+            Err(error) => vec![Err(error); count],
+        }
     }
+
     /// Has a notifier deliver one event.
-    pub async fn notify(&self, _name: &str, _config: &Arc<str>, _event: &Event, _delivery: Delivery) -> Result<(), NotifyError> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// The plugin's own answer, or why there is none.
+    pub async fn notify(&self, name: &str, config: &Arc<str>, event: &Arc<Event>, delivery: Delivery) -> Result<(), NotifyError> {
+        let generation = self.generation(World::Notifier, name).map_err(NotifyError::Call)?;
+        let began = self.0.clock.instant();
+        let answer = call::notify(&generation, config, event, delivery, &self.0.clock).await;
+        let took = self.0.clock.instant().saturating_duration_since(began);
+        match &answer {
+            Ok(()) => generation.meter.count(took, None),
+            Err(NotifyError::Call(error)) => generation.meter.count(took, Some(error)),
+            Err(NotifyError::Failure { reason, .. }) => generation.meter.count(took, Some(&CallError::Guest(reason.clone()))),
+        }
+        answer
     }
+
     /// Every plugin, by name.
     pub fn status(&self) -> Vec<PluginStatus> {
-        unimplemented!()
+        status::page(&self.0.live.set())
     }
-    /// New grants, limits and configs from the operator; plugins they concern are made anew.
-    pub async fn reconfigure(&self, _plugins: BTreeMap<String, PluginSettings>) {
-        unimplemented!()
+
+    /// New grants, limits and configs from the operator; plugins they concern are made anew. One that cannot be is
+    /// unloaded: what was taken away is not left in its hands.
+    pub async fn reconfigure(&self, plugins: BTreeMap<String, PluginSettings>) {
+        let (done, in_force) = oneshot::channel();
+        // If the reload task has ended, the hub is shutting down and no settings matter any more.
+        if self.0.reload.send(Reconfigure { plugins, done }).await.is_ok() {
+            let _ = in_force.await;
+        }
+    }
+
+    fn generation(&self, world: World, name: &str) -> Result<Arc<Generation>, CallError> {
+        let live = self.0.live.generation(name).filter(|live| live.world() == world);
+        live.ok_or_else(|| CallError::NotLoaded(name.to_owned()))
+    }
+
+    async fn answers(&self, name: &str, config: &Arc<str>, events: Vec<Arc<Event>>) -> Result<Vec<threads::Answer>, CallError> {
+        let generation = self.generation(World::Filter, name)?;
+        // A batch may wait as long as one before it may run.
+        let longest = generation.timeout().saturating_mul(u32::try_from(events.len()).unwrap_or(u32::MAX)).min(LONGEST_WAIT);
+        let slot = generation.pool(config, self.0.clock.instant()).slot(longest).await?;
+        let (batch, answers) = Batch::new(generation, config.clone(), slot, events);
+        self.0.threads.push(batch);
+        answers.await.map_err(|_| CallError::Busy)
+    }
+}
+
+/// Drops what nobody uses, now and then, and everything idle when there is no room for a new instance.
+async fn sweep(live: Arc<Live>, crowded: Arc<Notify>, clock: Clock, tasks: Tasks) {
+    loop {
+        let all = tokio::select! {
+            () = tasks.stopping() => return,
+            () = tokio::time::sleep(SWEEP) => false,
+            () = crowded.notified() => true,
+        };
+        let now = clock.instant();
+        let generations = live.set();
+        generations.values().filter_map(|entry| entry.live.as_ref()).for_each(|generation| generation.sweep(now, all));
     }
 }

@@ -1,0 +1,231 @@
+//! One load of a plugin: its linked component, what it may do, and its pools of instances.
+//!
+//! A generation is never changed. A swap puts another in its place in the snapshot; calls that hold the old one end on
+//! it, and with the last of them its pools and its code go.
+//!
+//! Invariant: every instance comes from [`Generation::instance`], so none is without limits or without `init`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+use tokio::sync::Notify;
+use wasmtime::{Engine, Store};
+
+use super::call::{self, bounded};
+use super::grants::Allowed;
+use super::guest_log::GuestLog;
+use super::host::Host;
+use super::http::Egress;
+use super::limits::{self, Limiter};
+use super::load::Source;
+use super::pool::{Instance, Pool};
+use super::status::{Figures, Meter};
+use super::version::Linked;
+use super::{CallError, PluginSettings, World};
+use crate::net;
+use crate::time::Clock;
+
+/// What is loaded: a snapshot, replaced as a whole.
+pub(super) type PluginSet = BTreeMap<String, PluginEntry>;
+
+/// One name in the snapshot.
+#[derive(Clone)]
+pub(super) struct PluginEntry {
+    /// What serves calls.
+    pub(super) live: Option<Arc<Generation>>,
+    /// Why the newest file does not.
+    pub(super) rejected: Option<String>,
+    pub(super) figures: Arc<Figures>,
+}
+
+/// A pool that nobody used for this long goes, and so do its instances.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// One load of one plugin.
+pub(super) struct Generation {
+    pub(super) name: String,
+    /// The nth load of this name.
+    pub(super) number: u64,
+    pub(super) about: Described,
+    pub(super) source: Source,
+    pub(super) settings: PluginSettings,
+    pub(super) meter: Meter,
+    pub(super) maker: Maker,
+    /// By the config text that a subscription gave.
+    pool_by_config: Mutex<HashMap<Arc<str>, Arc<Pool>>>,
+}
+
+/// What the plugin says of itself, checked.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Described {
+    pub(super) summary: String,
+    pub(super) config_schema: Option<Value>,
+}
+
+impl Generation {
+    /// A generation with no instances yet.
+    pub(super) fn new(maker: Maker, about: Described, origin: Origin, meter: Meter) -> Self {
+        let Origin { name, number, settings, source } = origin;
+        Self { name, number, about, source, settings, meter, maker, pool_by_config: Mutex::default() }
+    }
+
+    /// What it exports.
+    pub(super) fn world(&self) -> World {
+        self.maker.linked.world()
+    }
+
+    /// The longest that one call may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.settings.limits.timeout_of(self.world())
+    }
+
+    /// The pool of instances with this config.
+    pub(super) fn pool(&self, config: &Arc<str>, now: Instant) -> Arc<Pool> {
+        let mut pools = self.pool_by_config.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool = match pools.get(config) {
+            Some(pool) => pool.clone(),
+            None => {
+                let pool = Arc::new(Pool::new(self.settings.limits.instances, now));
+                pools.insert(config.clone(), pool.clone());
+                pool
+            }
+        };
+        pool.touch(now);
+        pool
+    }
+
+    /// Makes an instance and has it take this config: the operator's, overlaid by the subscription's.
+    pub(super) async fn instance(&self, config: &str) -> Result<Instance, CallError> {
+        let merged = merge(&self.settings.config, config)?;
+        let limit = self.settings.limits.start_of(self.world());
+        let mut instance = self.maker.instance(limit).await?;
+        let Instance { store, guest, .. } = &mut instance;
+        call::arm(store, limit, self.maker.linked.waits());
+        let answer = bounded(limit, guest.init(store, &merged)).await;
+        match call::settle(answer, store, limit)? {
+            Ok(()) => Ok(instance),
+            Err(words) => Err(CallError::Config(words)),
+        }
+    }
+
+    /// Drops what has not been used for a while; `all` drops every idle instance, used or not.
+    pub(super) fn sweep(&self, now: Instant, all: bool) {
+        let mut pools = self.pool_by_config.lock().unwrap_or_else(PoisonError::into_inner);
+        let dropped: Vec<_> = pools.values().flat_map(|pool| pool.take_idle_since(now, if all { Duration::ZERO } else { IDLE })).collect();
+        pools.retain(|_, pool| !pool.is_abandoned(now, IDLE));
+        drop(pools);
+        // Stores are torn down outside the lock.
+        drop(dropped);
+    }
+
+    #[cfg(test)]
+    pub(super) fn pools(&self) -> usize {
+        self.pool_by_config.lock().unwrap().len()
+    }
+}
+
+/// Where a generation comes from.
+pub(super) struct Origin {
+    pub(super) name: String,
+    pub(super) number: u64,
+    pub(super) settings: PluginSettings,
+    pub(super) source: Source,
+}
+
+/// Makes bare instances: linked, limited, and not yet told their config.
+pub(super) struct Maker {
+    pub(super) name: String,
+    pub(super) linked: Box<dyn Linked>,
+    pub(super) engine: Engine,
+    pub(super) settings: PluginSettings,
+    pub(super) allowed: Arc<Allowed>,
+    pub(super) client: net::Client,
+    pub(super) log: Arc<GuestLog>,
+    pub(super) figures: Arc<Figures>,
+    pub(super) clock: Clock,
+    /// Told when no instance could be made because too many live.
+    pub(super) crowded: Arc<Notify>,
+}
+
+impl Maker {
+    /// An instance, made within `limit`.
+    pub(super) async fn instance(&self, limit: Duration) -> Result<Instance, CallError> {
+        let mut store = Store::new(&self.engine, self.host());
+        limits::bound(&mut store, &self.settings.limits);
+        call::arm(&mut store, limit, self.linked.waits());
+        let made = bounded(limit, self.linked.instantiate(&mut store)).await;
+        let guest = call::settle(made, &mut store, limit).inspect_err(|error| {
+            if *error == CallError::Busy {
+                self.crowded.notify_one();
+            }
+        })?;
+        Ok(Instance { store, guest, calls: 0, since: self.clock.instant() })
+    }
+
+    /// Has a trial instance describe itself: the last gate before a load goes live.
+    pub(super) async fn describe(&self) -> Result<Described, String> {
+        let limit = self.settings.limits.start_of(self.linked.world());
+        let mut instance = self.instance(limit).await.map_err(|error| format!("no instance of it can be made: {error}"))?;
+        let Instance { store, guest, .. } = &mut instance;
+        call::arm(store, limit, self.linked.waits());
+        let answer = bounded(limit, guest.describe(store)).await;
+        let about = call::settle(answer, store, limit).map_err(|error| format!("describe failed: {error}"))?;
+        let schema = about.config_schema.as_deref().map(serde_json::from_str).transpose();
+        let config_schema = schema.map_err(|error| format!("the config schema that describe gives is not JSON: {error}"))?;
+        let summary = about.summary.lines().next().unwrap_or_default().chars().take(300).collect();
+        Ok(Described { summary, config_schema })
+    }
+
+    fn host(&self) -> Host {
+        let limits = &self.settings.limits;
+        let limiter = Limiter::new(limits.memory, self.figures.clone());
+        let egress = Egress {
+            plugin: self.name.clone(),
+            client: self.client.clone(),
+            allowed: self.allowed.clone(),
+            granted: self.settings.grants.http.clone(),
+            log: self.log.clone(),
+            timeout: limits.timeout_of(self.linked.world()),
+            most: limits.memory,
+        };
+        Host::new(limiter, self.log.clone(), &self.allowed, egress)
+    }
+}
+
+/// The operator's config overlaid by a subscription's, key by key at the top.
+fn merge(operator: &Map<String, Value>, subscription: &str) -> Result<String, CallError> {
+    let refused = |why: String| CallError::Config(why);
+    let mut merged = operator.clone();
+    if !subscription.trim().is_empty() {
+        match serde_json::from_str(subscription) {
+            Ok(Value::Object(own)) => merged.extend(own),
+            Ok(Value::Null) => {}
+            Ok(_) => return Err(refused("the config must be a JSON object".to_owned())),
+            Err(error) => return Err(refused(format!("the config is not JSON: {error}"))),
+        }
+    }
+    serde_json::to_string(&merged).map_err(|error| refused(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_subscription_has_the_last_word() {
+        let operator = json!({"host": "a", "deep": {"x": 1}}).as_object().unwrap().clone();
+        let check = |own: &str, expected: Value| {
+            let merged: Value = serde_json::from_str(&merge(&operator, own).unwrap()).unwrap();
+            assert_eq!(merged, expected, "{own}");
+        };
+        check("", json!({"host": "a", "deep": {"x": 1}}));
+        check("null", json!({"host": "a", "deep": {"x": 1}}));
+        check(r#"{"host": "b", "n": 2}"#, json!({"host": "b", "deep": {"x": 1}, "n": 2}));
+        check(r#"{"deep": {"y": 2}}"#, json!({"host": "a", "deep": {"y": 2}}));
+        assert_eq!(merge(&operator, "[1]"), Err(CallError::Config("the config must be a JSON object".to_owned())));
+        assert!(matches!(merge(&operator, "{"), Err(CallError::Config(why)) if why.contains("not JSON")));
+    }
+}

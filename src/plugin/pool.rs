@@ -1,0 +1,102 @@
+//! Instances of one (plugin generation, config): leased for a call, given back, thrown away when spent.
+//!
+//! A slot is the right to use one instance. Slots are a semaphore's permits, so they come back by themselves, and
+//! whoever waits for one waits without holding a thread. The instance in a slot is made when it is first needed.
+//!
+//! Invariant: at most `limits.instances` slots are out, so no more instances than that are ever at work.
+//! Invariant: an instance that trapped or timed out is never given back: its caller just drops it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::Store;
+
+use super::CallError;
+use super::host::Host;
+use super::version::Guest;
+
+/// After so many calls an instance is replaced: a slow leak in a guest never becomes its limit.
+const CALLS: u32 = 100_000;
+
+/// One instance of a component, in a store of its own.
+pub(super) struct Instance {
+    pub(super) store: Store<Host>,
+    pub(super) guest: Box<dyn Guest>,
+    pub(super) calls: u32,
+    /// When it was given back last.
+    pub(super) since: Instant,
+}
+
+/// The instances of one config.
+pub(super) struct Pool {
+    slots: Arc<Semaphore>,
+    most: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The last is the one used last: what is hot stays hot, and what is cold grows old.
+    idle: Vec<Instance>,
+    used: Instant,
+}
+
+impl Pool {
+    pub(super) fn new(most: usize, now: Instant) -> Self {
+        let most = most.max(1);
+        Self { slots: Arc::new(Semaphore::new(most)), most, state: Mutex::new(State { idle: Vec::new(), used: now }) }
+    }
+
+    /// Waits for a slot, at most this long.
+    pub(super) async fn slot(self: &Arc<Self>, longest: Duration) -> Result<Slot, CallError> {
+        let permit = tokio::time::timeout(longest, self.slots.clone().acquire_owned()).await;
+        match permit {
+            Ok(Ok(permit)) => Ok(Slot { pool: self.clone(), _permit: permit }),
+            _ => Err(CallError::Busy),
+        }
+    }
+
+    /// Notes that the pool is in use.
+    pub(super) fn touch(&self, now: Instant) {
+        self.lock().used = now;
+    }
+
+    /// Takes out the instances that have been idle for this long.
+    pub(super) fn take_idle_since(&self, now: Instant, idle: Duration) -> Vec<Instance> {
+        self.lock().idle.extract_if(.., |instance| now.saturating_duration_since(instance.since) >= idle).collect()
+    }
+
+    /// Whether nobody has used it for this long, or is using it.
+    pub(super) fn is_abandoned(&self, now: Instant, idle: Duration) -> bool {
+        let state = self.lock();
+        let unused = self.slots.available_permits() == self.most && state.idle.is_empty();
+        unused && now.saturating_duration_since(state.used) >= idle
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to use one instance.
+pub(super) struct Slot {
+    pool: Arc<Pool>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Slot {
+    /// An instance that is ready, if there is one.
+    pub(super) fn take(&self) -> Option<Instance> {
+        self.pool.lock().idle.pop()
+    }
+
+    /// Gives a sound instance back.
+    pub(super) fn give_back(&self, mut instance: Instance, now: Instant) {
+        if instance.calls < CALLS {
+            instance.since = now;
+            let mut state = self.pool.lock();
+            state.used = now;
+            state.idle.push(instance);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What a plugin did and holds: counters that are cheap enough for every call, and the page made of them.
+//!
+//! Figures belong to a plugin's name, not to one load of it: a swap does not set them back.
+//! Latency is kept in buckets a quarter of an octave wide: quantiles are right to within a fifth, in constant space.
+//! Invariant: nothing here shows the value of an environment grant.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+
+use super::generation::{PluginEntry, PluginSet};
+use super::{CallError, PluginStatus, World, grants};
+use crate::metrics::{Metrics, Plugin, PluginCall};
+
+impl World {
+    /// As the API and the log call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Notifier => "notifier",
+        }
+    }
+}
+
+impl CallError {
+    /// As metrics call it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::NotLoaded(_) => "not_loaded",
+            Self::Trap(_) => "trap",
+            Self::Deadline(_) => "deadline",
+            Self::Memory(_) => "memory",
+            Self::Busy => "busy",
+            Self::Config(_) => "config",
+            Self::Guest(_) => "guest",
+        }
+    }
+}
+
+impl std::fmt::Display for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotLoaded(name) => write!(f, "no plugin `{name}` of the needed kind is loaded"),
+            Self::Trap(what) => write!(f, "the plugin crashed: {what}"),
+            Self::Deadline(limit) => write!(f, "the plugin took longer than its limit of {limit:?} (limits.timeout)"),
+            Self::Memory(what) => write!(f, "the plugin {what}"),
+            Self::Busy => f.write_str("all instances of the plugin were busy (limits.instances)"),
+            Self::Config(words) => write!(f, "the plugin refused its config: {words}"),
+            Self::Guest(words) => write!(f, "the plugin failed: {words}"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+/// Every plugin of a snapshot, by name.
+pub(super) fn page(set: &PluginSet) -> Vec<PluginStatus> {
+    set.iter().map(|(name, entry)| line(name, entry)).collect()
+}
+
+fn line(name: &str, entry: &PluginEntry) -> PluginStatus {
+    let live = entry.live.as_deref();
+    let figures = &entry.figures;
+    PluginStatus {
+        name: name.to_owned(),
+        kind: live.map(|live| live.world().as_str()),
+        state: if entry.rejected.is_some() { "rejected" } else { "active" },
+        reason: entry.rejected.clone(),
+        generation: live.map_or(0, |live| live.number),
+        digest: live.map(|live| live.source.digest.clone()),
+        summary: live.map(|live| live.about.summary.clone()),
+        config_schema: live.and_then(|live| live.about.config_schema.clone()),
+        imports: live.map(|live| live.source.outline.imports.clone()).unwrap_or_default(),
+        grants: live.map(|live| grants::describe(&live.settings.grants)).unwrap_or_default(),
+        calls: figures.calls.load(Ordering::Relaxed),
+        errors: figures.errors.load(Ordering::Relaxed),
+        p50_us: figures.latency.quantile_us(50),
+        p99_us: figures.latency.quantile_us(99),
+        instances: figures.instances.load(Ordering::Relaxed),
+        memory: figures.memory.load(Ordering::Relaxed),
+    }
+}
+
+/// The counters of one plugin name.
+#[derive(Default)]
+pub(super) struct Figures {
+    pub(super) calls: AtomicU64,
+    pub(super) errors: AtomicU64,
+    pub(super) latency: Latency,
+    pub(super) instances: AtomicUsize,
+    pub(super) memory: AtomicUsize,
+}
+
+/// Counts calls of one plugin, in its figures and in the hub's metrics.
+pub(super) struct Meter {
+    plugin: String,
+    metrics: Arc<Metrics>,
+    figures: Arc<Figures>,
+    /// Looked up once: the family's own look-up costs more than a short call.
+    good: Counter,
+    seconds: Histogram,
+}
+
+impl Meter {
+    pub(super) fn new(plugin: &str, metrics: Arc<Metrics>, figures: Arc<Figures>) -> Self {
+        let good = metrics.plugin_calls.get_or_create(&PluginCall { plugin: plugin.to_owned(), result: "ok" }).clone();
+        let seconds = metrics.plugin_seconds.get_or_create(&Plugin { plugin: plugin.to_owned() }).clone();
+        Self { plugin: plugin.to_owned(), metrics, figures, good, seconds }
+    }
+
+    /// One call ended, after this long, with this error if any.
+    pub(super) fn count(&self, took: Duration, error: Option<&CallError>) {
+        self.figures.calls.fetch_add(1, Ordering::Relaxed);
+        self.figures.latency.add(took);
+        self.seconds.observe(took.as_secs_f64());
+        let Some(error) = error else {
+            self.good.inc();
+            return;
+        };
+        self.figures.errors.fetch_add(1, Ordering::Relaxed);
+        let label = PluginCall { plugin: self.plugin.clone(), result: error.label() };
+        self.metrics.plugin_calls.get_or_create(&label).inc();
+    }
+}
+
+/// Four buckets an octave, from a nanosecond up.
+const BUCKETS: usize = 64 * 4;
+
+/// A histogram of durations.
+pub(super) struct Latency([AtomicU64; BUCKETS]);
+
+impl Default for Latency {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; BUCKETS])
+    }
+}
+
+impl Latency {
+    fn add(&self, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(bucket) = self.0.get(bucket_of(nanos)) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The upper edge of the bucket in which this percentile lies, in microseconds, rounded up; 0 if nothing was added.
+    fn quantile_us(&self, percent: u64) -> u64 {
+        let counts: Vec<u64> = self.0.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let total: u64 = counts.iter().sum();
+        let rank = (total * percent).div_ceil(100);
+        let mut seen = 0;
+        for (bucket, count) in counts.into_iter().enumerate() {
+            seen += count;
+            if count > 0 && seen >= rank {
+                return upper_edge(bucket).div_ceil(1_000);
+            }
+        }
+        0
+    }
+}
+
+fn bucket_of(nanos: u64) -> usize {
+    let nanos = nanos.max(4);
+    let octave = nanos.ilog2();
+    let quarter = (nanos >> (octave - 2)) & 3;
+    octave as usize * 4 + quarter as usize
+}
+
+fn upper_edge(bucket: usize) -> u64 {
+    let (octave, quarter) = (bucket / 4, bucket as u64 % 4);
+    match octave {
+        0..=1 => 4,
+        _ => (quarter + 5).checked_shl(octave as u32 - 2).unwrap_or(u64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_bucket_holds_its_durations(nanos in 4_u64..1 << 60) {
+            let bucket = bucket_of(nanos);
+            prop_assert!(nanos < upper_edge(bucket));
+            prop_assert!(upper_edge(bucket) <= nanos + nanos / 4 + 1);
+            prop_assert!(bucket == 8 || nanos >= upper_edge(bucket - 1));
+        }
+    }
+
+    #[test]
+    fn quantiles_lie_near_the_truth() {
+        let latency = Latency::default();
+        assert_eq!(latency.quantile_us(50), 0);
+        for micros in 1..=1_000 {
+            latency.add(Duration::from_micros(micros));
+        }
+        latency.add(Duration::MAX);
+        let (median, high) = (latency.quantile_us(50), latency.quantile_us(99));
+        assert!((500..=625).contains(&median), "{median}");
+        assert!((990..=1_240).contains(&high), "{high}");
+    }
+}
