@@ -30,13 +30,23 @@ pub(super) fn build_with(
 ) -> Result<PathBuf, Error> {
     let plugin = match Language::of(dir)? {
         Language::Rust => rust::build(tools, dir, say)?,
-        Language::C(sources) => Built { name: folder_name(dir)?, wasm: c::build(tools, &sources, say)? },
-        Language::Wat(source) => Built { name: folder_name(dir)?, wasm: assemble(&source)? },
+        Language::C(sources) => Built {
+            name: folder_name(dir)?,
+            wasm: c::build(tools, &sources, say)?,
+        },
+        Language::Wat(source) => Built {
+            name: folder_name(dir)?,
+            wasm: assemble(&source)?,
+        },
     };
     let wasm = component::from_module(plugin.wasm)?;
     component::world_of(&wasm)?;
     let path = write(&plugin.name, &wasm, out.unwrap_or(dir))?;
-    say(&format!("wrote {} ({} KiB)", path.display(), wasm.len().div_ceil(1024)));
+    say(&format!(
+        "wrote {} ({} KiB)",
+        path.display(),
+        wasm.len().div_ceil(1024)
+    ));
     Ok(path)
 }
 
@@ -55,14 +65,22 @@ enum Language {
 impl Language {
     fn of(dir: &Path) -> Result<Self, Error> {
         let listing = fs::read_dir(dir).map_err(|cause| {
-            not_a_folder(format!("cannot read the folder {}: {cause}", dir.display())).with_cause(cause)
+            not_a_folder(format!("cannot read the folder {}: {cause}", dir.display()))
+                .with_cause(cause)
         })?;
-        let mut files: Vec<PathBuf> = listing.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        let mut files: Vec<PathBuf> = listing
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
         files.sort();
         if files.iter().any(|file| file.ends_with("Cargo.toml")) {
             return Ok(Self::Rust);
         }
-        let with = |extension| files.iter().filter(move |file| file.extension() == Some(OsStr::new(extension))).cloned();
+        let with = |extension| {
+            files
+                .iter()
+                .filter(move |file| file.extension() == Some(OsStr::new(extension)))
+                .cloned()
+        };
         let c: Vec<PathBuf> = with("c").collect();
         let wat: Vec<PathBuf> = with("wat").collect();
         match (c.is_empty(), wat.as_slice()) {
@@ -72,7 +90,10 @@ impl Language {
                 "{} is no plugin folder: it has no Cargo.toml (Rust), no *.c (C) and no *.wat (WebAssembly text)",
                 dir.display()
             ))),
-            (true, _) => Err(not_a_folder(format!("{} has several *.wat files; a plugin is one of them", dir.display()))),
+            (true, _) => Err(not_a_folder(format!(
+                "{} has several *.wat files; a plugin is one of them",
+                dir.display()
+            ))),
         }
     }
 }
@@ -81,7 +102,10 @@ fn folder_name(dir: &Path) -> Result<String, Error> {
     let full = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned());
     match full.file_name().and_then(OsStr::to_str) {
         Some(name) => Ok(name.to_owned()),
-        None => Err(not_a_folder(format!("{} gives the plugin no name: build it from a named folder", dir.display()))),
+        None => Err(not_a_folder(format!(
+            "{} gives the plugin no name: build it from a named folder",
+            dir.display()
+        ))),
     }
 }
 
@@ -94,15 +118,21 @@ fn write(name: &str, wasm: &[u8], out: &Path) -> Result<PathBuf, Error> {
     let path = out.join(format!("{name}.wasm"));
     let write = || -> std::io::Result<()> {
         fs::create_dir_all(out)?;
-        let mut file = tempfile::Builder::new().prefix(".building-").tempfile_in(out)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".building-")
+            .tempfile_in(out)?;
         file.write_all(wasm)?;
         readable_by_all(file.as_file())?;
         file.persist(&path)?;
         Ok(())
     };
     write().map_err(|cause| {
-        Error::new(Kind::Unavailable, "not_written", format!("cannot write {}: {cause}", path.display()))
-            .with_cause(cause)
+        Error::new(
+            Kind::Unavailable,
+            "not_written",
+            format!("cannot write {}: {cause}", path.display()),
+        )
+        .with_cause(cause)
     })?;
     Ok(path)
 }

@@ -35,11 +35,20 @@ const FLAGS: [&str; 9] = [
 ];
 
 const CLANGS: [&str; 10] = [
-    "clang", "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16", "clang-15", "clang-14",
+    "clang", "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16",
+    "clang-15", "clang-14",
 ];
 const LINKERS: [&str; 10] = [
-    "wasm-ld", "wasm-ld-22", "wasm-ld-21", "wasm-ld-20", "wasm-ld-19", "wasm-ld-18", "wasm-ld-17", "wasm-ld-16",
-    "wasm-ld-15", "wasm-ld-14",
+    "wasm-ld",
+    "wasm-ld-22",
+    "wasm-ld-21",
+    "wasm-ld-20",
+    "wasm-ld-19",
+    "wasm-ld-18",
+    "wasm-ld-17",
+    "wasm-ld-16",
+    "wasm-ld-15",
+    "wasm-ld-14",
 ];
 
 const GET_COMPILER: &str = "a C plugin needs clang and its linker wasm-ld, or Zig, and neither is on PATH: install \
@@ -47,14 +56,29 @@ const GET_COMPILER: &str = "a C plugin needs clang and its linker wasm-ld, or Zi
     lld`; Zig by itself, anywhere: https://ziglang.org)";
 
 /// Compiles the sources, all of one plugin, to a core module that carries its component type.
-pub(super) fn build(tools: &Tools, sources: &[PathBuf], say: &mut dyn FnMut(&str)) -> Result<Vec<u8>, Error> {
+pub(super) fn build(
+    tools: &Tools,
+    sources: &[PathBuf],
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<u8>, Error> {
     let world = world_of(sources)?;
     let mut compiler = compiler(tools)?;
     let folder = tempfile::tempdir().map_err(Error::internal)?;
     let made = folder.path().join("plugin.wasm");
     let bindings = write_bindings(world, folder.path()).map_err(Error::internal)?;
-    compiler.args(FLAGS).arg("-isystem").arg(folder.path()).args(sources).args(bindings).arg("-o").arg(&made);
-    say(&format!("compiling {} with {}", names(sources), Path::new(compiler.get_program()).display()));
+    compiler
+        .args(FLAGS)
+        .arg("-isystem")
+        .arg(folder.path())
+        .args(sources)
+        .args(bindings)
+        .arg("-o")
+        .arg(&made);
+    say(&format!(
+        "compiling {} with {}",
+        names(sources),
+        Path::new(compiler.get_program()).display()
+    ));
     tools::run(&mut compiler, say)?;
     fs::read(&made).map_err(Error::internal)
 }
@@ -62,10 +86,20 @@ pub(super) fn build(tools: &Tools, sources: &[PathBuf], say: &mut dyn FnMut(&str
 fn world_of(sources: &[PathBuf]) -> Result<&'static str, Error> {
     for source in sources {
         let text = fs::read_to_string(source).map_err(|cause| {
-            Error::invalid("build_failed", format!("cannot read {}: {cause}", source.display())).with_cause(cause)
+            Error::invalid(
+                "build_failed",
+                format!("cannot read {}: {cause}", source.display()),
+            )
+            .with_cause(cause)
         })?;
-        for (header, world) in [("\"filter_plugin.h\"", "filter-plugin"), ("\"notifier_plugin.h\"", "notifier-plugin")] {
-            if text.lines().any(|line| line.trim_start().starts_with("#include") && line.contains(header)) {
+        for (header, world) in [
+            ("\"filter_plugin.h\"", "filter-plugin"),
+            ("\"notifier_plugin.h\"", "notifier-plugin"),
+        ] {
+            if text
+                .lines()
+                .any(|line| line.trim_start().starts_with("#include") && line.contains(header))
+            {
                 return Ok(world);
             }
         }
@@ -82,7 +116,9 @@ fn world_of(sources: &[PathBuf]) -> Result<&'static str, Error> {
 fn compiler(tools: &Tools) -> Result<Command, Error> {
     if let (Some(clang), Some(linker)) = (tools.find(&CLANGS), tools.find(&LINKERS)) {
         let mut command = tools.command_at(clang);
-        command.arg("--target=wasm32-unknown-unknown").arg(format!("-fuse-ld={}", linker.display()));
+        command
+            .arg("--target=wasm32-unknown-unknown")
+            .arg(format!("-fuse-ld={}", linker.display()));
         return Ok(command);
     }
     let mut command = if let Some(zig) = tools.find(&["zig"]) {
@@ -100,7 +136,10 @@ fn write_bindings(world: &str, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let package = resolve.push_str("busway.wit", WIT)?;
     let world = resolve.select_world(&[package], Some(world))?;
     // The generator closes the borrowed event after each call, so that C code cannot forget to.
-    let options = wit_bindgen_c::Opts { autodrop_borrows: wit_bindgen_c::Enabled::Yes, ..Default::default() };
+    let options = wit_bindgen_c::Opts {
+        autodrop_borrows: wit_bindgen_c::Enabled::Yes,
+        ..Default::default()
+    };
     let mut files = Default::default();
     options.build().generate(&mut resolve, world, &mut files)?;
     let library = LIBRARY.iter().map(|(name, text)| (*name, text.as_bytes()));
@@ -116,6 +155,8 @@ fn write_bindings(world: &str, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn names(sources: &[PathBuf]) -> String {
-    let names = sources.iter().filter_map(|source| Some(source.file_name()?.to_string_lossy().into_owned()));
+    let names = sources
+        .iter()
+        .filter_map(|source| Some(source.file_name()?.to_string_lossy().into_owned()));
     names.collect::<Vec<_>>().join(", ")
 }

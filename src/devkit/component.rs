@@ -18,13 +18,20 @@ const COMPONENT: [u8; 4] = [0x0d, 0, 1, 0];
 
 /// A component stays as it is; a core module that carries its component type becomes one.
 pub(super) fn from_module(wasm: Vec<u8>) -> Result<Vec<u8>, Error> {
-    if wasm.get(4..8) == Some(&COMPONENT) {
+    if is_component(&wasm) {
         return Ok(wasm);
     }
-    let encode = || ComponentEncoder::default().validate(true).module(&wasm)?.encode();
+    let encode = || {
+        ComponentEncoder::default()
+            .validate(true)
+            .module(&wasm)?
+            .encode()
+    };
     encode().map_err(|cause| {
         let why = format!("this core module cannot become a component: {cause:#}");
-        not_a_plugin(format!("{why}; is it built with the bindings of a world of busway:plugin?"))
+        not_a_plugin(format!(
+            "{why}; is it built with the bindings of a world of busway:plugin?"
+        ))
     })
 }
 
@@ -34,11 +41,14 @@ pub(super) fn from_module(wasm: Vec<u8>) -> Result<Vec<u8>, Error> {
 /// `not_a_plugin`, saying what it is instead.
 pub fn world_of(wasm: &[u8]) -> Result<World, Error> {
     let exports = exports_of(wasm)?;
-    let world = exports.iter().find_map(|name| match name.strip_prefix(CONTRACT)?.split_once('@')? {
-        ("filter", version) if version.starts_with(SERVED) => Some(World::Filter),
-        ("notifier", version) if version.starts_with(SERVED) => Some(World::Notifier),
-        _ => None,
-    });
+    let world =
+        exports
+            .iter()
+            .find_map(|name| match name.strip_prefix(CONTRACT)?.split_once('@')? {
+                ("filter", version) if version.starts_with(SERVED) => Some(World::Filter),
+                ("notifier", version) if version.starts_with(SERVED) => Some(World::Notifier),
+                _ => None,
+            });
     world.ok_or_else(|| {
         let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
         not_a_plugin(format!(
@@ -47,14 +57,36 @@ pub fn world_of(wasm: &[u8]) -> Result<World, Error> {
     })
 }
 
+fn is_component(wasm: &[u8]) -> bool {
+    wasm.get(4..8) == Some(&COMPONENT)
+}
+
 fn exports_of(wasm: &[u8]) -> Result<Vec<String>, Error> {
+    if !is_component(wasm) {
+        let what = if wasm.starts_with(b"\0asm") {
+            "a core module"
+        } else {
+            "no WebAssembly"
+        };
+        return Err(not_a_plugin(format!(
+            "this is {what}, and not a component: make it with `busway plugin build`"
+        )));
+    }
     let (resolve, world) = match wit_component::decode(wasm) {
         Ok(DecodedWasm::Component(resolve, world)) => (resolve, world),
-        Ok(DecodedWasm::WitPackage(..)) => return Err(not_a_plugin("this is a WIT package, not a plugin".to_owned())),
-        Err(cause) => return Err(not_a_plugin(format!("this is not a component: {cause:#}"))),
+        Ok(DecodedWasm::WitPackage(..)) => {
+            return Err(not_a_plugin(
+                "this is a WIT package, not a plugin".to_owned(),
+            ));
+        }
+        Err(cause) => return Err(not_a_plugin(format!("this component is broken: {cause:#}"))),
     };
     let exports = resolve.worlds.get(world).map(|world| world.exports.keys());
-    Ok(exports.into_iter().flatten().map(|key| resolve.name_world_key(key)).collect())
+    Ok(exports
+        .into_iter()
+        .flatten()
+        .map(|key| resolve.name_world_key(key))
+        .collect())
 }
 
 fn not_a_plugin(message: String) -> Error {

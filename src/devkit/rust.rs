@@ -33,19 +33,43 @@ pub(super) fn build(tools: &Tools, dir: &Path, say: &mut dyn FnMut(&str)) -> Res
     ensure_target(tools, &package.target, say)?;
     say(&format!("building {} for {}", package.name, package.target));
     let mut cargo = tools.command("cargo", GET_RUST)?;
-    cargo.args(["build", "--lib", "--release", "--color=never", "--target", &package.target]);
-    cargo.arg("--manifest-path").arg(&manifest).arg("--target-dir").arg(&package.target_dir);
+    cargo.args([
+        "build",
+        "--lib",
+        "--release",
+        "--color=never",
+        "--target",
+        &package.target,
+    ]);
+    cargo
+        .arg("--manifest-path")
+        .arg(&manifest)
+        .arg("--target-dir")
+        .arg(&package.target_dir);
     for setting in PROFILE {
         cargo.args(["--config", setting]);
     }
     // Flags meant for the host (a CPU, a coverage runtime) break a guest.
-    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
     tools::run(&mut cargo, say)?;
-    let made = package.target_dir.join(&package.target).join("release").join(format!("{}.wasm", package.library));
+    let made = package
+        .target_dir
+        .join(&package.target)
+        .join("release")
+        .join(format!("{}.wasm", package.library));
     let wasm = std::fs::read(&made).map_err(|cause| {
-        Error::invalid("build_failed", format!("cargo made no {}: {cause}", made.display())).with_cause(cause)
+        Error::invalid(
+            "build_failed",
+            format!("cargo made no {}: {cause}", made.display()),
+        )
+        .with_cause(cause)
     })?;
-    Ok(Built { name: package.name, wasm })
+    Ok(Built {
+        name: package.name,
+        wasm,
+    })
 }
 
 /// What cargo knows of the package.
@@ -59,25 +83,50 @@ struct Package {
 impl Package {
     fn read(tools: &Tools, manifest: &Path) -> Result<Self, Error> {
         let mut cargo = tools.command("cargo", GET_RUST)?;
-        cargo.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]).arg(manifest);
-        let metadata: Metadata = serde_json::from_str(&tools::output(&mut cargo)?).map_err(Error::internal)?;
+        cargo
+            .args([
+                "metadata",
+                "--no-deps",
+                "--format-version=1",
+                "--manifest-path",
+            ])
+            .arg(manifest);
+        let metadata: Metadata =
+            serde_json::from_str(&tools::output(&mut cargo)?).map_err(Error::internal)?;
         let manifest = std::fs::canonicalize(manifest).unwrap_or_else(|_| manifest.to_owned());
-        let Some(package) = metadata.packages.into_iter().find(|package| package.manifest_path == manifest) else {
+        let Some(package) = metadata
+            .packages
+            .into_iter()
+            .find(|package| package.manifest_path == manifest)
+        else {
             return Err(Error::invalid(
                 "not_a_plugin_folder",
-                format!("{} is a workspace, not a package: name the plugin's own folder", manifest.display()),
+                format!(
+                    "{} is a workspace, not a package: name the plugin's own folder",
+                    manifest.display()
+                ),
             ));
         };
-        let library = package.targets.iter().find(|target| target.crate_types.iter().any(|kind| kind == "cdylib"));
+        let library = package
+            .targets
+            .iter()
+            .find(|target| target.crate_types.iter().any(|kind| kind == "cdylib"));
         let Some(library) = library else {
             return Err(Error::invalid(
                 "not_a_plugin_folder",
-                format!("{} is no plugin: add [lib] crate-type = [\"cdylib\"] to {}", package.name, manifest.display()),
+                format!(
+                    "{} is no plugin: add [lib] crate-type = [\"cdylib\"] to {}",
+                    package.name,
+                    manifest.display()
+                ),
             ));
         };
         Ok(Self {
             library: library.name.replace('-', "_"),
-            target: package.metadata.and_then(|own| own.busway?.target).unwrap_or_else(|| TARGET.to_owned()),
+            target: package
+                .metadata
+                .and_then(|own| own.busway?.target)
+                .unwrap_or_else(|| TARGET.to_owned()),
             target_dir: metadata.target_directory.join("guests"),
             name: package.name,
         })
@@ -126,7 +175,9 @@ fn ensure_target(tools: &Tools, target: &str, say: &mut dyn FnMut(&str)) -> Resu
          (https://rustup.rs) and run `rustup target add {target}`, or install the package of your system that has \
          this target (Debian: libstd-rust-dev-wasm32)"
     );
-    let Some(path) = tools.find(&["rustup"]) else { return Err(tools::missing(rustup)) };
+    let Some(path) = tools.find(&["rustup"]) else {
+        return Err(tools::missing(rustup));
+    };
     say(&format!("adding the target {target} with rustup"));
     tools::run(tools.command_at(path).args(["target", "add", target]), say)
 }

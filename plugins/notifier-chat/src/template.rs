@@ -27,7 +27,9 @@ impl Template {
             } else if brace == "}" {
                 return Err("has a } without its { (write }} for a brace)".to_owned());
             } else {
-                let (name, after) = rest.split_once('}').ok_or("has a { without its } (write {{ for a brace)")?;
+                let (name, after) = rest
+                    .split_once('}')
+                    .ok_or("has a { without its } (write {{ for a brace)")?;
                 parts.push(Part::Text(std::mem::take(&mut plain)));
                 parts.push(hole(name)?);
                 rest = after;
@@ -57,8 +59,14 @@ fn hole(name: &str) -> Result<Part, String> {
     if name.starts_with('/') {
         return Ok(Part::Pointer(name.to_owned()));
     }
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
-        return Err(format!("has {{{name}}}, which is no attribute name and no /pointer"));
+    if name.is_empty()
+        || !name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    {
+        return Err(format!(
+            "has {{{name}}}, which is no attribute name and no /pointer"
+        ));
     }
     Ok(Part::Attribute(name.to_owned()))
 }
@@ -82,7 +90,11 @@ mod tests {
                 "/o" => Some(r#"{"x":1}"#.to_owned()),
                 _ => None,
             };
-            assert_eq!(Template::parse(template).unwrap().fill(attribute, at), expected, "{template}");
+            assert_eq!(
+                Template::parse(template).unwrap().fill(attribute, at),
+                expected,
+                "{template}"
+            );
         };
         check("", "");
         check("{type}", "order.created");

@@ -31,27 +31,46 @@ struct Misbehave;
 
 impl Guest for Misbehave {
     fn describe() -> About {
-        About { summary: "does whatever its tests ask".to_owned(), config_schema: None }
+        About {
+            summary: "does whatever its tests ask".to_owned(),
+            config_schema: None,
+        }
     }
 
     fn init(config: String) -> Result<(), String> {
-        std::panic::set_hook(Box::new(|panic| log::write(log::Level::Error, &panic.to_string())));
-        let config: Config = serde_json::from_str(&config).map_err(|error| format!("config: {error}"))?;
+        std::panic::set_hook(Box::new(|panic| {
+            log::write(log::Level::Error, &panic.to_string())
+        }));
+        let config: Config =
+            serde_json::from_str(&config).map_err(|error| format!("config: {error}"))?;
         if config.deed == "init-error" {
             return Err("this config will not do".to_owned());
         }
-        CONFIG.set(config).map_err(|_| "init was called twice".to_owned())
+        CONFIG
+            .set(config)
+            .map_err(|_| "init was called twice".to_owned())
     }
 
     fn notify(head: Head, event: &Event, delivery: Delivery) -> Result<(), Failure> {
-        let config = CONFIG.get().ok_or_else(|| fail("init was not called", false, None))?;
-        let asked = event.at("/do").and_then(|json| serde_json::from_str::<String>(&json).ok());
+        let config = CONFIG
+            .get()
+            .ok_or_else(|| fail("init was not called", false, None))?;
+        let asked = event
+            .at("/do")
+            .and_then(|json| serde_json::from_str::<String>(&json).ok());
         match asked.as_deref().unwrap_or(&config.deed) {
             "ok" => Ok(()),
             // Tells the test through the log what it was given.
             "tell" => {
-                let Delivery { subscription, attempt, id } = delivery;
-                log::write(log::Level::Info, &format!("{} to {subscription}, attempt {attempt}, {id}", head.id));
+                let Delivery {
+                    subscription,
+                    attempt,
+                    id,
+                } = delivery;
+                log::write(
+                    log::Level::Info,
+                    &format!("{} to {subscription}, attempt {attempt}, {id}", head.id),
+                );
                 Ok(())
             }
             "fail-retry" => Err(fail("come back later", true, Some(config.ms))),
@@ -76,5 +95,9 @@ impl Guest for Misbehave {
 export!(Misbehave);
 
 fn fail(reason: &str, retry: bool, retry_after_ms: Option<u64>) -> Failure {
-    Failure { reason: reason.to_owned(), retry, retry_after_ms }
+    Failure {
+        reason: reason.to_owned(),
+        retry,
+        retry_after_ms,
+    }
 }

@@ -40,24 +40,34 @@ struct Misbehave;
 
 impl Guest for Misbehave {
     fn describe() -> About {
-        About { summary: "does whatever its tests ask".to_owned(), config_schema: None }
+        About {
+            summary: "does whatever its tests ask".to_owned(),
+            config_schema: None,
+        }
     }
 
     fn init(config: String) -> Result<(), String> {
-        std::panic::set_hook(Box::new(|panic| log::write(log::Level::Error, &panic.to_string())));
-        let config: Config = serde_json::from_str(&config).map_err(|error| format!("config: {error}"))?;
+        std::panic::set_hook(Box::new(|panic| {
+            log::write(log::Level::Error, &panic.to_string())
+        }));
+        let config: Config =
+            serde_json::from_str(&config).map_err(|error| format!("config: {error}"))?;
         match config.deed.as_str() {
             "init-error" => return Err("this config will not do".to_owned()),
             "init-loop" => spin(),
             "init-trap" => trap(),
             _ => {}
         }
-        CONFIG.set(config).map_err(|_| "init was called twice".to_owned())
+        CONFIG
+            .set(config)
+            .map_err(|_| "init was called twice".to_owned())
     }
 
     fn evaluate(head: Head, event: &Event) -> Result<Verdict, String> {
         let config = CONFIG.get().ok_or("init was not called")?;
-        let asked = event.at("/do").and_then(|json| serde_json::from_str::<String>(&json).ok());
+        let asked = event
+            .at("/do")
+            .and_then(|json| serde_json::from_str::<String>(&json).ok());
         act(asked.as_deref().unwrap_or(&config.deed), config.size, &head)
     }
 }
@@ -68,8 +78,16 @@ fn act(deed: &str, size: usize, head: &Head) -> Result<Verdict, String> {
     match deed {
         "pass" => {}
         "drop" => return Ok(Verdict::Drop("asked to".to_owned())),
-        "replace" => return Ok(Verdict::Replace(format!("replaced {}", head.id).into_bytes())),
-        "mark" => return Ok(Verdict::Drop(String::from_utf8_lossy(black_box(&MARK)).into_owned())),
+        "replace" => {
+            return Ok(Verdict::Replace(
+                format!("replaced {}", head.id).into_bytes(),
+            ));
+        }
+        "mark" => {
+            return Ok(Verdict::Drop(
+                String::from_utf8_lossy(black_box(&MARK)).into_owned(),
+            ));
+        }
         "error" => return Err("it went wrong".to_owned()),
         "loop" => spin(),
         "busy" => (0..size).for_each(|round| _ = black_box(round)),
