@@ -67,12 +67,18 @@ const PRELUDE: &str = r#"
 impl Filter {
     /// The component of it.
     fn build(&self) -> Vec<u8> {
+        self.build_in("filter-plugin", "")
+    }
+
+    /// The component of it, in a world that imports more.
+    fn build_in(&self, world: &str, imports: &str) -> Vec<u8> {
         let Self { summary, describe, init, reads, evaluate, module } = self;
         let text = format!(
             r#"(module
     (import "busway:plugin/log@0.1.0" "write" (func $log (param i32 i32 i32)))
     (import "busway:plugin/events@0.1.0" "[method]event.at" (func $at (param i32 i32 i32 i32)))
     (import "busway:plugin/events@0.1.0" "[resource-drop]event" (func $drop_event (param i32)))
+    {imports}
     {PRELUDE}
     {module}
     (data (i32.const 1024) "{summary}")
@@ -94,17 +100,19 @@ impl Filter {
         (call $verdict (i32.const 0) (i32.const 0) (i32.const 0))))"#,
             length = summary.len(),
         );
-        component(&text, "filter-plugin")
+        notifiers::component_of(&text, world)
     }
 }
 
-/// Wraps a core module as a component of this world.
-fn component(text: &str, world: &str) -> Vec<u8> {
+/// Wraps a core module as a component of this world; `more` are packages beside ours.
+fn component_with(text: &str, world: &str, more: &[&str]) -> Vec<u8> {
     let mut module = wat::parse_str(text).unwrap();
     let mut resolve = wit_parser::Resolve::default();
-    let (package, _) = resolve.push_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("wit/v0")).unwrap();
-    let world = resolve.select_world(&[package], Some(world)).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    let (ours, _) = resolve.push_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("wit/v0")).unwrap();
+    let others = more.iter().map(|package| resolve.push_str("test.wit", package).unwrap()).last();
+    let packages: Vec<_> = [Some(ours), others].into_iter().flatten().collect();
+    let found = packages.iter().find_map(|package| resolve.select_world(&[*package], Some(world)).ok()).unwrap();
+    embed_component_metadata(&mut module, &resolve, found, StringEncoding::UTF8).unwrap();
     ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
 }
 
