@@ -171,7 +171,9 @@ impl EventLog {
         if from >= bus.state.end() {
             return Ok(Batch { records: Vec::new(), next: Offset(from), gap: None });
         }
-        let recent = bus.state.tail().read(from, limit);
+        // What retention has taken is gone for everybody, though memory may still have it.
+        let there = from >= bus.state.first();
+        let recent = if there { bus.state.tail().read(from, limit) } else { None };
         if let Some(records) = recent {
             let next = records.last().map_or(from, |last| last.offset.0 + 1);
             return Ok(Batch { records, next: Offset(next), gap: None });

@@ -116,11 +116,17 @@ pub(super) fn remember(
     'segments: for segment in segments.iter().rev() {
         let connection = state.connect(segment)?;
         let sql = "SELECT \"offset\", received, id, source FROM event ORDER BY \"offset\" DESC";
-        let mut statement = connection.prepare(sql)?;
+        // Damage costs the memory of some ids here, no more; reading will tell it.
+        let mut statement = match connection.prepare(sql) {
+            Err(error) if is_damage(&error) => continue,
+            prepared => prepared?,
+        };
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next().transpose() {
-            // Damage costs the memory of an id here, no more; reading will tell it.
-            let Ok(row) = row else { continue 'segments };
+            let row = match row {
+                Err(error) if is_damage(&error) => continue 'segments,
+                row => row?,
+            };
             let (Ok(offset), Ok(received)) = (offset_of(row), row.get::<_, i64>(1)) else { continue };
             newest.get_or_insert(Timestamp(received));
             if Timestamp(received) <= since {
@@ -285,14 +291,16 @@ fn skip(
     error: rusqlite::Error,
     found: &mut dyn FnMut(Found) -> ControlFlow<()>,
 ) -> Result<u64, Failure> {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            let end = range.end;
-            let _ = found(Found::Damaged(range, Damage("SQLite finds the file malformed")));
-            Ok(end)
-        }
-        _ => Err(error.into()),
+    if !is_damage(&error) {
+        return Err(error.into());
     }
+    let end = range.end;
+    let _ = found(Found::Damaged(range, Damage("SQLite finds the file malformed")));
+    Ok(end)
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// SQLite's integers have a sign.

@@ -161,8 +161,8 @@ impl Writer {
     fn append(&mut self, group: Vec<Append>) {
         match self.store(&group) {
             Ok((stored, received)) => {
-                self.publish(group, stored, received);
                 self.clear_fault();
+                self.publish(group, stored, received);
             }
             Err(failure) => {
                 self.set_fault(&failure);

@@ -54,6 +54,7 @@ impl Model {
 async fn run(steps: Vec<Step>) {
     let mut log = Fixture::new();
     let mut model = Model::default();
+    assert_eq!(log.end(), 1);
     for step in steps {
         match step {
             Step::Append(producers) => {
