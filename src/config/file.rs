@@ -118,11 +118,10 @@ fn unknown(place: &Place<'_>, name: &Spanned<DeString<'_>>, path: &str) -> Strin
 
 fn unknown_section(place: &Place<'_>, name: &Spanned<DeString<'_>>) -> String {
     let sections = KEYS.iter().map(Key::section).chain(["plugins"]);
-    let hint = nearest(name.get_ref(), sections);
+    let hint = nearest(name.get_ref(), sections).map(|near| format!("[{near}]"));
     let hint = hint.map_or_else(
         || "`busway config print --defaults` lists all sections".to_owned(),
-        meant,
-    );
+        |near| meant(&near));
     place.fault(
         name.span().start,
         &format!("unknown section `[{}]`; {hint}", name.get_ref()),
