@@ -32,7 +32,7 @@ struct Passed<'a> {
     nth: usize,
     item: &'a Item,
     candidate: &'a Candidate,
-    replaced: Option<Box<Event>>,
+    replaced: Option<Arc<Event>>,
 }
 
 /// When an attempt began.
@@ -113,7 +113,7 @@ async fn filter(
     subscription: &Subscription,
     item: &Item,
     queued: &Queued,
-) -> Result<Option<Box<Event>>, End> {
+) -> Result<Option<Arc<Event>>, End> {
     if queued.says != Match::AskPlugins {
         return Ok(None);
     }
@@ -153,7 +153,7 @@ async fn send(engine: &Engine, subscription: &Subscription, passed: &[Passed<'_>
         Sink::Notifier { plugin, settings, .. } => {
             for one in passed {
                 let begun = begin(engine);
-                let event = one.replaced.as_deref().unwrap_or(one.candidate.event());
+                let event = one.replaced.as_ref().unwrap_or_else(|| one.candidate.shared());
                 let delivery = plugin::Delivery {
                     subscription: subscription.id.to_string(),
                     attempt: one.item.tries.saturating_add(1),

@@ -1,6 +1,6 @@
 //! What the parts of delivery share: all lanes and buses, and the ways from one part to another.
 //!
-//! Lock order: `lanes`, then a bus's locks or `buses`, and a lane's own lock alone or last; `noted` and the timer's
+//! Lock order: `changing`, then `lanes`, then a bus's locks or `buses`, and a lane's own lock alone or last; `noted` and the timer's
 //! are leaves. None is held across an await but `written`, which orders the checkpoints.
 //! Invariant: a lane that has something to do has a task, an alarm, or waits for somebody who will wake it.
 
@@ -43,6 +43,8 @@ pub(super) struct Engine {
     buses: Mutex<HashMap<BusName, Arc<Bus>>>,
     noted: Mutex<Vec<Arc<Lane>>>,
     keys: AtomicU64,
+    /// Held while a subscription comes, changes or goes: two lanes of one id would deliver twice.
+    changing: Mutex<()>,
 }
 
 impl Engine {
@@ -61,6 +63,7 @@ impl Engine {
             buses: Mutex::default(),
             noted: Mutex::default(),
             keys: AtomicU64::new(0),
+            changing: Mutex::default(),
         }
     }
 
@@ -110,6 +113,7 @@ impl Engine {
 
     /// Adds a subscription, or replaces the one of the same id.
     pub(super) fn put(self: &Arc<Self>, subscription: Subscription, from: Option<Offset>) -> Result<(), Error> {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.lane(&subscription.id);
         if let Some(lane) = known.filter(|lane| lane.bus.name == subscription.bus) {
             lane.bus.route(lane.clone(), &subscription);
@@ -121,7 +125,7 @@ impl Engine {
             self.follow(&lane, asks);
             return Ok(());
         }
-        self.remove(&subscription.id);
+        self.forget(&subscription.id);
         let end = self.parts.log.end(&subscription.bus)?;
         let log_end = *end.borrow();
         let (bus, is_new) = self.bus(&subscription.bus, log_end);
@@ -142,6 +146,11 @@ impl Engine {
 
     /// Removes a subscription's lane.
     pub(super) fn remove(&self, id: &SubscriptionId) {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.forget(id);
+    }
+
+    fn forget(&self, id: &SubscriptionId) {
         let Some(lane) = self.lanes_mut().remove(id) else { return };
         lane.lock().remove();
         lane.bus.unroute(lane.key);
@@ -274,8 +283,7 @@ impl Engine {
 }
 
 /// Lets held lanes try again whenever what is loaded changes.
-pub(super) async fn watch_plugins(engine: Arc<Engine>) {
-    let mut changes = engine.parts.plugins.changes();
+pub(super) async fn watch_plugins(engine: Arc<Engine>, mut changes: watch::Receiver<u64>) {
     loop {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },

@@ -5,6 +5,8 @@
 //! that could say whose data wins.
 //! Invariant: a filter that is not loaded is neither a pass nor a drop: the delivery is held.
 
+use std::sync::Arc;
+
 use crate::event::Event;
 use crate::filter::{Filter, PluginFilter};
 use crate::plugin::{CallError, Plugins, Verdict};
@@ -16,7 +18,7 @@ use super::candidate::{Answer, Candidate};
 #[derive(Debug)]
 pub(super) enum Judged {
     /// It goes out, with other data if some filter replaced it.
-    Passed(Option<Box<Event>>),
+    Passed(Option<Arc<Event>>),
     /// It ends here.
     Dropped(String),
     /// A filter failed, and the subscription wants it tried again.
@@ -34,23 +36,23 @@ enum Word {
 
 /// Asks the subscription's plugin filters.
 pub(super) async fn judge(plugins: &Plugins, subscription: &Subscription, candidate: &Candidate) -> Judged {
-    let mut replaced: Option<Box<Event>> = None;
+    let mut replaced: Option<Arc<Event>> = None;
     for filter in &subscription.selector.filters {
         let judged = match filter {
             Filter::Plugin(leaf) => {
-                let answer = ask(plugins, leaf, candidate, replaced.as_deref()).await;
+                let answer = ask(plugins, leaf, candidate, replaced.as_ref()).await;
                 match settle(leaf, answer, subscription.config.on_error) {
                     Ok(Word::Pass) => continue,
                     Ok(Word::Drop(why)) => Judged::Dropped(why),
                     Ok(Word::Replace(data)) => {
                         let event = replaced.as_deref().unwrap_or(candidate.event());
-                        replaced = Some(Box::new(event.with_data(data)));
+                        replaced = Some(Arc::new(event.with_data(data)));
                         continue;
                     }
                     Err(stopped) => stopped,
                 }
             }
-            nested => match judge_nested(plugins, subscription, candidate, (nested, replaced.as_deref())).await {
+            nested => match judge_nested(plugins, subscription, candidate, (nested, replaced.as_ref())).await {
                 None => continue,
                 Some(stopped) => stopped,
             },
@@ -70,7 +72,7 @@ async fn judge_nested(
     plugins: &Plugins,
     subscription: &Subscription,
     candidate: &Candidate,
-    (filter, replaced): (&Filter, Option<&Event>),
+    (filter, replaced): (&Filter, Option<&Arc<Event>>),
 ) -> Option<Judged> {
     let leaves = filter.plugins();
     if leaves.is_empty() {
@@ -87,7 +89,7 @@ async fn judge_nested(
             Err(stopped) => return Some(stopped),
         }
     }
-    let event = replaced.unwrap_or(candidate.event());
+    let event = replaced.map_or(candidate.event(), Arc::as_ref);
     let mut verdict = |leaf: &PluginFilter| passed.iter().any(|(known, pass)| *known == leaf && *pass);
     match filter.decide(event, &mut verdict) {
         true => None,
@@ -95,7 +97,7 @@ async fn judge_nested(
     }
 }
 
-async fn ask(plugins: &Plugins, leaf: &PluginFilter, candidate: &Candidate, replaced: Option<&Event>) -> Answer {
+async fn ask(plugins: &Plugins, leaf: &PluginFilter, candidate: &Candidate, replaced: Option<&Arc<Event>>) -> Answer {
     match replaced {
         None => candidate.verdict(plugins, leaf).await,
         Some(event) => {

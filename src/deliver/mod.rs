@@ -167,12 +167,14 @@ impl Delivery {
     /// The log cannot open a bus that has subscriptions.
     pub async fn start(parts: Parts, kept: Kept) -> Result<Self, Error> {
         let written = checkpoint::Written::new(kept.floors.iter().cloned());
+        // Subscribed before the first lane can be held: no change goes unseen.
+        let changes = parts.plugins.changes();
         let engine = Arc::new(Engine::new(parts, written));
         engine.restore(kept)?;
         for background in [
             engine.tasks.spawn(timer::ring(engine.clone())),
             engine.tasks.spawn(checkpoint::keep_writing(engine.clone())),
-            engine.tasks.spawn(engine::watch_plugins(engine.clone())),
+            engine.tasks.spawn(engine::watch_plugins(engine.clone(), changes)),
         ] {
             drop(background);
         }

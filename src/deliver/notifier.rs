@@ -16,7 +16,7 @@ pub(super) async fn notify(
     plugins: &Plugins,
     plugin: &Arc<str>,
     settings: &Arc<str>,
-    event: &Event,
+    event: &Arc<Event>,
     delivery: Delivery,
 ) -> Result<Answered, String> {
     answered(plugin, plugins.notify(plugin, settings, event, delivery).await)
