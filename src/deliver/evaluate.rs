@@ -35,7 +35,11 @@ enum Word {
 }
 
 /// Asks the subscription's plugin filters.
-pub(super) async fn judge(plugins: &Plugins, subscription: &Subscription, candidate: &Candidate) -> Judged {
+pub(super) async fn judge(
+    plugins: &Plugins,
+    subscription: &Subscription,
+    candidate: &Candidate,
+) -> Judged {
     let mut replaced: Option<Arc<Event>> = None;
     for filter in &subscription.selector.filters {
         let judged = match filter {
@@ -52,7 +56,14 @@ pub(super) async fn judge(plugins: &Plugins, subscription: &Subscription, candid
                     Err(stopped) => stopped,
                 }
             }
-            nested => match judge_nested(plugins, subscription, candidate, (nested, replaced.as_ref())).await {
+            nested => match judge_nested(
+                plugins,
+                subscription,
+                candidate,
+                (nested, replaced.as_ref()),
+            )
+            .await
+            {
                 None => continue,
                 Some(stopped) => stopped,
             },
@@ -64,7 +75,11 @@ pub(super) async fn judge(plugins: &Plugins, subscription: &Subscription, candid
 
 /// The plugin filter that is asked first, if the selector has one.
 pub(super) fn first_asked(subscription: &Subscription) -> Option<PluginFilter> {
-    subscription.selector.filters.iter().find_map(|filter| filter.plugins().first().copied().cloned())
+    subscription
+        .selector
+        .filters
+        .iter()
+        .find_map(|filter| filter.plugins().first().copied().cloned())
 }
 
 /// A filter with plugins inside; `None` if it passes.
@@ -90,18 +105,28 @@ async fn judge_nested(
         }
     }
     let event = replaced.map_or(candidate.event(), Arc::as_ref);
-    let mut verdict = |leaf: &PluginFilter| passed.iter().any(|(known, pass)| *known == leaf && *pass);
+    let mut verdict =
+        |leaf: &PluginFilter| passed.iter().any(|(known, pass)| *known == leaf && *pass);
     match filter.decide(event, &mut verdict) {
         true => None,
-        false => Some(Judged::Dropped("the filters around its plugins do not pass".to_owned())),
+        false => Some(Judged::Dropped(
+            "the filters around its plugins do not pass".to_owned(),
+        )),
     }
 }
 
-async fn ask(plugins: &Plugins, leaf: &PluginFilter, candidate: &Candidate, replaced: Option<&Arc<Event>>) -> Answer {
+async fn ask(
+    plugins: &Plugins,
+    leaf: &PluginFilter,
+    candidate: &Candidate,
+    replaced: Option<&Arc<Event>>,
+) -> Answer {
     match replaced {
         None => candidate.verdict(plugins, leaf).await,
         Some(event) => {
-            let answers = plugins.evaluate(&leaf.name, &leaf.config, vec![event.clone()]).await;
+            let answers = plugins
+                .evaluate(&leaf.name, &leaf.config, vec![event.clone()])
+                .await;
             answers.into_iter().next().unwrap_or(Err(CallError::Busy))
         }
     }
@@ -114,9 +139,17 @@ fn settle(leaf: &PluginFilter, answer: Answer, on_error: OnError) -> Result<Word
         (Ok(Verdict::Drop(why)), _) => Ok(Word::Drop(why)),
         (Ok(Verdict::Replace(data)), _) => Ok(Word::Replace(data)),
         (Err(CallError::NotLoaded(_)), _) => Err(Judged::Held(leaf.name.to_string())),
-        (Err(error), OnError::Retry) => Err(Judged::Failed(format!("filter {}: {}", leaf.name, words(&error)))),
+        (Err(error), OnError::Retry) => Err(Judged::Failed(format!(
+            "filter {}: {}",
+            leaf.name,
+            words(&error)
+        ))),
         (Err(_), OnError::Pass) => Ok(Word::Pass),
-        (Err(error), OnError::Drop) => Ok(Word::Drop(format!("filter {}: {}", leaf.name, words(&error)))),
+        (Err(error), OnError::Drop) => Ok(Word::Drop(format!(
+            "filter {}: {}",
+            leaf.name,
+            words(&error)
+        ))),
     }
 }
 
@@ -139,7 +172,10 @@ mod tests {
 
     #[test]
     fn a_failing_filter_follows_on_error_and_a_missing_one_holds() {
-        let leaf = PluginFilter { name: "f".into(), config: "{}".into() };
+        let leaf = PluginFilter {
+            name: "f".into(),
+            config: "{}".into(),
+        };
         let of = |answer: Answer, on_error| match settle(&leaf, answer, on_error) {
             Ok(Word::Pass) => "pass",
             Ok(Word::Drop(_)) => "drop",
@@ -159,6 +195,9 @@ mod tests {
         assert_eq!(of(trap(), OnError::Retry), "retry");
         assert_eq!(of(trap(), OnError::Pass), "pass");
         assert_eq!(of(trap(), OnError::Drop), "drop");
-        assert_eq!(of(Err(CallError::Config("limit".to_owned())), OnError::Retry), "retry");
+        assert_eq!(
+            of(Err(CallError::Config("limit".to_owned())), OnError::Retry),
+            "retry"
+        );
     }
 }

@@ -40,19 +40,35 @@ fn main() {
         ours.push(measure(|| client_round(url.clone())));
     }
     let (bare, ours) = (median(bare), median(ours));
-    println!("bare hyper  {:>8.0}/s  {:>6.2} µs of CPU a request", bare.0, bare.1);
-    println!("net::Client {:>8.0}/s  {:>6.2} µs of CPU a request", ours.0, ours.1);
-    println!("ours / bare: {:.2} by CPU, {:.2} by the clock", bare.1 / ours.1, ours.0 / bare.0);
+    println!(
+        "bare hyper  {:>8.0}/s  {:>6.2} µs of CPU a request",
+        bare.0, bare.1
+    );
+    println!(
+        "net::Client {:>8.0}/s  {:>6.2} µs of CPU a request",
+        ours.0, ours.1
+    );
+    println!(
+        "ours / bare: {:.2} by CPU, {:.2} by the clock",
+        bare.1 / ours.1,
+        ours.0 / bare.0
+    );
 }
 
 /// Requests a second and CPU microseconds a request of one round on a thread of its own.
 fn measure<F: Future<Output = ()>>(round: impl FnOnce() -> F) -> (f64, f64) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let (cpu, wall) = (cpu_time(), Instant::now());
     runtime.block_on(round());
     let (cpu, wall) = (cpu_time() - cpu, wall.elapsed());
     let requests = REQUESTS as f64;
-    (requests / wall.as_secs_f64(), cpu.as_secs_f64() * 1e6 / requests)
+    (
+        requests / wall.as_secs_f64(),
+        cpu.as_secs_f64() * 1e6 / requests,
+    )
 }
 
 async fn bare_round(address: String) {
@@ -60,12 +76,17 @@ async fn bare_round(address: String) {
     for _ in 0..AT_ONCE {
         let socket = TcpStream::connect(&address).await.unwrap();
         socket.set_nodelay(true).unwrap();
-        let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.unwrap();
+        let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(socket))
+            .await
+            .unwrap();
         let address = address.clone();
         workers.spawn(driver_of(driver));
         workers.spawn(async move {
             for _ in 0..REQUESTS / AT_ONCE {
-                let request = Request::post("/hook").header("host", &address).body(Full::new(body())).unwrap();
+                let request = Request::post("/hook")
+                    .header("host", &address)
+                    .body(Full::new(body()))
+                    .unwrap();
                 sender.ready().await.unwrap();
                 let response = sender.send_request(request).await.unwrap();
                 response.into_body().collect().await.unwrap();
@@ -87,7 +108,10 @@ async fn client_round(url: String) {
         workers.spawn(async move {
             for _ in 0..REQUESTS / AT_ONCE {
                 let request = Request::post(&url).body(body()).unwrap();
-                client.send(request, Duration::from_secs(15), 1_024).await.unwrap();
+                client
+                    .send(request, Duration::from_secs(15), 1_024)
+                    .await
+                    .unwrap();
             }
         });
     }
@@ -102,10 +126,14 @@ fn body() -> Bytes {
 fn start_sink() -> String {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(listener.local_addr().unwrap().to_string()).unwrap();
+            tell.send(listener.local_addr().unwrap().to_string())
+                .unwrap();
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
                 let serve = hyper::server::conn::http1::Builder::new();
@@ -124,7 +152,12 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, In
 /// The CPU time of this thread, where the kernel tells it; else the wall clock's.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    Duration::from_nanos(stat.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or_default())
+    Duration::from_nanos(
+        stat.split(' ')
+            .next()
+            .and_then(|ns| ns.parse().ok())
+            .unwrap_or_default(),
+    )
 }
 
 fn median(mut rounds: Vec<(f64, f64)>) -> (f64, f64) {

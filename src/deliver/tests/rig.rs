@@ -20,7 +20,9 @@ use crate::log::{self, BusName, EventLog, Offset};
 use crate::metrics::Metrics;
 use crate::net::{self, Guard, GuardSettings};
 use crate::plugin::{self, Plugins};
-use crate::subscription::{DeadLetter, DeadQuery, DeliveryConfig, Kept, Store, Subscription, SubscriptionId};
+use crate::subscription::{
+    DeadLetter, DeadQuery, DeliveryConfig, Kept, Store, Subscription, SubscriptionId,
+};
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
 
@@ -53,7 +55,12 @@ impl Rig {
     pub(super) async fn open(folder: Arc<tempfile::TempDir>, clock: Clock) -> Self {
         let (parts, kept, notices) = parts(&folder, clock).await;
         let delivery = Delivery::start(parts.clone(), kept).await.unwrap();
-        Self { folder, parts, delivery, notices }
+        Self {
+            folder,
+            parts,
+            delivery,
+            notices,
+        }
     }
 
     /// Ends everything in its order and opens it again.
@@ -91,20 +98,34 @@ impl Rig {
     /// Makes a subscription as the hub does: into the store, then into delivery.
     pub(super) async fn subscribe(&self, name: &str, json: serde_json::Value, from: u64) {
         let now = self.parts.clock.now();
-        let subscription = Subscription::from_json(id(name), bus(), &json, &DeliveryConfig::default(), now).unwrap();
-        self.parts.store.put(&subscription, Some(Offset(from))).await.unwrap();
+        let subscription =
+            Subscription::from_json(id(name), bus(), &json, &DeliveryConfig::default(), now)
+                .unwrap();
+        self.parts
+            .store
+            .put(&subscription, Some(Offset(from)))
+            .await
+            .unwrap();
         self.delivery.put(subscription, Some(Offset(from)));
     }
 
     /// Waits until the lane's status is as wanted.
-    pub(super) async fn until(&self, name: &str, what: &str, wanted: impl Fn(&LaneStatus) -> bool) -> LaneStatus {
+    pub(super) async fn until(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&LaneStatus) -> bool,
+    ) -> LaneStatus {
         let give_up = tokio::time::Instant::now() + PATIENCE;
         loop {
             let status = self.delivery.status(&id(name)).unwrap();
             if wanted(&status) {
                 return status;
             }
-            assert!(tokio::time::Instant::now() < give_up, "never {what}: {status:?}");
+            assert!(
+                tokio::time::Instant::now() < give_up,
+                "never {what}: {status:?}"
+            );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -113,7 +134,9 @@ impl Rig {
     pub(super) async fn notice<T>(&mut self, what: &str, pick: impl Fn(Notice) -> Option<T>) -> T {
         loop {
             let notice = tokio::time::timeout(PATIENCE, self.notices.recv()).await;
-            let notice = notice.unwrap_or_else(|_| panic!("no notice: {what}")).unwrap();
+            let notice = notice
+                .unwrap_or_else(|_| panic!("no notice: {what}"))
+                .unwrap();
             if let Some(found) = pick(notice) {
                 return found;
             }
@@ -126,14 +149,27 @@ impl Rig {
 
     pub(super) async fn dead(&self) -> Vec<DeadLetter> {
         self.checkpoint().await;
-        self.parts.store.dead(DeadQuery::default(), 1_000).await.unwrap()
+        self.parts
+            .store
+            .dead(DeadQuery::default(), 1_000)
+            .await
+            .unwrap()
     }
 }
 
-async fn parts(folder: &tempfile::TempDir, clock: Clock) -> (Parts, Kept, mpsc::UnboundedReceiver<Notice>) {
+async fn parts(
+    folder: &tempfile::TempDir,
+    clock: Clock,
+) -> (Parts, Kept, mpsc::UnboundedReceiver<Notice>) {
     let (tasks, metrics) = (Tasks::new(), Arc::new(Metrics::new()));
     let settings = log::Settings::default();
-    let log = EventLog::open(&folder.path().join("log"), settings, clock.clone(), tasks.clone()).unwrap();
+    let log = EventLog::open(
+        &folder.path().join("log"),
+        settings,
+        clock.clone(),
+        tasks.clone(),
+    )
+    .unwrap();
     let (store, kept) = Store::open(&folder.path().join("state.db")).unwrap();
     let client = net::Client::new(Guard::new(GuardSettings::default()));
     let settings = plugin::Settings {
@@ -143,10 +179,26 @@ async fn parts(folder: &tempfile::TempDir, clock: Clock) -> (Parts, Kept, mpsc::
     };
     std::fs::create_dir_all(&settings.dir).unwrap();
     let (plugin_notices, _) = mpsc::unbounded_channel();
-    let opened =
-        Plugins::open(settings, client.clone(), clock.clone(), tasks.clone(), metrics.clone(), plugin_notices).await;
+    let opened = Plugins::open(
+        settings,
+        client.clone(),
+        clock.clone(),
+        tasks.clone(),
+        metrics.clone(),
+        plugin_notices,
+    )
+    .await;
     let (notices, heard) = mpsc::unbounded_channel();
-    let parts = Parts { log, store, plugins: opened.unwrap(), client, clock, tasks, metrics, notices };
+    let parts = Parts {
+        log,
+        store,
+        plugins: opened.unwrap(),
+        client,
+        clock,
+        tasks,
+        metrics,
+        notices,
+    };
     (parts, kept, heard)
 }
 
@@ -157,7 +209,10 @@ pub(in crate::deliver) fn event(nth: u64) -> Event {
         id: nth.to_string(),
         source: "/test".to_owned(),
         ty: ty.to_owned(),
-        data: Some(Data { kind: DataKind::Json, bytes: format!(r#"{{"n":{nth}}}"#).into() }),
+        data: Some(Data {
+            kind: DataKind::Json,
+            bytes: format!(r#"{{"n":{nth}}}"#).into(),
+        }),
         ..Draft::default()
     }
     .check()
@@ -187,7 +242,10 @@ impl Got {
             serde_json::Value::Array(events) => events,
             one => vec![one],
         };
-        events.iter().map(|event| event.get("data").unwrap_or(event)["n"].as_u64().unwrap()).collect()
+        events
+            .iter()
+            .map(|event| event.get("data").unwrap_or(event)["n"].as_u64().unwrap())
+            .collect()
     }
 }
 
@@ -210,11 +268,20 @@ impl Sink {
         tasks.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let (sender, script) = (sender.clone(), script.clone());
-                let answer = service_fn(move |request| answer(request, sender.clone(), script.clone()));
-                owner.spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), answer));
+                let answer =
+                    service_fn(move |request| answer(request, sender.clone(), script.clone()));
+                owner.spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(socket), answer),
+                );
             }
         });
-        Self { url, got, reply, _tasks: tasks }
+        Self {
+            url,
+            got,
+            reply,
+            _tasks: tasks,
+        }
     }
 
     /// From now on it answers this.
@@ -224,7 +291,10 @@ impl Sink {
 
     /// The next request.
     pub(super) async fn next(&mut self) -> Got {
-        tokio::time::timeout(PATIENCE, self.got.recv()).await.expect("no request came").unwrap()
+        tokio::time::timeout(PATIENCE, self.got.recv())
+            .await
+            .expect("no request came")
+            .unwrap()
     }
 
     /// The numbers of the next `count` events, in their order of arrival.
@@ -252,13 +322,24 @@ async fn answer(
     script: Arc<Mutex<Reply>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
     let reply = *script.lock().unwrap();
-    let _ = got.send(Got { headers: head.headers, body });
+    let _ = got.send(Got {
+        headers: head.headers,
+        body,
+    });
     let built = match reply {
         Reply::Status(status) => Response::builder().status(status),
-        Reply::RetryAfter(status, after) => Response::builder().status(status).header("retry-after", after),
+        Reply::RetryAfter(status, after) => Response::builder()
+            .status(status)
+            .header("retry-after", after),
         Reply::Hang => std::future::pending().await,
     };
-    Ok(built.body(Full::new(Bytes::from_static(b"said the sink"))).unwrap())
+    Ok(built
+        .body(Full::new(Bytes::from_static(b"said the sink")))
+        .unwrap())
 }
