@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod deliver;
+pub mod devkit;
 pub mod error;
 pub mod event;
 pub mod filter;
