@@ -1,16 +1,52 @@
 //! Delivery: from the log to every subscriber, at least once.
+//!
+//! One dispatcher a bus (`dispatch`) reads the log in order, finds who wants each record, and offers it to their
+//! lanes. A `lane` is a subscription's own queue, schedule and state; it gets a task only while it has something to
+//! do, and when it is full, blocked or new it reads the log by itself and is handed back later (`window`). An
+//! `attempt` asks plugin filters (`evaluate`), then the sink (`webhook`, signed by `sign`, or `notifier`); `retry`
+//! and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
+//!
+//! Why a cursor and not a row a delivery: a healthy subscription costs nothing on disk, one that is behind a row,
+//! and only deliveries that failed cost a row each.
+//!
+//! Invariant: a record a subscription wants is at every moment in the log at or after its cursor, or in a retry row,
+//! or in the dead letters, or delivered.
+//! Invariant: no lane waits for another, and the dispatcher waits for none.
+
+mod attempt;
+mod breaker;
+mod bus;
+mod candidate;
+mod checkpoint;
+mod dispatch;
+mod engine;
+mod evaluate;
+mod history;
+mod lane;
+mod notifier;
+mod retry;
+mod sign;
+mod timer;
+mod webhook;
+mod window;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tracing::{error, warn};
 
+use self::candidate::Candidate;
+use self::engine::Engine;
 use crate::error::Error;
-use crate::log::{BusName, EventLog, Offset, Record};
+use crate::log::{BusName, EventLog, Offset, ReadLimit, Record};
 use crate::metrics::Metrics;
 use crate::net;
 use crate::plugin::Plugins;
-use crate::subscription::{Attempt, Kept, Store, Subscription, SubscriptionId};
+use crate::subscription::{Attempt, Checkpoint, Kept, Retry, Store, Subscription, SubscriptionId};
 use crate::tasks::Tasks;
 use crate::time::Clock;
 
@@ -122,47 +158,118 @@ pub struct Recent {
 
 /// The delivery engine. Cheap to clone.
 #[derive(Clone)]
-pub struct Delivery;
+pub struct Delivery(Arc<Engine>);
 
 impl Delivery {
     /// Takes up where `kept` left off and starts the dispatchers.
-    pub async fn start(_parts: Parts, _kept: Kept) -> Result<Self, Error> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// The log cannot open a bus that has subscriptions.
+    pub async fn start(parts: Parts, kept: Kept) -> Result<Self, Error> {
+        let written = checkpoint::Written::new(kept.floors.iter().cloned());
+        let engine = Arc::new(Engine::new(parts, written));
+        engine.restore(kept)?;
+        for background in [
+            engine.tasks.spawn(timer::ring(engine.clone())),
+            engine.tasks.spawn(checkpoint::keep_writing(engine.clone())),
+            engine.tasks.spawn(engine::watch_plugins(engine.clone())),
+        ] {
+            drop(background);
+        }
+        Ok(Self(engine))
     }
-    /// Adds a subscription, or replaces the one of the same id (its position stays). Already written to the store.
-    pub fn put(&self, _subscription: Subscription, _from: Option<Offset>) {
-        unimplemented!()
+
+    /// Adds a subscription, or replaces the one of the same id (its position stays). Already written to the store,
+    /// for a new one with `from` as its cursor; without it a new one begins at the end of its bus.
+    pub fn put(&self, subscription: Subscription, from: Option<Offset>) {
+        let id = subscription.id.clone();
+        if let Err(cause) = self.0.put(subscription, from) {
+            error!(subscription = %id, error = %cause, "cannot deliver to the subscription before a restart");
+        }
     }
+
     /// Removes a subscription. Already removed from the store.
-    pub fn remove(&self, _id: &SubscriptionId) {
-        unimplemented!()
+    pub fn remove(&self, id: &SubscriptionId) {
+        self.0.remove(id);
     }
+
     /// A subscription as it is now.
-    pub fn get(&self, _id: &SubscriptionId) -> Option<Subscription> {
-        unimplemented!()
+    pub fn get(&self, id: &SubscriptionId) -> Option<Subscription> {
+        let lane = self.0.lane(id)?;
+        let subscription = lane.lock().subscription.clone();
+        Some(Subscription::clone(&subscription))
     }
+
     /// All subscriptions, by id.
     pub fn list(&self) -> Vec<Subscription> {
-        unimplemented!()
+        let lanes = self.0.all();
+        let mut all: Vec<Subscription> =
+            lanes.iter().map(|lane| Subscription::clone(&lane.lock().subscription)).collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
     }
+
     /// Figures of one lane.
-    pub fn status(&self, _id: &SubscriptionId) -> Option<LaneStatus> {
-        unimplemented!()
+    pub fn status(&self, id: &SubscriptionId) -> Option<LaneStatus> {
+        let lane = self.0.lane(id)?;
+        let dispatched = lane.bus.position.dispatched();
+        let end = self.0.parts.log.end(&lane.bus.name).map_or(dispatched, |end| *end.borrow());
+        let status = lane.lock().status(dispatched, end);
+        Some(status)
     }
+
     /// Recent attempts of one subscription, newest first.
-    pub fn recent(&self, _id: &SubscriptionId) -> Vec<Recent> {
-        unimplemented!()
+    pub fn recent(&self, id: &SubscriptionId) -> Vec<Recent> {
+        self.0.history.of(id)
     }
-    /// Delivers one record to one subscription now, once, outside its lane (`test`, redelivery); the outcome.
-    pub async fn once(&self, _id: &SubscriptionId, _record: Arc<Record>) -> Result<Attempt, Error> {
-        unimplemented!()
+
+    /// Delivers one record to one subscription now, once, outside its lane and past its filters (`test`); what came
+    /// of it.
+    ///
+    /// # Errors
+    /// There is no such subscription.
+    pub async fn once(&self, id: &SubscriptionId, record: Arc<Record>) -> Result<Attempt, Error> {
+        let lane = self.0.lane(id).ok_or_else(|| unknown(id))?;
+        let subscription = lane.lock().subscription.clone();
+        let (offset, event) = (record.offset, record.event.id().to_owned());
+        let attempt = attempt::once(&self.0, &subscription, &Candidate::new(record)).await;
+        self.0.history.note(id, Recent { offset, event, attempt: attempt.clone(), next: None });
+        Ok(attempt)
     }
-    /// Puts one dead letter's record back into its lane, as a first attempt.
-    pub async fn redeliver(&self, _id: &SubscriptionId, _offset: Offset) -> Result<(), Error> {
-        unimplemented!()
+
+    /// Puts one dead letter's record back into its lane, as a first attempt. It is in the store when this returns.
+    ///
+    /// # Errors
+    /// There is no such subscription, the log no longer has the record, or the store cannot write.
+    pub async fn redeliver(&self, id: &SubscriptionId, offset: Offset) -> Result<(), Error> {
+        let lane = self.0.lane(id).ok_or_else(|| unknown(id))?;
+        let parts = &self.0.parts;
+        let batch = parts.log.read(&lane.bus.name, offset, ReadLimit { records: 1, bytes: 1 }).await?;
+        if lane::exactly(offset, batch.records).is_none() {
+            let message = format!("the log no longer has the record at offset {offset}", offset = offset.0);
+            return Err(Error::not_found("record_not_found", message));
+        }
+        let due = parts.clock.now();
+        let retry = Retry { subscription: id.clone(), offset, due, attempts: Vec::new(), tries: 0 };
+        let checkpoint = Checkpoint { retries: vec![retry.clone()], ..Checkpoint::default() };
+        parts.store.checkpoint(checkpoint).await?;
+        let mut state = lane.lock();
+        state.restore(retry);
+        let asks = state.ask();
+        drop(state);
+        self.0.follow(&lane, asks);
+        Ok(())
     }
+
     /// Stops taking work, lets what is in flight end until the deadline, and writes the last checkpoint.
-    pub async fn drain(&self, _deadline: Duration) {
-        unimplemented!()
+    pub async fn drain(&self, deadline: Duration) {
+        if !self.0.tasks.drain(deadline).await {
+            warn!(deadline_s = deadline.as_secs(), "deliveries were still in flight, they will be repeated");
+        }
+        checkpoint::write(&self.0).await;
     }
+}
+
+fn unknown(id: &SubscriptionId) -> Error {
+    Error::not_found("subscription_not_found", format!("there is no subscription {id}"))
 }

@@ -1,0 +1,288 @@
+//! What the parts of delivery share: all lanes and buses, and the ways from one part to another.
+//!
+//! Lock order: `lanes`, then a bus's locks or `buses`, and a lane's own lock alone or last; `noted` and the timer's
+//! are leaves. None is held across an await but `written`, which orders the checkpoints.
+//! Invariant: a lane that has something to do has a task, an alarm, or waits for somebody who will wake it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::{Semaphore, watch};
+use tracing::{error, info, warn};
+
+use super::bus::Bus;
+use super::checkpoint::Written;
+use super::history::History;
+use super::lane::{Asks, Effect, Lane, run};
+use super::timer::Timer;
+use super::window::Window;
+use super::{Notice, Parts, dispatch};
+use crate::error::Error;
+use crate::log::{BusName, Offset};
+use crate::metrics;
+use crate::subscription::{Kept, Retry, Subscription, SubscriptionId};
+use crate::tasks::Tasks;
+use crate::time::Timestamp;
+
+/// Attempts in flight, all lanes together.
+const MOST_IN_FLIGHT: usize = 4_096;
+/// Lanes that read the log at the same time.
+const MOST_READS: usize = 8;
+
+/// The shared state of delivery.
+pub(super) struct Engine {
+    pub(super) parts: Parts,
+    pub(super) tasks: Tasks,
+    pub(super) timer: Timer,
+    pub(super) history: History,
+    pub(super) permits: Semaphore,
+    pub(super) reads: Semaphore,
+    pub(super) written: tokio::sync::Mutex<Written>,
+    lanes: RwLock<HashMap<SubscriptionId, Arc<Lane>>>,
+    buses: Mutex<HashMap<BusName, Arc<Bus>>>,
+    noted: Mutex<Vec<Arc<Lane>>>,
+    keys: AtomicU64,
+}
+
+impl Engine {
+    /// An engine with the lanes of what was kept, at rest.
+    pub(super) fn new(parts: Parts, written: Written) -> Self {
+        let tasks = parts.tasks.child();
+        Self {
+            parts,
+            tasks,
+            timer: Timer::default(),
+            history: History::default(),
+            permits: Semaphore::new(MOST_IN_FLIGHT),
+            reads: Semaphore::new(MOST_READS),
+            written: tokio::sync::Mutex::new(written),
+            lanes: RwLock::default(),
+            buses: Mutex::default(),
+            noted: Mutex::default(),
+            keys: AtomicU64::new(0),
+        }
+    }
+
+    /// Makes the lanes of what was kept, and then starts their buses.
+    pub(super) fn restore(self: &Arc<Self>, kept: Kept) -> Result<(), Error> {
+        let Kept { subscriptions, floors, cursors, retries } = kept;
+        let floors: HashMap<BusName, Offset> = floors.into_iter().collect();
+        let cursors: HashMap<SubscriptionId, Offset> = cursors.into_iter().collect();
+        let mut waiting: HashMap<SubscriptionId, Vec<Retry>> = HashMap::new();
+        for retry in retries {
+            waiting.entry(retry.subscription.clone()).or_default().push(retry);
+        }
+        let mut starting: HashMap<BusName, (Arc<Bus>, watch::Receiver<Offset>)> = HashMap::new();
+        for subscription in subscriptions {
+            if !starting.contains_key(&subscription.bus) {
+                let end = self.parts.log.end(&subscription.bus)?;
+                // A bus that was never checkpointed: whoever has no cursor gets everything there is.
+                let floor = floors.get(&subscription.bus).copied();
+                let at = floor.unwrap_or_else(|| self.parts.log.first(&subscription.bus));
+                let bus = self.add_bus(&subscription.bus, at);
+                starting.insert(subscription.bus.clone(), (bus, end));
+            }
+            let Some((bus, _)) = starting.get(&subscription.bus) else { continue };
+            let row = cursors.get(&subscription.id).copied();
+            let window = row.map_or_else(|| Window::live(bus.position.dispatched()), Window::behind);
+            let lane = self.add_lane(bus, subscription, window);
+            let retries = waiting.remove(&lane.id).unwrap_or_default();
+            self.take_up(&lane, row, retries);
+        }
+        for (bus, end) in starting.into_values() {
+            drop(self.tasks.spawn(dispatch::dispatch(self.clone(), bus, end)));
+        }
+        Ok(())
+    }
+
+    fn take_up(self: &Arc<Self>, lane: &Arc<Lane>, row: Option<Offset>, retries: Vec<Retry>) {
+        let has_work = row.is_some() || !retries.is_empty();
+        let mut state = lane.lock();
+        state.stored_row(row);
+        retries.into_iter().for_each(|retry| state.restore(retry));
+        let holds = [row, state.retries.oldest()].into_iter().flatten().min();
+        let asks = if has_work { state.ask() } else { Asks::default() };
+        drop(state);
+        lane.bus.hold(lane.key, holds);
+        self.follow(lane, asks);
+    }
+
+    /// Adds a subscription, or replaces the one of the same id.
+    pub(super) fn put(self: &Arc<Self>, subscription: Subscription, from: Option<Offset>) -> Result<(), Error> {
+        let known = self.lane(&subscription.id);
+        if let Some(lane) = known.filter(|lane| lane.bus.name == subscription.bus) {
+            lane.bus.route(lane.clone(), &subscription);
+            let mut state = lane.lock();
+            let effects = state.replace(Arc::new(subscription));
+            let asks = state.ask();
+            drop(state);
+            self.apply(effects, &lane);
+            self.follow(&lane, asks);
+            return Ok(());
+        }
+        self.remove(&subscription.id);
+        let end = self.parts.log.end(&subscription.bus)?;
+        let log_end = *end.borrow();
+        let (bus, is_new) = self.bus(&subscription.bus, log_end);
+        let lane = self.add_lane(&bus, subscription, Window::behind(from.unwrap_or(log_end)));
+        if is_new {
+            drop(self.tasks.spawn(dispatch::dispatch(self.clone(), bus, end)));
+        }
+        let mut state = lane.lock();
+        if from.is_some() {
+            state.stored_row(from);
+        }
+        let asks = state.ask();
+        drop(state);
+        lane.bus.hold(lane.key, from);
+        self.follow(&lane, asks);
+        Ok(())
+    }
+
+    /// Removes a subscription's lane.
+    pub(super) fn remove(&self, id: &SubscriptionId) {
+        let Some(lane) = self.lanes_mut().remove(id) else { return };
+        lane.lock().remove();
+        lane.bus.unroute(lane.key);
+        self.history.forget(id);
+        lane.wake.notify_one();
+    }
+
+    /// A subscription's lane.
+    pub(super) fn lane(&self, id: &SubscriptionId) -> Option<Arc<Lane>> {
+        self.lanes().get(id).cloned()
+    }
+
+    /// All lanes.
+    pub(super) fn all(&self) -> Vec<Arc<Lane>> {
+        self.lanes().values().cloned().collect()
+    }
+
+    /// All buses that have had a subscription.
+    pub(super) fn buses(&self) -> Vec<Arc<Bus>> {
+        self.buses.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Does what a change of a lane asks for.
+    pub(super) fn follow(self: &Arc<Self>, lane: &Arc<Lane>, asks: Asks) {
+        self.note_if(asks.note, lane);
+        if asks.start {
+            drop(self.tasks.spawn(run(self.clone(), lane.clone())));
+        } else if asks.wake {
+            lane.wake.notify_one();
+        }
+    }
+
+    /// Does what a change of a lane asks for outside of delivery.
+    pub(super) fn apply(self: &Arc<Self>, effects: Vec<Effect>, lane: &Arc<Lane>) {
+        for effect in effects {
+            match effect {
+                Effect::Tell(notice) => self.tell(notice),
+                Effect::Keep(subscription) => {
+                    let (store, id) = (self.parts.store.clone(), lane.id.clone());
+                    drop(self.tasks.spawn(async move {
+                        if let Err(cause) = store.put(&subscription, None).await {
+                            error!(subscription = %id, error = %cause, "cannot keep that the sink ended the subscription");
+                        }
+                    }));
+                }
+            }
+        }
+    }
+
+    /// Notes a lane for the next checkpoint.
+    pub(super) fn note_if(&self, note: bool, lane: &Arc<Lane>) {
+        if note {
+            self.noted.lock().unwrap_or_else(PoisonError::into_inner).push(lane.clone());
+        }
+    }
+
+    /// The lanes that were noted.
+    pub(super) fn take_noted(&self) -> Vec<Arc<Lane>> {
+        std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Wakes a lane at this time.
+    pub(super) fn alarm(&self, lane: &Arc<Lane>, at: Timestamp) {
+        if lane.lock().set_alarm(at) {
+            self.timer.set(at, lane);
+        }
+    }
+
+    /// Lets a held lane try again.
+    pub(super) fn recheck(self: &Arc<Self>, lane: &Arc<Lane>) {
+        let asks = lane.lock().plugins_changed();
+        self.follow(lane, asks);
+    }
+
+    /// Says what happened: in the log of the program, and to whoever makes events of it.
+    pub(super) fn tell(&self, notice: Notice) {
+        match &notice {
+            Notice::Dead { subscription, bus, offset, reason } => {
+                self.parts.metrics.deliveries.get_or_create(&metrics::Outcome { outcome: "dead" }).inc();
+                warn!(%subscription, %bus, offset = offset.0, reason, "delivery given up, it is in the dead letters");
+            }
+            Notice::Breaker { subscription, open: true, reason } => {
+                warn!(%subscription, reason, "sink keeps failing, it is only probed now");
+            }
+            Notice::Breaker { subscription, open: false, .. } => info!(%subscription, "sink works again"),
+            Notice::Held { subscription, held: true, plugin } => {
+                warn!(%subscription, plugin, "subscription waits for a plugin that is not loaded");
+            }
+            Notice::Held { subscription, held: false, plugin } => info!(%subscription, plugin, "subscription goes on"),
+            Notice::Gone { subscription } => warn!(%subscription, "sink wants no more events, subscription paused"),
+            Notice::Gap { subscription, from, to } => {
+                warn!(%subscription, from = from.0, to = to.0, "retention removed records before they were delivered");
+            }
+        }
+        // Nobody listens any more: the hub is ending.
+        let _ = self.parts.notices.send(notice);
+    }
+
+    fn add_lane(&self, bus: &Arc<Bus>, subscription: Subscription, window: Window) -> Arc<Lane> {
+        let key = self.keys.fetch_add(1, Ordering::Relaxed);
+        let subscription = Arc::new(subscription);
+        let lane = Arc::new(Lane::new(key, bus.clone(), subscription.clone(), window));
+        bus.route(lane.clone(), &subscription);
+        self.lanes_mut().insert(lane.id.clone(), lane.clone());
+        lane
+    }
+
+    /// A bus, and whether it is new and needs its dispatcher; a new one begins at `at`.
+    fn bus(&self, name: &BusName, at: Offset) -> (Arc<Bus>, bool) {
+        let mut buses = self.buses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = buses.get(name) {
+            return (known.clone(), false);
+        }
+        let bus = Arc::new(Bus::new(name.clone(), at));
+        buses.insert(name.clone(), bus.clone());
+        (bus, true)
+    }
+
+    fn add_bus(&self, name: &BusName, at: Offset) -> Arc<Bus> {
+        self.bus(name, at).0
+    }
+
+    fn lanes(&self) -> RwLockReadGuard<'_, HashMap<SubscriptionId, Arc<Lane>>> {
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lanes_mut(&self) -> RwLockWriteGuard<'_, HashMap<SubscriptionId, Arc<Lane>>> {
+        self.lanes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets held lanes try again whenever what is loaded changes.
+pub(super) async fn watch_plugins(engine: Arc<Engine>) {
+    let mut changes = engine.parts.plugins.changes();
+    loop {
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = engine.tasks.stopping() => return,
+        }
+        for lane in engine.all() {
+            engine.recheck(&lane);
+        }
+    }
+}

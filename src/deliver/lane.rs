@@ -1,0 +1,327 @@
+//! One subscription's lane: what it has taken, what waits, and why it rests.
+//!
+//! A lane is state under a short lock and, only while there is something to do, one task (`run`). What it does next
+//! is decided by `step`, what an attempt's end changes by `settle`, what a checkpoint has to write by `unsaved`;
+//! all three are plain functions of the state and the time, so they are tested without a socket or a disk.
+//!
+//! Why a lane that is full or blocked forgets its queue: its records are in the log, and the window knows where to
+//! read on. A dead sink costs a cursor and a few retries, and the dispatcher never waits for anybody.
+//!
+//! Invariant: the queue holds at most [`QUEUE_RECORDS`] records and about [`QUEUE_BYTES`].
+//! Invariant: `in_flight` counts the works that the task holds; a task that holds none and finds nothing to do ends
+//! under the same lock, so that no record can slip in unseen.
+
+mod retries;
+mod run;
+mod settle;
+mod step;
+mod unsaved;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::{LaneStatus, Notice};
+use super::breaker::Breaker;
+use super::bus::Bus;
+use super::candidate::Candidate;
+use super::window::{Feed, Window};
+use crate::filter::Match;
+use crate::log::Offset;
+use crate::subscription::{Attempt, Retry, State as Running, Subscription, SubscriptionId};
+use crate::time::Timestamp;
+
+pub(super) use retries::Retries;
+pub(super) use run::run;
+pub(super) use settle::{Done, Effect, End, exactly};
+pub(super) use step::Step;
+pub(super) use unsaved::{Change, Collected};
+
+/// Records a lane holds before it reads the log by itself.
+pub(super) const QUEUE_RECORDS: usize = 1_024;
+/// Bytes of events a lane holds before it does.
+pub(super) const QUEUE_BYTES: usize = 4 << 20;
+/// Waiting retries of one lane beyond which it starts nothing new.
+pub(super) const MOST_RETRIES: usize = 10_000;
+
+/// One subscription's lane.
+pub(super) struct Lane {
+    /// Whose.
+    pub(super) id: SubscriptionId,
+    /// Its key in the bus's index.
+    pub(super) key: u64,
+    /// Its bus.
+    pub(super) bus: Arc<Bus>,
+    /// Wakes the lane's task, if there is one.
+    pub(super) wake: Notify,
+    state: Mutex<State>,
+}
+
+/// What a lane knows. Parts of it are documented where they are used.
+pub(super) struct State {
+    pub(super) subscription: Arc<Subscription>,
+    pub(super) window: Window,
+    pub(super) retries: Retries,
+    pub(super) figures: Figures,
+    queue: VecDeque<Queued>,
+    queued_bytes: usize,
+    /// Started, and come back without a verdict: its plugin was not loaded, or its sink is gone for now.
+    again: VecDeque<Queued>,
+    breaker: Breaker,
+    hold: Option<Hold>,
+    in_flight: usize,
+    retries_in_flight: usize,
+    reading: bool,
+    read_after: Option<Timestamp>,
+    batch_since: Option<Timestamp>,
+    running: bool,
+    removed: bool,
+    /// When the timer will wake it.
+    alarm: Option<Timestamp>,
+    unsaved: BTreeMap<Offset, Change>,
+    dirty: bool,
+    /// The row in the store, as far as it is known.
+    row: Option<Option<Offset>>,
+}
+
+/// A record that waits for its first attempt.
+#[derive(Clone)]
+pub(super) struct Queued {
+    /// The record.
+    pub(super) candidate: Arc<Candidate>,
+    /// What its native filters said.
+    pub(super) says: Match,
+}
+
+/// Why a lane takes nothing: a plugin is not loaded.
+struct Hold {
+    plugin: String,
+    /// What is loaded has changed: one delivery may try.
+    trial: bool,
+}
+
+/// Counts since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Figures {
+    pub(super) delivered: u64,
+    pub(super) filtered: u64,
+    pub(super) failed: u64,
+    pub(super) dead: u64,
+}
+
+/// Something to do for a lane: one attempt, at one record or at a batch.
+pub(super) struct Work {
+    /// The subscription as it was when the work began.
+    pub(super) subscription: Arc<Subscription>,
+    /// The records.
+    pub(super) items: Vec<Item>,
+    /// Whether these wait for a retry (else they are first attempts).
+    pub(super) retry: bool,
+    /// Whether this is the breaker's probe.
+    pub(super) probe: bool,
+    /// Whether this tries if the plugin that the lane is held for works now.
+    pub(super) trial: bool,
+}
+
+/// One record of a [`Work`].
+pub(super) struct Item {
+    /// Its place.
+    pub(super) offset: Offset,
+    /// The record, if it is at hand (for a retry it is in the log).
+    pub(super) queued: Option<Queued>,
+    /// Attempts so far.
+    pub(super) tries: u32,
+    /// The last few of them.
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// What an offer to a lane asks of the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[must_use]
+pub(super) struct Asks {
+    /// Note the lane for the next checkpoint.
+    pub(super) note: bool,
+    /// Start a task for it.
+    pub(super) start: bool,
+    /// Wake its task.
+    pub(super) wake: bool,
+}
+
+impl Lane {
+    /// A lane that takes up at `window`.
+    pub(super) fn new(key: u64, bus: Arc<Bus>, subscription: Arc<Subscription>, window: Window) -> Self {
+        let id = subscription.id.clone();
+        Self { id, key, bus, wake: Notify::new(), state: Mutex::new(State::new(subscription, window)) }
+    }
+
+    /// Its state. The lock is short and never held across an await.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under this lock would be a bug; what it guards stays usable for the others' sake.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn new(subscription: Arc<Subscription>, window: Window) -> Self {
+        Self {
+            subscription,
+            window,
+            retries: Retries::default(),
+            figures: Figures::default(),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            again: VecDeque::new(),
+            breaker: Breaker::default(),
+            hold: None,
+            in_flight: 0,
+            retries_in_flight: 0,
+            reading: false,
+            read_after: None,
+            batch_since: None,
+            running: false,
+            removed: false,
+            alarm: None,
+            unsaved: BTreeMap::new(),
+            dirty: false,
+            row: None,
+        }
+    }
+
+    /// Takes a record that the dispatcher found it wants, or leaves it to the log.
+    pub(super) fn offer(&mut self, queued: Queued, now: Timestamp) -> Asks {
+        let offset = queued.candidate.offset();
+        if self.removed || !self.window.admits(offset) {
+            return Asks::default();
+        }
+        let full = self.queue.len() >= QUEUE_RECORDS || self.queued_bytes >= QUEUE_BYTES;
+        match full {
+            true => self.window.fall_behind(offset),
+            false => {
+                self.window.take(offset);
+                self.enqueue(queued, now);
+            }
+        }
+        self.ask()
+    }
+
+    /// What the caller must do after a change: note it, and see that a task looks at it.
+    pub(super) fn ask(&mut self) -> Asks {
+        let note = self.mark();
+        let start = !std::mem::replace(&mut self.running, true);
+        Asks { note, start, wake: !start }
+    }
+
+    /// Something has changed that the next checkpoint must see; whether the caller has to note the lane.
+    pub(super) fn mark(&mut self) -> bool {
+        !std::mem::replace(&mut self.dirty, true)
+    }
+
+    /// The lane wants to be woken at `at`; whether the timer has to be told.
+    pub(super) fn set_alarm(&mut self, at: Timestamp) -> bool {
+        let news = self.alarm.is_none_or(|known| at < known);
+        if news {
+            self.alarm = Some(at);
+        }
+        news
+    }
+
+    /// A new version of the subscription: what kept it from delivering may be mended, so that is tried at once.
+    pub(super) fn replace(&mut self, subscription: Arc<Subscription>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if let Some(reason) = self.breaker.reason().map(str::to_owned) {
+            self.breaker = Breaker::default();
+            effects.push(Effect::Tell(Notice::Breaker { subscription: subscription.id.clone(), open: false, reason }));
+        }
+        if let Some(hold) = &mut self.hold {
+            hold.trial = true;
+        }
+        self.subscription = subscription;
+        effects
+    }
+
+    /// Ends the lane: it takes nothing more, and what is in flight changes nothing.
+    pub(super) fn remove(&mut self) {
+        self.removed = true;
+        self.queue = VecDeque::new();
+        self.again = VecDeque::new();
+        self.unsaved.clear();
+    }
+
+    /// A plugin that the lane may be waiting for has changed.
+    pub(super) fn plugins_changed(&mut self) -> Asks {
+        match &mut self.hold {
+            Some(hold) => hold.trial = true,
+            None => return Asks::default(),
+        }
+        self.ask()
+    }
+
+    /// The timer has gone off.
+    pub(super) fn alarm_rang(&mut self) -> Asks {
+        self.alarm = None;
+        self.ask()
+    }
+
+    /// A retry as it was kept, or a dead letter that is tried again. Already in the store.
+    pub(super) fn restore(&mut self, retry: Retry) {
+        self.retries.insert(retry.offset, retry.due, retry.tries, retry.attempts);
+    }
+
+    /// Figures and state, given where the dispatcher and the log stand.
+    pub(super) fn status(&self, dispatched: Offset, end: Offset) -> LaneStatus {
+        let cursor = self.window.floor(dispatched).min(end);
+        let (state, reason) = self.condition();
+        LaneStatus {
+            state,
+            reason,
+            cursor,
+            behind: end.0.saturating_sub(cursor.0),
+            retrying: self.retries.len(),
+            delivered: self.figures.delivered,
+            filtered: self.figures.filtered,
+            failed: self.figures.failed,
+            dead: self.figures.dead,
+        }
+    }
+
+    fn condition(&self) -> (&'static str, Option<String>) {
+        if let Running::Paused { reason } = &self.subscription.state {
+            return ("paused", Some(reason.clone()));
+        }
+        if let Some(hold) = &self.hold {
+            return ("held", Some(format!("no plugin {} is loaded", hold.plugin)));
+        }
+        if let Some(reason) = self.breaker.reason() {
+            return ("open", Some(reason.to_owned()));
+        }
+        if self.retries.len() >= MOST_RETRIES {
+            return ("open", Some(format!("{MOST_RETRIES} deliveries wait for a retry")));
+        }
+        match self.window.feed() {
+            Feed::Behind { .. } if self.reading || self.in_flight > 0 || !self.queue.is_empty() => ("catching_up", None),
+            _ if self.in_flight > 0 || !self.queue.is_empty() => ("delivering", None),
+            _ => ("idle", None),
+        }
+    }
+
+    fn enqueue(&mut self, queued: Queued, now: Timestamp) {
+        self.queued_bytes += queued.candidate.event().weight();
+        self.batch_since = self.batch_since.or(Some(now));
+        self.queue.push_back(queued);
+    }
+
+    fn dequeue(&mut self) -> Option<Queued> {
+        let queued = self.queue.pop_front()?;
+        self.queued_bytes = self.queued_bytes.saturating_sub(queued.candidate.event().weight());
+        if self.queue.is_empty() {
+            self.batch_since = None;
+            // A burst's room goes back: a million idle lanes hold none.
+            self.queue.shrink_to(16);
+        }
+        Some(queued)
+    }
+}

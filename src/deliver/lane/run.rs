@@ -1,0 +1,170 @@
+//! The task of a lane that has something to do.
+//!
+//! It starts what `step` says, waits for the first of it to end, and tells `settle`; all its attempts run inside it,
+//! so a lane with sixteen slow requests is still one task, and a lane with nothing to do is none.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tracing::warn;
+
+use super::{Done, End, Lane, Queued, Step, Work};
+use crate::deliver::Recent;
+use crate::deliver::attempt::attempt;
+use crate::deliver::candidate::{Candidate, ask_together};
+use crate::deliver::engine::Engine;
+use crate::deliver::evaluate::first_asked;
+use crate::deliver::retry::Jitter;
+use crate::deliver::Notice;
+use crate::error::Error;
+use crate::filter::Match;
+use crate::log::{Batch, Offset, ReadLimit};
+use crate::subscription::Attempt;
+
+/// One read of a lane that catches up.
+const READ: ReadLimit = ReadLimit { records: 256, bytes: 1 << 20 };
+
+/// What is in flight.
+enum Flight {
+    Attempt(Work),
+    Read(Offset),
+}
+
+/// What came back.
+enum Landed {
+    Done {
+        done: Done,
+        /// What of plugins was loaded when it began.
+        loaded: u64,
+    },
+    Read(Offset, Result<Batch, Error>),
+}
+
+/// Runs a lane until it has nothing to do.
+pub(in crate::deliver) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
+    let mut flying = FuturesUnordered::new();
+    loop {
+        loop {
+            let stopping = engine.tasks.is_stopping();
+            let step = lane.lock().step(engine.parts.clock.now(), &lane.bus.position, stopping);
+            let flight = match step {
+                Step::Attempt(work) => Flight::Attempt(work),
+                Step::Read(from) => Flight::Read(from),
+                Step::Rest { until, end } => {
+                    if let Some(at) = until {
+                        engine.alarm(&lane, at);
+                    }
+                    match end {
+                        true => return,
+                        false => break,
+                    }
+                }
+            };
+            flying.push(fly(engine.clone(), lane.clone(), flight));
+        }
+        tokio::select! {
+            Some(landed) = flying.next() => match landed {
+                Landed::Done { done, loaded } => finish(&engine, &lane, done, loaded),
+                Landed::Read(from, batch) => take_read(&engine, &lane, from, batch),
+            },
+            () = lane.wake.notified() => {}
+        }
+        // A lane whose every event is filtered never waits for I/O: it lets the others in.
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+async fn fly(engine: Arc<Engine>, lane: Arc<Lane>, flight: Flight) -> Landed {
+    match flight {
+        Flight::Attempt(work) => {
+            let loaded = *engine.parts.plugins.changes().borrow();
+            Landed::Done { done: attempt(&engine, work).await, loaded }
+        }
+        Flight::Read(from) => {
+            // Closed by nobody: without a permit the read is only less orderly.
+            let _permit = engine.reads.acquire().await;
+            Landed::Read(from, engine.parts.log.read(&lane.bus.name, from, READ).await)
+        }
+    }
+}
+
+/// Takes in how a work ended, and tells whoever looks.
+fn finish(engine: &Arc<Engine>, lane: &Arc<Lane>, done: Done, loaded: u64) {
+    let tried = tried(&done);
+    let now = engine.parts.clock.now();
+    let held = done.ends.iter().any(|end| matches!(end, End::Held { .. }));
+    let mut state = lane.lock();
+    let effects = state.settle(done, now, &mut Jitter::random);
+    let tried: Vec<Recent> = tried
+        .into_iter()
+        .map(|(offset, event, attempt)| {
+            let due = state.retries.due(offset);
+            if let Some(due) = due {
+                let (number, status, outcome) = (attempt.number, attempt.status, attempt.outcome.as_str());
+                let next_in_s = due.since(now).as_secs();
+                warn!(subscription = %lane.id, attempt = number, status, outcome, next_in_s, "delivery failed, will retry");
+            }
+            Recent { offset, event, attempt, next: due.map(|due| due.to_string()) }
+        })
+        .collect();
+    let note = state.mark();
+    drop(state);
+    engine.note_if(note, lane);
+    engine.apply(effects, lane);
+    for recent in tried {
+        engine.history.note(&lane.id, recent);
+    }
+    // The plugin may have come between the attempt and now, when the lane was not yet seen to be held.
+    if held && *engine.parts.plugins.changes().borrow() != loaded {
+        engine.recheck(lane);
+    }
+}
+
+/// The attempts that a work made.
+fn tried(done: &Done) -> Vec<(Offset, String, Attempt)> {
+    let pairs = done.work.items.iter().zip(&done.ends);
+    pairs
+        .filter_map(|(item, end)| {
+            let End::Tried { attempt, .. } = end else { return None };
+            let event = item.queued.as_ref().map(|queued| queued.candidate.event().id().to_owned()).unwrap_or_default();
+            Some((item.offset, event, attempt.clone()))
+        })
+        .collect()
+}
+
+/// Takes in what was read: what of it is wanted goes into the queue.
+fn take_read(engine: &Arc<Engine>, lane: &Arc<Lane>, from: Offset, batch: Result<Batch, Error>) {
+    let now = engine.parts.clock.now();
+    let batch = match batch {
+        Ok(batch) => batch,
+        Err(error) => {
+            warn!(subscription = %lane.id, bus = %lane.bus.name, %error, "cannot read the log, will try again");
+            lane.lock().read_failed(now);
+            return;
+        }
+    };
+    if let Some(gap) = &batch.gap {
+        let (from, to) = (gap.start, gap.end);
+        engine.tell(Notice::Gap { subscription: lane.id.clone(), from, to });
+    }
+    let subscription = lane.lock().subscription.clone();
+    let wanted: Vec<Queued> = batch
+        .records
+        .into_iter()
+        .filter_map(|record| match subscription.selector.matches(&record.event) {
+            Match::No => None,
+            says => Some(Queued { candidate: Arc::new(Candidate::new(record)), says }),
+        })
+        .collect();
+    if let Some(asks) = first_asked(&subscription) {
+        let asking = wanted.iter().filter(|queued| queued.says == Match::AskPlugins);
+        let asking: Vec<_> = asking.map(|queued| queued.candidate.clone()).collect();
+        ask_together(&engine.parts.plugins, &asks, &asking);
+    }
+    let mut state = lane.lock();
+    state.took_read(from, wanted, batch.next, now);
+    let note = state.mark();
+    drop(state);
+    engine.note_if(note, lane);
+}

@@ -1,0 +1,284 @@
+//! What the end of an attempt, or of a read, changes in a lane.
+//!
+//! A failed first attempt leaves the window and becomes a retry row in the same change, under the same lock: a
+//! checkpoint sees both or neither. What a subscription of today says of a record (dropped, gone, held) is never
+//! counted as the sink's fault.
+//! Invariant: a record leaves the window only when it is delivered or filtered, or when its retry or dead letter is
+//! among the unsaved changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Change, Hold, Item, Queued, State, Work};
+use crate::deliver::Notice;
+use crate::deliver::retry::{Jitter, Next, Outcome, RetryPolicy};
+use crate::deliver::window::Feed;
+use crate::event::json;
+use crate::log::{Offset, Record};
+use crate::subscription::{Attempt, DeadLetter, Retry, State as Running, Subscription};
+use crate::time::Timestamp;
+
+/// Attempts that are kept with a retry or a dead letter.
+const ATTEMPTS_KEPT: usize = 20;
+/// After a read of the log that failed.
+const READ_PAUSE: Duration = Duration::from_secs(1);
+
+/// A work that has ended: one end for each item.
+pub(in crate::deliver) struct Done {
+    /// The work; a record that had to be read is at hand now.
+    pub(in crate::deliver) work: Work,
+    /// How each of its items ended.
+    pub(in crate::deliver) ends: Vec<End>,
+}
+
+/// How one item of a work ended.
+#[derive(Debug, Clone)]
+pub(in crate::deliver) enum End {
+    /// The subscription does not want it.
+    Filtered,
+    /// An attempt was made.
+    Tried {
+        /// As it is shown.
+        attempt: Attempt,
+        /// What the sink (or a filter) said.
+        outcome: Outcome,
+        /// Whether it was the sink, whose breaker counts it.
+        sink: bool,
+    },
+    /// A plugin is not loaded.
+    Held {
+        /// Which.
+        plugin: String,
+    },
+    /// Retention removed the record.
+    Lost,
+    /// The log could not be read.
+    Unread,
+}
+
+/// What a change of the state asks for outside of it.
+#[derive(Debug, Clone)]
+pub(in crate::deliver) enum Effect {
+    /// Say so.
+    Tell(Notice),
+    /// Keep the subscription, which the sink has ended.
+    Keep(Arc<Subscription>),
+}
+
+impl State {
+    /// Takes in how a work ended.
+    pub(in crate::deliver) fn settle(
+        &mut self,
+        done: Done,
+        now: Timestamp,
+        chance: &mut dyn FnMut() -> Jitter,
+    ) -> Vec<Effect> {
+        let Done { work, ends } = done;
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if work.retry {
+            self.retries_in_flight = self.retries_in_flight.saturating_sub(1);
+        }
+        let mut effects = Vec::new();
+        if self.removed {
+            return effects;
+        }
+        self.judge_sink(&work, &ends, now, &mut effects);
+        self.judge_plugin(&work, &ends, &mut effects);
+        let policy = RetryPolicy::of(&work.subscription.config);
+        for (item, end) in work.items.into_iter().zip(ends) {
+            match end {
+                End::Filtered => {
+                    self.figures.filtered += 1;
+                    self.over(&item, work.retry);
+                }
+                End::Tried { attempt, outcome, .. } => {
+                    let next = policy.next(attempt.number, &outcome, now, chance());
+                    self.tried(item, (attempt, next), work.retry, now, &mut effects);
+                }
+                End::Held { .. } => self.come_back(item, work.retry, now),
+                End::Unread => self.come_back(item, work.retry, now.plus(READ_PAUSE)),
+                End::Lost => {
+                    let reason = "retention removed the record before it was delivered".to_owned();
+                    self.bury(item, reason, now, &mut effects);
+                }
+            }
+        }
+        effects
+    }
+
+    /// Takes in what was read from the log: the records that are wanted, and where to read on.
+    pub(in crate::deliver) fn took_read(&mut self, from: Offset, wanted: Vec<Queued>, upto: Offset, now: Timestamp) {
+        self.reading = false;
+        // Parked meanwhile, or removed: it will be read again from where the window says.
+        if self.removed || self.window.feed() != (Feed::Behind { next: from }) {
+            return;
+        }
+        if upto <= from {
+            self.read_after = Some(now.plus(READ_PAUSE));
+            return;
+        }
+        self.window.take_read(wanted.iter().map(|queued| queued.candidate.offset()), upto);
+        wanted.into_iter().for_each(|queued| self.enqueue(queued, now));
+    }
+
+    /// A read failed: another one in a while.
+    pub(in crate::deliver) fn read_failed(&mut self, now: Timestamp) {
+        self.reading = false;
+        self.read_after = Some(now.plus(READ_PAUSE));
+    }
+
+    /// One attempt with its sink counts once for the breaker, however many records it carried.
+    fn judge_sink(&mut self, work: &Work, ends: &[End], now: Timestamp, effects: &mut Vec<Effect>) {
+        let said = ends.iter().find_map(|end| match end {
+            End::Tried { attempt, outcome, sink: true } => Some((attempt, outcome)),
+            _ => None,
+        });
+        let changed = match said {
+            Some((attempt, Outcome::Retry { .. })) => {
+                self.breaker.failed(now, work.probe, &attempt.outcome).then(|| (true, attempt.outcome.clone()))
+            }
+            Some((_, Outcome::Accepted)) => {
+                let reason = self.breaker.reason().unwrap_or_default().to_owned();
+                self.breaker.succeeded().then_some((false, reason))
+            }
+            // Neither a word about the sink's health.
+            Some((_, Outcome::Gone | Outcome::Rejected { .. })) | None => {
+                if work.probe {
+                    self.breaker.probe_told_nothing();
+                }
+                None
+            }
+        };
+        if let Some((open, reason)) = changed {
+            let subscription = self.subscription.id.clone();
+            effects.push(Effect::Tell(Notice::Breaker { subscription, open, reason }));
+        }
+    }
+
+    fn judge_plugin(&mut self, work: &Work, ends: &[End], effects: &mut Vec<Effect>) {
+        let missing = ends.iter().find_map(|end| match end {
+            End::Held { plugin } => Some(plugin.clone()),
+            _ => None,
+        });
+        let (plugin, held) = match (missing, &self.hold) {
+            (Some(plugin), known) => {
+                let news = known.is_none();
+                self.hold = Some(Hold { plugin: plugin.clone(), trial: false });
+                if !news {
+                    return;
+                }
+                (plugin, true)
+            }
+            (None, Some(hold)) if work.trial => {
+                let plugin = hold.plugin.clone();
+                self.hold = None;
+                (plugin, false)
+            }
+            (None, _) => return,
+        };
+        let subscription = self.subscription.id.clone();
+        effects.push(Effect::Tell(Notice::Held { subscription, held, plugin }));
+    }
+
+    fn tried(
+        &mut self,
+        mut item: Item,
+        (attempt, next): (Attempt, Next),
+        retry: bool,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let reason = attempt.outcome.clone();
+        let tries = attempt.number;
+        match next {
+            Next::Done => {
+                self.figures.delivered += 1;
+                self.over(&item, retry);
+            }
+            Next::Keep => {
+                self.come_back(item, retry, now);
+                self.pause_gone(now, effects);
+            }
+            Next::At(due) => {
+                self.figures.failed += 1;
+                note(&mut item.attempts, attempt);
+                let (subscription, offset) = (self.subscription.id.clone(), item.offset);
+                let row = Retry { subscription, offset, due, attempts: item.attempts.clone(), tries };
+                self.window.settle(offset);
+                self.retries.insert(offset, due, tries, item.attempts);
+                self.unsaved.insert(offset, Change::Retry(row));
+            }
+            Next::DeadLetter => {
+                self.figures.failed += 1;
+                note(&mut item.attempts, attempt);
+                item.tries = tries;
+                let reason = match tries {
+                    1 => reason,
+                    _ => format!("{reason} (attempt {tries})"),
+                };
+                self.bury(item, reason, now, effects);
+            }
+        }
+    }
+
+    /// Delivered or filtered.
+    fn over(&mut self, item: &Item, retry: bool) {
+        self.window.settle(item.offset);
+        if retry {
+            self.retries.remove(item.offset);
+            self.unsaved.insert(item.offset, Change::Settled);
+        }
+    }
+
+    /// Not settled, and no attempt was spent: it waits as it did before.
+    fn come_back(&mut self, item: Item, retry: bool, due: Timestamp) {
+        match (retry, item.queued) {
+            (true, _) => self.retries.put_back(item.offset, due),
+            (false, Some(queued)) => self.again.push_back(queued),
+            // A first attempt has its record at hand.
+            (false, None) => {}
+        }
+    }
+
+    fn bury(&mut self, item: Item, reason: String, now: Timestamp, effects: &mut Vec<Effect>) {
+        let (subscription, bus, offset) = (self.subscription.id.clone(), self.subscription.bus.clone(), item.offset);
+        effects.push(Effect::Tell(Notice::Dead {
+            subscription: subscription.clone(),
+            bus: bus.clone(),
+            offset,
+            reason: reason.clone(),
+        }));
+        let event = item.queued.as_ref().map(|queued| json::encode(queued.candidate.event())).unwrap_or_default();
+        let (tries, attempts) = (item.tries, item.attempts);
+        let letter = DeadLetter { id: 0, subscription, bus, offset, at: now, reason, attempts, tries, event };
+        self.figures.dead += 1;
+        self.window.settle(offset);
+        self.retries.remove(offset);
+        self.unsaved.insert(offset, Change::Dead(Box::new(letter)));
+    }
+
+    fn pause_gone(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if matches!(self.subscription.state, Running::Paused { .. }) {
+            return;
+        }
+        let mut gone = Subscription::clone(&self.subscription);
+        gone.state = Running::Paused { reason: "gone".to_owned() };
+        gone.updated = now;
+        self.subscription = Arc::new(gone);
+        effects.push(Effect::Keep(self.subscription.clone()));
+        effects.push(Effect::Tell(Notice::Gone { subscription: self.subscription.id.clone() }));
+    }
+}
+
+/// Adds an attempt and lets the oldest go.
+fn note(attempts: &mut Vec<Attempt>, attempt: Attempt) {
+    if attempts.len() >= ATTEMPTS_KEPT {
+        attempts.drain(..=attempts.len() - ATTEMPTS_KEPT);
+    }
+    attempts.push(attempt);
+}
+
+/// The record that a read for one offset returned, if it is the one.
+pub(in crate::deliver) fn exactly(offset: Offset, records: Vec<Arc<Record>>) -> Option<Arc<Record>> {
+    records.into_iter().next().filter(|record| record.offset == offset)
+}

@@ -1,0 +1,165 @@
+//! HTTP callbacks: an encoded event to a request, an answer to an outcome.
+//!
+//! 2xx delivers, 410 ends the subscription, everything else is tried again; an address that the guard refuses is
+//! not, since no wait makes it allowed. The subscriber's own headers win over ours, except for those that sign and
+//! those that frame the message.
+//! Invariant: secrets and credentials are in the request and nowhere else: no outcome or log line has them.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
+
+use super::retry::Outcome;
+use super::sign::signature;
+use crate::event::http::{Encoded, Mode};
+use crate::net;
+use crate::subscription::{Auth, Format, Webhook};
+use crate::time::Timestamp;
+
+/// What is kept of an answer's body, in bytes.
+const KEEP: usize = 1_024;
+const AGENT: &str = concat!("busway/", env!("CARGO_PKG_VERSION"));
+
+/// What came of an attempt, for the schedule and for people.
+#[derive(Debug, Clone)]
+pub(super) struct Answered {
+    /// For the schedule.
+    pub(super) outcome: Outcome,
+    /// The HTTP status, if there was an answer.
+    pub(super) status: Option<u16>,
+    /// `delivered`, or why not.
+    pub(super) words: String,
+    /// The beginning of the answer's body.
+    pub(super) answer: Option<String>,
+}
+
+/// The mode of the binding that a format is.
+pub(super) fn mode(format: Format) -> Mode {
+    match format {
+        Format::Structured => Mode::Structured,
+        Format::Binary => Mode::Binary,
+        Format::Batch => Mode::Batch,
+        Format::Raw => Mode::Raw,
+    }
+}
+
+/// Sends and waits for the answer.
+pub(super) async fn send(client: &net::Client, request: Request<Bytes>, timeout: Duration, now: Timestamp) -> Answered {
+    match client.send(request, timeout, KEEP).await {
+        Ok(answer) => read(&answer, now),
+        Err(error) => failed(&error),
+    }
+}
+
+/// The request that carries an encoded event. `trace` is the event's own `traceparent`.
+///
+/// # Errors
+/// What in the subscription cannot be sent, in words.
+pub(super) fn request(
+    webhook: &Webhook,
+    encoded: Encoded,
+    id: &str,
+    now: Timestamp,
+    trace: Option<&str>,
+) -> Result<Request<Bytes>, String> {
+    let uri: Uri = webhook.url.as_str().parse().map_err(|error| format!("the sink's URL cannot be sent to: {error}"))?;
+    let mut headers: HeaderMap = encoded.headers.into_iter().collect();
+    // `raw` is what the producer wrote, for consumers that know nothing of CloudEvents: no headers of ours but the
+    // signature's.
+    if webhook.format != Format::Raw {
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        if let Some(trace) = trace.and_then(|trace| HeaderValue::from_str(trace).ok()) {
+            headers.insert(HeaderName::from_static("traceparent"), trace);
+        }
+    }
+    if let Some(auth) = &webhook.auth {
+        headers.insert(AUTHORIZATION, credentials(auth)?);
+    }
+    add_own(&mut headers, &webhook.headers)?;
+    sign(&mut headers, webhook, (id, now), &encoded.body)?;
+    let mut request = Request::new(encoded.body);
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+fn credentials(auth: &Auth) -> Result<HeaderValue, String> {
+    let text = match auth {
+        Auth::Basic { username, password } => format!("Basic {}", STANDARD.encode(format!("{username}:{password}"))),
+        Auth::Bearer { token } => format!("Bearer {token}"),
+    };
+    let mut value = HeaderValue::try_from(text).map_err(|_| "the credentials cannot be a header".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn add_own(headers: &mut HeaderMap, own: &[(String, String)]) -> Result<(), String> {
+    let mut added = HeaderMap::new();
+    for (name, value) in own {
+        let name = HeaderName::try_from(name).map_err(|_| format!("`{name}` cannot be a header"))?;
+        let value = HeaderValue::try_from(value).map_err(|_| format!("the value of `{name}` cannot be a header"))?;
+        if ![CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE].contains(&name) {
+            added.append(name, value);
+        }
+    }
+    for name in added.keys() {
+        headers.remove(name);
+    }
+    headers.extend(added);
+    Ok(())
+}
+
+/// Standard Webhooks: the id and the time always, the signature where there is a secret.
+fn sign(headers: &mut HeaderMap, webhook: &Webhook, (id, now): (&str, Timestamp), body: &[u8]) -> Result<(), String> {
+    let seconds = now.0.div_euclid(1_000);
+    let id_value = HeaderValue::from_str(id).map_err(|_| "the delivery's id cannot be a header".to_owned())?;
+    headers.insert(HeaderName::from_static("webhook-id"), id_value);
+    headers.insert(HeaderName::from_static("webhook-timestamp"), HeaderValue::from(seconds));
+    if !webhook.secrets.is_empty() {
+        let value = HeaderValue::try_from(signature(&webhook.secrets, id, seconds, body));
+        let value = value.map_err(|_| "the signature cannot be a header".to_owned())?;
+        headers.insert(HeaderName::from_static("webhook-signature"), value);
+    }
+    Ok(())
+}
+
+fn read(answer: &net::Answer, now: Timestamp) -> Answered {
+    let outcome = match answer.status {
+        status if status.is_success() => Outcome::Accepted,
+        StatusCode::GONE => Outcome::Gone,
+        _ => Outcome::Retry { after: retry_after(&answer.headers, now) },
+    };
+    let words = match outcome {
+        Outcome::Accepted => "delivered".to_owned(),
+        _ => format!("the sink answered {}", answer.status.as_u16()),
+    };
+    let body = (!answer.body.is_empty()).then(|| String::from_utf8_lossy(&answer.body).into_owned());
+    Answered { outcome, status: Some(answer.status.as_u16()), words, answer: body }
+}
+
+fn failed(error: &net::Error) -> Answered {
+    let words = error.to_string();
+    let outcome = match error {
+        net::Error::Blocked(_) => Outcome::Rejected { reason: words.clone() },
+        _ => Outcome::Retry { after: None },
+    };
+    Answered { outcome, status: None, words, answer: None }
+}
+
+/// `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::parse(value).ok()?;
+    Some(Timestamp(at.timestamp().as_millisecond()).since(now))
+}
+
+#[cfg(test)]
+mod tests;
