@@ -1,16 +1,63 @@
-//! Busway.
+//! Busway: a durable event hub that WebAssembly plugins extend. THE MAP.
+//!
+//! # What it does
+//! Producers publish CloudEvents over HTTP; the hub writes them to disk, answers 202, matches them against
+//! subscriptions and delivers each at least once: as an HTTP callback, on a stream, or through a notifier plugin.
+//! Filter plugins judge what passes. Plugins are components in a folder; what changes there is swapped in while
+//! events flow.
+//!
+//! # The way of an event
+//! ```text
+//!  POST /v1/events ─► api ─► event ─► hub ─► log ─► deliver ──► net ─► HTTP callback
+//!                           (decode)       (on disk,  │  ▲   └─► plugin ─► notifier
+//!                                           then 202) │  └ subscription (cursors, retries, dead letters)
+//!  GET /v1/stream  ◄─ api ◄───── hub ◄──── log        └─ filter (which subscriptions?), plugin (verdicts)
+//! ```
+//!
+//! # Layout, in reading order (arrows of `use` go down only)
+//! - `main`: arguments in, exit code out. [`cli`]: one file a command; [`cli`]'s demo shows all of it at work.
+//! - [`server`]: the only place that builds things; the order of the start and of the stop stand in its header.
+//!   [`config`]: every key in one table.
+//! - [`api`]: `/v1`, the route table on one screen. [`devkit`]: from a plugin's source to a component.
+//! - [`hub`]: what every front door calls, and nothing below it.
+//! - [`deliver`]: lanes, retry, breaker, webhooks, notifiers.
+//! - [`subscription`]: what subscribers asked for, kept. [`filter`]: which subscriptions an event matches.
+//!   [`log`]: the events, on disk. [`plugin`]: components, their limits, their grants, their swap.
+//! - [`net`]: the only way out. [`event`]: CloudEvents in every form.
+//! - [`error`], [`time`], [`tasks`], [`metrics`]: what everything uses.
+//!
+//! # Invariants, most of them about what is absent
+//! - No event is acknowledged before it is on disk ([`log`]); no cursor passes a record that is not settled
+//!   ([`subscription`]).
+//! - [`filter`], [`log`] and [`plugin`] do not know each other; [`deliver`] makes them meet.
+//! - Only [`plugin`] names wasmtime; only [`api`] and [`server`] name axum; only [`net`] dials out; only [`time`] reads the
+//!   clock; only [`tasks`] spawns.
+//! - No process globals: two hubs run in one test. No panic from a request: `unwrap`, `expect` and indexing are denied.
+//! - A plugin holds no lock, file or socket of the hub's; it has its own memory, time, output and egress, all bounded.
+//!
+//! `tests/it/tidy.rs` checks these from the sources.
+
+pub mod cli;
+
+pub mod config;
+pub mod server;
 
 pub mod api;
-pub mod deliver;
 pub mod devkit;
-pub mod error;
-pub mod event;
-pub mod filter;
+
 pub mod hub;
+
+pub mod deliver;
+
+pub mod filter;
 pub mod log;
-pub mod metrics;
-pub mod net;
 pub mod plugin;
 pub mod subscription;
+
+pub mod event;
+pub mod net;
+
+pub mod error;
+pub mod metrics;
 pub mod tasks;
 pub mod time;

@@ -7,10 +7,12 @@
 
 mod client;
 mod dial;
+mod direct;
 mod guard;
 mod pool;
 
 pub use client::{Answer, Client};
+pub use direct::Direct;
 pub use guard::{Blocked, Guard, GuardSettings};
 
 use std::fmt;

@@ -1,0 +1,211 @@
+//! `busway subscription`: list, get, create, delete, pause, resume, test.
+
+use std::io::Read;
+
+use clap::{Args, Subcommand};
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::Remote;
+use super::client::escape;
+use super::exit::{Code, Failure};
+use super::out::{Form, row};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  busway subscription create --type 'deployment_*' --sink http://127.0.0.1:9000/hook
+  busway subscription create --file subscription.json --id orders
+  busway subscription create --type '**' --protocol notifier-chat --sink http://chat.example.com/hook
+  busway subscription test orders")]
+pub(super) struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// All subscriptions.
+    List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// One subscription, whole.
+    Get(Named),
+    /// A new subscription (or, with --id, a changed one).
+    Create(Box<Create>),
+    /// Remove a subscription. Its dead letters stay.
+    Delete(Named),
+    /// Let events wait in the log.
+    Pause(Named),
+    /// Go on after a pause.
+    Resume(Named),
+    /// Deliver one test event now, and show what the sink said.
+    Test(Named),
+}
+
+#[derive(Debug, Args)]
+struct Named {
+    /// The subscription's id.
+    id: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+struct Create {
+    /// The subscription as JSON, from a file (`-` is stdin); the other flags overlay it.
+    #[arg(long, value_name = "FILE")]
+    file: Option<String>,
+    /// An id of your own; a subscription of that id is replaced.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Event types; `*` and `**` stand for parts. May be given several times.
+    #[arg(long = "type", value_name = "PATTERN")]
+    types: Vec<String>,
+    /// A filter as JSON, such as '{"prefix": {"subject": "/a"}}'. May be given several times; all must match.
+    #[arg(long = "filter", value_name = "JSON")]
+    filters: Vec<String>,
+    /// Where events go.
+    #[arg(long, value_name = "URL")]
+    sink: Option<String>,
+    /// `HTTP`, or the name of a notifier plugin.
+    #[arg(long, value_name = "NAME")]
+    protocol: Option<String>,
+    /// `protocolsettings` as JSON.
+    #[arg(long, value_name = "JSON")]
+    settings: Option<String>,
+    /// `config` as JSON.
+    #[arg(long, value_name = "JSON")]
+    config: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Command {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        match self.verb {
+            Verb::List { remote } => list(&remote).await,
+            Verb::Create(create) => create.run().await,
+            Verb::Get(named) => named.call(Method::GET, "").await,
+            Verb::Delete(named) => named.call(Method::DELETE, "").await,
+            Verb::Pause(named) => named.call(Method::POST, "/pause").await,
+            Verb::Resume(named) => named.call(Method::POST, "/resume").await,
+            Verb::Test(named) => named.call(Method::POST, "/test").await,
+        }
+    }
+}
+
+impl Named {
+    async fn call(self, method: Method, verb: &str) -> Result<(), Failure> {
+        let path = format!(
+            "{}/subscriptions/{}{verb}",
+            self.remote.base(),
+            escape(&self.id)
+        );
+        let answer = self.remote.client()?.call(method, &path, None).await?;
+        if !answer.is_null() {
+            self.remote.output.out().document(&answer)?;
+        }
+        Ok(())
+    }
+}
+
+async fn list(remote: &Remote) -> Result<(), Failure> {
+    let answer = remote
+        .client()?
+        .get(&format!("{}/subscriptions", remote.base()))
+        .await?;
+    let mut out = remote.output.out();
+    if out.form == Form::Json {
+        return Ok(out.document(&answer)?);
+    }
+    let all = answer
+        .get("subscriptions")
+        .or(Some(&answer))
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let rows: Vec<Vec<String>> = all
+        .iter()
+        .map(|one| row(one, &["/id", "/state", "/types", "/protocol", "/sink"]))
+        .collect();
+    Ok(out.table(&["ID", "STATE", "TYPES", "PROTOCOL", "SINK"], &rows)?)
+}
+
+impl Create {
+    async fn run(self) -> Result<(), Failure> {
+        let body = self.body()?;
+        let (method, path) = match &self.id {
+            Some(id) => (
+                Method::PUT,
+                format!("{}/subscriptions/{}", self.remote.base(), escape(id)),
+            ),
+            None => (
+                Method::POST,
+                format!("{}/subscriptions", self.remote.base()),
+            ),
+        };
+        let answer = self
+            .remote
+            .client()?
+            .call(method, &path, Some(&body))
+            .await?;
+        let mut out = self.remote.output.out();
+        match (out.form, answer.get("id").and_then(Value::as_str)) {
+            (Form::Table, Some(id)) => out.line(id)?,
+            _ => out.document(&answer)?,
+        }
+        Ok(())
+    }
+
+    fn body(&self) -> Result<Value, Failure> {
+        let mut body = match &self.file {
+            Some(file) => read(file)?,
+            None => Map::new(),
+        };
+        if !self.types.is_empty() {
+            body.insert("types".to_owned(), json!(self.types));
+        }
+        if !self.filters.is_empty() {
+            let filters: Result<Vec<Value>, Failure> = self
+                .filters
+                .iter()
+                .map(|text| parse("--filter", text))
+                .collect();
+            body.insert("filters".to_owned(), Value::Array(filters?));
+        }
+        for (name, text) in [("sink", &self.sink), ("protocol", &self.protocol)] {
+            body.extend(text.as_ref().map(|text| (name.to_owned(), json!(text))));
+        }
+        for (flag, name, text) in [
+            ("--settings", "protocolsettings", &self.settings),
+            ("--config", "config", &self.config),
+        ] {
+            if let Some(text) = text {
+                body.insert(name.to_owned(), parse(flag, text)?);
+            }
+        }
+        Ok(Value::Object(body))
+    }
+}
+
+fn parse(what: &str, text: &str) -> Result<Value, Failure> {
+    serde_json::from_str(text)
+        .map_err(|cause| Failure::new(Code::Data, format!("{what} is not JSON: {cause}")))
+}
+
+fn read(file: &str) -> Result<Map<String, Value>, Failure> {
+    let mut text = String::new();
+    let read = match file {
+        "-" => std::io::stdin().read_to_string(&mut text).map(drop),
+        path => std::fs::read_to_string(path).map(|found| text = found),
+    };
+    read.map_err(|cause| Failure::new(Code::NoInput, format!("{file} cannot be read: {cause}")))?;
+    match parse(file, &text)? {
+        Value::Object(body) => Ok(body),
+        _ => Err(Failure::new(
+            Code::Data,
+            format!("{file}: a subscription is a JSON object"),
+        )),
+    }
+}

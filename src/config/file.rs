@@ -1,0 +1,156 @@
+//! Reads the TOML file into values with their lines; refuses unknown keys and names the nearest known one.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::keys::{KEYS, Key};
+use super::plugins;
+use super::value::{Given, nearest};
+use crate::plugin::PluginSettings;
+
+/// What a file says.
+pub(super) struct File {
+    /// Values of known keys, and the line of each.
+    pub(super) values: Vec<(&'static Key, Given, usize)>,
+    /// `[plugins.NAME]`.
+    pub(super) plugins: BTreeMap<String, PluginSettings>,
+    /// What is wrong, with file and line.
+    pub(super) faults: Vec<String>,
+}
+
+/// A file while it is read: turns places into lines.
+pub(super) struct Place<'a> {
+    text: &'a str,
+    name: &'a str,
+}
+
+impl Place<'_> {
+    /// The line, from 1, in which `at` stands.
+    pub(super) fn line(&self, at: usize) -> usize {
+        1 + self
+            .text
+            .bytes()
+            .take(at)
+            .filter(|byte| *byte == b'\n')
+            .count()
+    }
+
+    /// `message` with file and line before it.
+    pub(super) fn fault(&self, at: usize, message: &str) -> String {
+        format!("{}:{}: {message}", self.name, self.line(at))
+    }
+}
+
+/// Reads a file's text. `name` is for messages.
+///
+/// # Errors
+/// The text is not TOML.
+pub(super) fn read(text: &str, name: &str) -> Result<File, String> {
+    let place = Place { text, name };
+    let table = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        place.fault(
+            at,
+            &format!(
+                "is not TOML: {}",
+                error.message().lines().collect::<Vec<_>>().join(" ")
+            ),
+        )
+    })?;
+    let mut file = File {
+        values: Vec::new(),
+        plugins: BTreeMap::new(),
+        faults: Vec::new(),
+    };
+    for (section, value) in table.get_ref() {
+        let Some(keys) = value.get_ref().as_table() else {
+            file.faults
+                .push(unknown(&place, section, section.get_ref()));
+            continue;
+        };
+        if section.get_ref() == "plugins" {
+            file.plugins = plugins::read(keys, &place, &mut file.faults);
+        } else {
+            read_section(section, keys, &place, &mut file);
+        }
+    }
+    Ok(file)
+}
+
+fn read_section(
+    section: &Spanned<DeString<'_>>,
+    keys: &DeTable<'_>,
+    place: &Place<'_>,
+    file: &mut File,
+) {
+    let title = section.get_ref();
+    if !KEYS.iter().any(|key| key.section() == title) {
+        file.faults.push(unknown_section(place, section));
+        return;
+    }
+    for (name, value) in keys {
+        let path = format!("{title}.{}", name.get_ref());
+        match KEYS.iter().find(|key| key.name == path) {
+            None => file.faults.push(unknown(place, name, &path)),
+            Some(key) => match given(value.get_ref()) {
+                Some(given) => file
+                    .values
+                    .push((key, given, place.line(name.span().start))),
+                None => {
+                    let message = format!("`{path}` must be a value or a list of values");
+                    file.faults.push(place.fault(value.span().start, &message));
+                }
+            },
+        }
+    }
+}
+
+fn unknown(place: &Place<'_>, name: &Spanned<DeString<'_>>, path: &str) -> String {
+    let hint = nearest(path, KEYS.iter().map(|key| key.name));
+    let hint = hint.map_or_else(
+        || "`busway config print --defaults` lists all keys".to_owned(),
+        meant,
+    );
+    place.fault(name.span().start, &format!("unknown key `{path}`; {hint}"))
+}
+
+fn unknown_section(place: &Place<'_>, name: &Spanned<DeString<'_>>) -> String {
+    let sections = KEYS.iter().map(Key::section).chain(["plugins"]);
+    let hint = nearest(name.get_ref(), sections).map(|near| format!("[{near}]"));
+    let hint = hint.map_or_else(
+        || "`busway config print --defaults` lists all sections".to_owned(),
+        |near| meant(&near));
+    place.fault(
+        name.span().start,
+        &format!("unknown section `[{}]`; {hint}", name.get_ref()),
+    )
+}
+
+/// The question that follows an unknown name.
+pub(super) fn meant(name: &str) -> String {
+    format!("did you mean `{name}`?")
+}
+
+/// A scalar or a list of scalars, as written.
+pub(super) fn given(value: &DeValue<'_>) -> Option<Given> {
+    match value {
+        DeValue::Array(items) => {
+            let items: Option<Vec<String>> =
+                items.iter().map(|item| scalar(item.get_ref())).collect();
+            items.map(Given::Many)
+        }
+        other => scalar(other).map(Given::One),
+    }
+}
+
+fn scalar(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) => Some(number.as_str().to_owned()),
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        DeValue::Boolean(switch) => Some(switch.to_string()),
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}

@@ -1,0 +1,195 @@
+//! `[plugins.NAME]`: what the operator's file says of one plugin (design: no entry means no grants).
+//!
+//! Not in the key table: names are free, `config` is the plugin's own language, and neither fits a flag.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::file::{Place, given, meant};
+use super::value::{Given, nearest};
+use crate::plugin::{Grants, Limits, PluginSettings};
+
+type Faults = Vec<String>;
+
+/// Reads every entry; what is wrong goes into `faults`.
+pub(super) fn read(
+    entries: &DeTable<'_>,
+    place: &Place<'_>,
+    faults: &mut Faults,
+) -> BTreeMap<String, PluginSettings> {
+    let mut all = BTreeMap::new();
+    for (name, value) in entries {
+        let title = name.get_ref().to_string();
+        match value.get_ref().as_table() {
+            Some(entry) => {
+                let settings = Entry {
+                    name: &title,
+                    place,
+                    faults,
+                }
+                .read(entry);
+                all.insert(title, settings);
+            }
+            None => faults.push(place.fault(
+                value.span().start,
+                &format!("`plugins.{title}` must be a table"),
+            )),
+        }
+    }
+    all
+}
+
+/// One entry while it is read.
+struct Entry<'a, 'b> {
+    name: &'a str,
+    place: &'a Place<'b>,
+    faults: &'a mut Faults,
+}
+
+impl Entry<'_, '_> {
+    fn read(mut self, entry: &DeTable<'_>) -> PluginSettings {
+        let mut settings = PluginSettings::default();
+        for (key, value) in entry {
+            let at = key.span().start;
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("config", DeValue::Table(config)) => settings.config = object(config),
+                ("grants", DeValue::Table(grants)) => settings.grants = self.grants(grants),
+                ("limits", DeValue::Table(limits)) => settings.limits = self.limits(limits),
+                (known @ ("config" | "grants" | "limits"), _) => {
+                    self.fault(at, known, "must be a table")
+                }
+                (other, _) => self.unknown(at, other, &["config", "grants", "limits"]),
+            }
+        }
+        settings
+    }
+
+    fn grants(&mut self, table: &DeTable<'_>) -> Grants {
+        let mut grants = Grants::default();
+        for (key, value) in table {
+            let at = key.span().start;
+            let list = given(value.get_ref()).map(|given| given.list());
+            match (key.get_ref().as_ref(), list) {
+                ("http", Some(list)) => grants.http = list,
+                ("tcp", Some(list)) => grants.tcp = list,
+                ("env", _) => grants.env = self.env(value),
+                (known @ ("http" | "tcp"), None) => {
+                    self.fault(at, &format!("grants.{known}"), "must be a list")
+                }
+                (other, _) => self.unknown(
+                    at,
+                    &format!("grants.{other}"),
+                    &["grants.http", "grants.tcp", "grants.env"],
+                ),
+            }
+        }
+        grants
+    }
+
+    fn env(&mut self, value: &Spanned<DeValue<'_>>) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::new();
+        let Some(table) = value.get_ref().as_table() else {
+            self.fault(
+                value.span().start,
+                "grants.env",
+                "must be a table of names and values",
+            );
+            return env;
+        };
+        for (name, value) in table {
+            match value.get_ref().as_str() {
+                Some(text) => drop(env.insert(name.get_ref().to_string(), text.to_owned())),
+                None => self.fault(
+                    value.span().start,
+                    &format!("grants.env.{}", name.get_ref()),
+                    "must be a string",
+                ),
+            }
+        }
+        env
+    }
+
+    fn limits(&mut self, table: &DeTable<'_>) -> Limits {
+        const KNOWN: &[&str] = &[
+            "limits.memory",
+            "limits.timeout",
+            "limits.instances",
+            "limits.output",
+        ];
+        let mut limits = Limits::default();
+        for (key, value) in table {
+            let at = key.span().start;
+            let path = format!("limits.{}", key.get_ref());
+            let given = given(value.get_ref()).unwrap_or(Given::Many(Vec::new()));
+            let set = match key.get_ref().as_ref() {
+                "memory" => size(&given).map(|bytes| limits.memory = bytes),
+                "timeout" => given.duration().map(|time| limits.timeout = Some(time)),
+                "instances" => given
+                    .count(1, 1_024)
+                    .map(|count| limits.instances = to_usize(count)),
+                "output" => size(&given).map(|bytes| limits.output = bytes),
+                _ => {
+                    self.unknown(at, &path, KNOWN);
+                    Ok(())
+                }
+            };
+            if let Err(why) = set {
+                self.fault(at, &path, &why);
+            }
+        }
+        limits
+    }
+
+    fn fault(&mut self, at: usize, path: &str, why: &str) {
+        self.faults.push(
+            self.place
+                .fault(at, &format!("`plugins.{}.{path}` {why}", self.name)),
+        );
+    }
+
+    fn unknown(&mut self, at: usize, path: &str, known: &[&str]) {
+        let hint = nearest(path, known.iter().copied())
+            .map_or_else(|| format!("known are {}", known.join(", ")), meant);
+        self.faults.push(self.place.fault(
+            at,
+            &format!("unknown key `plugins.{}.{path}`; {hint}", self.name),
+        ));
+    }
+}
+
+fn size(given: &Given) -> Result<usize, String> {
+    given.size().map(to_usize)
+}
+
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn object(table: &DeTable<'_>) -> Map<String, Value> {
+    table
+        .iter()
+        .map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref())))
+        .collect()
+}
+
+/// TOML as JSON; a date becomes its text.
+fn json(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Boolean(switch) => Value::Bool(*switch),
+        DeValue::Integer(number) => {
+            let parsed = i64::from_str_radix(number.as_str(), number.radix()).ok();
+            parsed.map_or_else(|| Value::String(number.as_str().to_owned()), Value::from)
+        }
+        DeValue::Float(number) => number
+            .as_str()
+            .parse::<f64>()
+            .map_or(Value::Null, Value::from),
+        DeValue::Datetime(time) => Value::String(time.to_string()),
+        DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
+        DeValue::Table(table) => Value::Object(object(table)),
+    }
+}

@@ -1,0 +1,156 @@
+//! Shows settings: the effective ones with where each came from, or the reference of all keys.
+//!
+//! Invariant: secrets do not leave: values of `grants.env`, and config entries that sound like one, show as `***`.
+
+use serde_json::{Map, Value, json};
+
+use super::value::{show_duration, show_size};
+use super::{Config, KEYS, Settings};
+use crate::plugin::PluginSettings;
+
+/// What stands in the place of a secret.
+const HIDDEN: &str = "***";
+
+/// The effective settings as rows: key, value, where from.
+pub fn rows(config: &Config) -> Vec<[String; 3]> {
+    let mut rows: Vec<[String; 3]> = KEYS
+        .iter()
+        .map(|key| {
+            [
+                key.name.to_owned(),
+                (key.show)(&config.settings),
+                config.origin(key).to_string(),
+            ]
+        })
+        .collect();
+    for (name, plugin) in &config.settings.plugins {
+        let shown = show_plugin(plugin);
+        for (key, value) in shown {
+            rows.push([
+                format!("plugins.{name}.{key}"),
+                value.to_string(),
+                "file".to_owned(),
+            ]);
+        }
+    }
+    rows
+}
+
+/// The effective settings for a program: `{"key": {"value", "from"}}`.
+pub fn json(config: &Config) -> Value {
+    let rows = rows(config);
+    let entries = rows
+        .into_iter()
+        .map(|[key, value, from]| (key, json!({ "value": value, "from": from })));
+    Value::Object(entries.collect())
+}
+
+/// The reference of all keys, as the README has it.
+pub fn reference() -> String {
+    let defaults = Settings::default();
+    let mut text =
+        String::from("| key | default | flag, variable | meaning |\n|---|---|---|---|\n");
+    for key in KEYS {
+        let default = (key.show)(&defaults);
+        let default = if default.is_empty() {
+            "(none)".to_owned()
+        } else {
+            format!("`{default}`")
+        };
+        let live = if key.live { " (changes live)" } else { "" };
+        let (name, flag, variable, about) = (key.name, key.flag, key.variable(), key.about);
+        text.push_str(&format!(
+            "| `{name}` | {default} | `--{flag}`, `{variable}` | {about}{live} |\n"
+        ));
+    }
+    text
+}
+
+/// One plugin's entry, secrets hidden.
+fn show_plugin(plugin: &PluginSettings) -> Map<String, Value> {
+    let env: Map<String, Value> = plugin
+        .grants
+        .env
+        .iter()
+        .map(|(name, value)| (name.clone(), Value::from(reference_or_hidden(value))))
+        .collect();
+    let mut shown = Map::new();
+    shown.insert(
+        "config".to_owned(),
+        hide(&Value::Object(plugin.config.clone())),
+    );
+    shown.insert(
+        "grants".to_owned(),
+        json!({ "http": plugin.grants.http, "tcp": plugin.grants.tcp, "env": env }),
+    );
+    shown.insert(
+        "limits".to_owned(),
+        json!({
+            "memory": show_size(plugin.limits.memory as u64),
+            "timeout": plugin.limits.timeout.map(show_duration),
+            "instances": plugin.limits.instances,
+            "output": show_size(plugin.limits.output as u64),
+        }),
+    );
+    shown
+}
+
+/// `file:…` and `env:…` only say where a secret is.
+fn reference_or_hidden(value: &str) -> &str {
+    if value.starts_with("file:") || value.starts_with("env:") {
+        value
+    } else {
+        HIDDEN
+    }
+}
+
+fn hide(value: &Value) -> Value {
+    match value {
+        Value::Object(entries) => {
+            let hidden = entries.iter().map(|(name, value)| {
+                let shown = if sounds_secret(name) {
+                    Value::from(HIDDEN)
+                } else {
+                    hide(value)
+                };
+                (name.clone(), shown)
+            });
+            Value::Object(hidden.collect())
+        }
+        Value::Array(items) => items.iter().map(hide).collect(),
+        Value::String(text) => Value::from(without_password(text)),
+        other => other.clone(),
+    }
+}
+
+fn sounds_secret(name: &str) -> bool {
+    const SOUNDS: &[&str] = &[
+        "password",
+        "passwd",
+        "secret",
+        "token",
+        "api_key",
+        "apikey",
+        "private_key",
+        "credential",
+    ];
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    SOUNDS.iter().any(|sound| name.contains(sound))
+}
+
+/// A URL with credentials in it loses them. Chat webhooks carry theirs in the path, so that goes too.
+fn without_password(text: &str) -> String {
+    match url::Url::parse(text) {
+        Ok(url) if url.password().is_some() || !url.username().is_empty() => {
+            format!(
+                "{}://{HIDDEN}@{}",
+                url.scheme(),
+                url.host_str().unwrap_or_default()
+            )
+        }
+        Ok(url) if url.path().to_ascii_lowercase().contains("hook") => {
+            format!("{}/{HIDDEN}", url.origin().ascii_serialization())
+        }
+        _ => text.to_owned(),
+    }
+}

@@ -1,0 +1,137 @@
+//! The settings as the hub takes them: each module's own, side by side.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::value::Address;
+use crate::{hub, log, net, plugin, subscription};
+
+/// All settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `[listen]`.
+    pub listen: ListenSettings,
+    /// `[data]`.
+    pub data: DataSettings,
+    /// `[log]`.
+    pub log: log::Settings,
+    /// `[delivery]`: what a subscription gets that does not say otherwise.
+    pub delivery: subscription::DeliveryConfig,
+    /// `[egress]`.
+    pub egress: net::GuardSettings,
+    /// `[limits]`.
+    pub limits: hub::Limits,
+    /// `[log_output]`.
+    pub log_output: LogOutput,
+    /// `[plugins.NAME]`.
+    pub plugins: BTreeMap<String, plugin::PluginSettings>,
+}
+
+/// Where the hub listens, and how it stops.
+#[derive(Debug, Clone)]
+pub struct ListenSettings {
+    /// Where.
+    pub addresses: Vec<Address>,
+    /// Whether addresses that other machines can reach are allowed although nobody is asked for credentials.
+    pub insecure: bool,
+    /// Where to write the bound addresses, one a line.
+    pub ports_file: Option<PathBuf>,
+    /// How long stopping may take.
+    pub drain_timeout: Duration,
+    /// Connections open at once; more wait.
+    pub connections: usize,
+    /// A request's header may take this long to arrive.
+    pub header_timeout: Duration,
+    /// A request's header may be this large, in bytes.
+    pub header_size: usize,
+}
+
+/// Where things are kept.
+#[derive(Debug, Clone)]
+pub struct DataSettings {
+    /// The store.
+    pub dir: PathBuf,
+    /// The plugin directory.
+    pub plugins: PathBuf,
+}
+
+/// The hub's own log (not the event log).
+#[derive(Debug, Clone)]
+pub struct LogOutput {
+    /// What is logged, as `tracing` directives: `info`, `busway::deliver=debug,info`.
+    pub filter: String,
+    /// In which form.
+    pub format: LogFormat,
+}
+
+/// Waits before the second, third, … attempt, in seconds; the last repeats (design 4.4).
+const SCHEDULE_S: &[u64] = &[5, 30, 120, 600, 1_800, 3_600, 10_800];
+
+/// The form of the hub's own log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// One line of text each.
+    Text,
+    /// One JSON object each.
+    Json,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: ListenSettings {
+                addresses: vec![Address::Tcp(([127, 0, 0, 1], 8080).into())],
+                insecure: false,
+                ports_file: None,
+                drain_timeout: Duration::from_secs(10),
+                connections: 10_000,
+                header_timeout: Duration::from_secs(10),
+                header_size: 64 << 10,
+            },
+            data: DataSettings {
+                dir: "busway-data".into(),
+                plugins: "plugins".into(),
+            },
+            log: log::Settings {
+                retention: log::Retention {
+                    age: Some(Duration::from_secs(7 * 86_400)),
+                    size: Some(10 << 30),
+                    drop_unacknowledged: false,
+                },
+                segment_size: 64 << 20,
+                dedup_window: Duration::from_secs(3_600),
+                dedup_ids: 1_000_000,
+                max_buses: 1_000,
+                queue: 10_000,
+            },
+            delivery: subscription::DeliveryConfig {
+                start: subscription::Start::Latest,
+                schedule: SCHEDULE_S.iter().map(|s| Duration::from_secs(*s)).collect(),
+                max_attempts: 12,
+                timeout: Duration::from_secs(15),
+                concurrency: 16,
+                ordering: subscription::Ordering::None,
+                on_error: subscription::OnError::Retry,
+                batch: subscription::BatchConfig {
+                    count: 100,
+                    bytes: 1 << 20,
+                    wait: Duration::from_secs(1),
+                },
+            },
+            egress: net::GuardSettings::default(),
+            limits: hub::Limits {
+                event_bytes: 1 << 20,
+                batch_bytes: 8 << 20,
+                batch_events: 1_000,
+            },
+            log_output: LogOutput {
+                filter: "info".to_owned(),
+                format: LogFormat::Auto,
+            },
+            plugins: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Accepts connections and serves HTTP/1.1 on each, within limits, until told to stop.
+//!
+//! Why not `axum::serve`: it has no bound on headers, on the time they may take, or on connections.
+//! Invariant: a connection holds a slot that comes back by itself; a stop lets the request at hand end.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+
+use super::bind::{Bound, Listener};
+use crate::tasks::Tasks;
+use crate::time::Clock;
+
+/// How long to wait when the machine refuses a connection (no file handles left, most often).
+const BREATHER: Duration = Duration::from_millis(100);
+
+/// Bounds on connections.
+#[derive(Debug, Clone)]
+pub struct ConnectionLimits {
+    /// Connections at once, over all addresses that share this.
+    pub slots: Arc<Semaphore>,
+    /// A request's header must arrive within this time.
+    pub header_timeout: Duration,
+    /// A request's header may be this large, in bytes.
+    pub header_size: usize,
+}
+
+/// Serves `service` at `bound` until `tasks` are asked to stop; connections are tasks of `tasks`.
+pub async fn accept<S, B>(bound: Bound, service: S, limits: ConnectionLimits, tasks: Tasks)
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    loop {
+        let next = async {
+            let slot = limits.slots.clone().acquire_owned().await.ok()?;
+            Some((slot, accept_one(&bound.listener).await))
+        };
+        let accepted = tokio::select! {
+            () = tasks.stopping() => return,
+            accepted = next => accepted,
+        };
+        match accepted {
+            None => return,
+            Some((slot, Ok(stream))) => {
+                let (service, limits, stop) = (service.clone(), limits.clone(), tasks.clone());
+                tasks.spawn(async move {
+                    serve(stream, service, &limits, &stop).await;
+                    drop(slot);
+                });
+            }
+            Some((_, Err(cause))) => {
+                tracing::warn!(address = %bound.address, %cause, "a connection was not accepted, will go on");
+                Clock::system().sleep(BREATHER).await;
+            }
+        }
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+async fn accept_one(listener: &Listener) -> std::io::Result<Box<dyn Stream>> {
+    match listener {
+        Listener::Tcp(listener) => {
+            let (stream, _) = listener.accept().await?;
+            // Answers are small; waiting to fill a packet would cost 40 ms.
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream))
+        }
+        Listener::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
+    }
+}
+
+async fn serve<S, B>(stream: Box<dyn Stream>, service: S, limits: &ConnectionLimits, stop: &Tasks)
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_header_size(limits.header_size)
+        .max_buf_size(limits.header_size.max(64 << 10))
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.stopping() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(cause) = ended {
+        // The other side went away, or spoke something else: its matter, not the operator's.
+        tracing::debug!(%cause, "a connection ended early");
+    }
+}

@@ -1,0 +1,160 @@
+//! The only place that builds things: refuse, open, wire, bind, ready; and the way back, drain.
+//!
+//! The order of the start: (1) settings that must not run are refused; (2) the hub is opened: store, plugins,
+//! delivery; (3) the front doors are wired to it; (4) addresses are bound, so that whoever can connect is served;
+//! (5) the ports file is written. A failure undoes the steps before it, last first.
+//!
+//! The order of the stop: (1) no new connections, and open ones end after the request at hand; (2) streams say goodbye;
+//! (3) deliveries in flight end; (4) plugins, log and store close; (5) sockets and the ports file go. All within the
+//! drain timeout; what is cut off has not been acknowledged and is delivered after the next start.
+//!
+//! Why so: signals, the log's subscriber and the exit code belong to the process, so to `cli/serve.rs`; two servers run
+//! in one test, and the demo runs one beside its sinks.
+
+mod accept;
+mod bind;
+pub mod reload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::service::TowerToHyperService;
+
+pub use accept::{ConnectionLimits, accept};
+pub use bind::{Bound, bind};
+
+use crate::config::value::Address;
+use crate::config::{Settings, check};
+use crate::error::{Error, Kind};
+use crate::hub::{self, Hub};
+use crate::tasks::Tasks;
+use crate::time::Clock;
+use crate::{api, plugin};
+
+/// A hub and its front doors, serving.
+pub struct Server {
+    hub: Hub,
+    addresses: Vec<Address>,
+    ports_file: Option<PathBuf>,
+    connections: Tasks,
+    clock: Clock,
+}
+
+impl Server {
+    /// Starts a hub with these settings; returns when it is ready.
+    ///
+    /// # Errors
+    /// Settings that must not run, a store that does not open, an address that cannot be bound.
+    pub async fn start(settings: &Settings, clock: Clock) -> Result<Self, Error> {
+        check::refuse(settings)
+            .map_err(|refused| Error::invalid("settings_refused", refused.to_string()))?;
+        let hub = Hub::open(hub_settings(settings), clock.clone()).await?;
+        let mut server = Self {
+            hub,
+            addresses: Vec::new(),
+            ports_file: None,
+            connections: Tasks::new(),
+            clock,
+        };
+        match server.open_doors(settings).await {
+            Ok(()) => Ok(server),
+            Err(error) => {
+                server.drain(settings.listen.drain_timeout).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Where it listens, ports filled in.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// The hub behind the doors.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Stops in order; `false` if the deadline cut something off.
+    pub async fn drain(self, deadline: Duration) -> bool {
+        let began = self.clock.instant();
+        self.connections.stop();
+        self.hub.stop();
+        let doors = self.connections.drain(deadline).await;
+        let left = deadline.saturating_sub(began.elapsed());
+        let hub = self.hub.drain(left).await;
+        for address in &self.addresses {
+            if let Address::Unix(path) = address {
+                remove(path);
+            }
+        }
+        self.ports_file.iter().for_each(remove);
+        doors && hub
+    }
+
+    async fn open_doors(&mut self, settings: &Settings) -> Result<(), Error> {
+        let listen = &settings.listen;
+        let service = TowerToHyperService::new(api::router(self.hub.clone()));
+        let limits = ConnectionLimits {
+            slots: Arc::new(tokio::sync::Semaphore::new(listen.connections)),
+            header_timeout: listen.header_timeout,
+            header_size: listen.header_size,
+        };
+        let mut doors = Vec::new();
+        for address in &listen.addresses {
+            let bound = bind(address).await?;
+            self.addresses.push(bound.address.clone());
+            doors.push(bound);
+        }
+        for bound in doors {
+            let tasks = self.connections.clone();
+            let serving = accept(bound, service.clone(), limits.clone(), tasks);
+            self.connections.spawn(serving);
+        }
+        if let Some(path) = &listen.ports_file {
+            write_ports(path, &self.addresses)?;
+            self.ports_file = Some(path.clone());
+        }
+        Ok(())
+    }
+}
+
+/// The settings as the hub takes them.
+fn hub_settings(settings: &Settings) -> hub::Settings {
+    hub::Settings {
+        data: settings.data.dir.clone(),
+        log: settings.log.clone(),
+        plugins: plugin::Settings {
+            dir: settings.data.plugins.clone(),
+            cache: settings.data.dir.join("plugin-cache"),
+            plugins: settings.plugins.clone(),
+        },
+        egress: settings.egress.clone(),
+        delivery: settings.delivery.clone(),
+        limits: settings.limits.clone(),
+    }
+}
+
+/// Written beside and renamed: who waits for the file never reads half of it.
+fn write_ports(path: &PathBuf, addresses: &[Address]) -> Result<(), Error> {
+    let text: String = addresses
+        .iter()
+        .map(|address| format!("{address}\n"))
+        .collect();
+    let beside = path.with_extension("new");
+    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
+    written.map_err(|cause| {
+        let message = format!(
+            "the ports file {} cannot be written: {cause}",
+            path.display()
+        );
+        Error::new(Kind::Unavailable, "ports_file_not_written", message).with_cause(cause)
+    })
+}
+
+fn remove(path: &PathBuf) {
+    if let Err(cause) = std::fs::remove_file(path) {
+        tracing::debug!(path = %path.display(), %cause, "a file of this run was not removed");
+    }
+}
