@@ -47,11 +47,9 @@ pub mod devkit;
 
 pub mod hub;
 
-pub mod api;
 pub mod deliver;
 
 pub mod filter;
-pub mod hub;
 pub mod log;
 pub mod plugin;
 pub mod subscription;
