@@ -41,7 +41,10 @@ pub(super) fn is_json(datacontenttype: Option<&str>) -> bool {
 
 /// How bytes of this media type are carried. JSON that is no JSON, and text in another charset, are just bytes.
 pub(super) fn kind_of(datacontenttype: Option<&str>, bytes: &[u8]) -> DataKind {
-    if is_json(datacontenttype) && nesting::check(bytes).is_ok() {
+    if is_json(datacontenttype)
+        && datacontenttype.is_none_or(is_utf8)
+        && nesting::check(bytes).is_ok()
+    {
         DataKind::Json
     } else if datacontenttype.is_some_and(is_text) && std::str::from_utf8(bytes).is_ok() {
         DataKind::Text
@@ -257,7 +260,7 @@ mod tests {
 
     #[test]
     fn how_data_is_carried() {
-        let table: [(Option<&str>, &[u8], DataKind); 14] = [
+        let table: [(Option<&str>, &[u8], DataKind); 15] = [
             (None, b"{}", DataKind::Json),
             (None, b"hello", DataKind::Binary),
             (Some("application/json"), b" [1] ", DataKind::Json),
@@ -265,6 +268,12 @@ mod tests {
             (
                 Some("application/json; charset=utf-16"),
                 b"\xfe\xff\x00[\x00]",
+                DataKind::Binary,
+            ),
+            // Two digits in UTF-8 are one letter in UTF-16.
+            (
+                Some("application/json; charset=utf-16"),
+                b"12",
                 DataKind::Binary,
             ),
             (Some("text/plain"), b"hello", DataKind::Text),

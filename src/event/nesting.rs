@@ -39,12 +39,15 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Unreadable> {
 
 /// Whether well-formed JSON nests deeper than [`MAX_DEPTH`].
 pub(super) fn too_deep(json: &[u8]) -> bool {
-    // Nearly all data has fewer brackets than the limit in all; counting them is a single vectorised pass.
-    json.iter()
-        .filter(|byte| matches!(byte, b'[' | b'{'))
-        .count()
-        > MAX_DEPTH
-        && depth(json) > MAX_DEPTH
+    // Nearly all data has fewer brackets than the limit in all. Counting them in bytes, a run at a time that no byte
+    // overflows, is done many at once by the machine.
+    let in_run = |run: &[u8]| {
+        run.iter()
+            .map(|byte| u8::from(matches!(byte, b'[' | b'{')))
+            .sum::<u8>()
+    };
+    let brackets: usize = json.chunks(255).map(|run| usize::from(in_run(run))).sum();
+    brackets > MAX_DEPTH && depth(json) > MAX_DEPTH
 }
 
 fn depth(json: &[u8]) -> usize {

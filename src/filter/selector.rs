@@ -19,21 +19,22 @@ pub struct Selector {
 impl Selector {
     /// What the native part says.
     pub fn matches(&self, event: &Event) -> Match {
-        self.matches_by(event, |_, filter| filter.matches(event))
+        match self.source_matches(event) && self.type_matches(event) {
+            true => all(self.filters.iter().map(|filter| filter.matches(event))),
+            false => Match::No,
+        }
     }
 
-    /// As [`Selector::matches`], with a filter (and its place in `filters`) answered by `ask`.
-    pub(super) fn matches_by(
-        &self,
-        event: &Event,
-        mut ask: impl FnMut(usize, &Filter) -> Match,
-    ) -> Match {
-        let named = self.source.as_ref().is_none_or(|s| s == event.source())
-            && (self.types.is_empty() || self.types.iter().any(|t| t.matches(event.ty())));
-        if !named {
-            return Match::No;
-        }
-        all(self.filters.iter().enumerate().map(|(at, f)| ask(at, f)))
+    /// Whether `source` lets the event pass.
+    pub(super) fn source_matches(&self, event: &Event) -> bool {
+        self.source
+            .as_ref()
+            .is_none_or(|source| source == event.source())
+    }
+
+    /// Whether `types` let the event pass.
+    pub(super) fn type_matches(&self, event: &Event) -> bool {
+        self.types.is_empty() || self.types.iter().any(|ty| ty.matches(event.ty()))
     }
 }
 
@@ -47,6 +48,7 @@ mod tests {
     #[test]
     fn every_part_must_pass() {
         let event = Draft {
+            id: "1".into(),
             source: "/app".into(),
             ty: "a.b".into(),
             subject: Some("x".into()),

@@ -35,6 +35,10 @@ enum Shape {
     Any,
     /// This type.
     Exact,
+    /// Begins as the pattern does, then no dot: the only wildcard is a `*` at the end.
+    Tail,
+    /// Begins as the pattern does: the only wildcard is a `**` at the end.
+    Below,
     /// Segment by segment.
     Segments,
 }
@@ -44,6 +48,8 @@ enum Shape {
 pub(super) enum Literal<'a> {
     /// The type is this, and this is enough.
     Exact(&'a str),
+    /// The type begins so, and this is enough.
+    Below(&'a str),
     /// The type begins so.
     Prefix(&'a str),
     /// The type ends so.
@@ -84,8 +90,12 @@ impl TypePattern {
         }
         let shape = match text {
             "*" | "**" => Shape::Any,
-            _ if text.contains('*') => Shape::Segments,
-            _ => Shape::Exact,
+            _ => match text.split_once('*') {
+                None => Shape::Exact,
+                Some((_, "")) => Shape::Tail,
+                Some((_, "*")) => Shape::Below,
+                Some(_) => Shape::Segments,
+            },
         };
         Ok(Self {
             text: text.into(),
@@ -103,16 +113,27 @@ impl TypePattern {
         match self.shape {
             Shape::Any => true,
             Shape::Exact => *self.text == *ty,
+            Shape::Tail => ty
+                .strip_prefix(self.before())
+                .is_some_and(|rest| !rest.contains('.')),
+            Shape::Below => ty.starts_with(self.before()),
             Shape::Segments => segments_match(&self.text, ty),
         }
     }
 
+    /// What stands before the first wildcard.
+    fn before(&self) -> &str {
+        self.text.split('*').next().unwrap_or_default()
+    }
+
     /// What is certain of every type that matches.
     pub(super) fn literal(&self) -> Literal<'_> {
-        let before = self.text.split('*').next().unwrap_or_default();
+        let before = self.before();
         let after = self.text.rsplit('*').next().unwrap_or_default();
         match self.shape {
             Shape::Exact => Literal::Exact(&self.text),
+            Shape::Below => Literal::Below(before),
+            Shape::Tail => Literal::Prefix(before),
             Shape::Segments if before.len() >= after.len() && !before.is_empty() => {
                 Literal::Prefix(before)
             }
@@ -240,7 +261,7 @@ mod tests {
         for (pattern, expected) in [
             ("a.b", Literal::Exact("a.b")),
             ("a.*", Literal::Prefix("a.")),
-            ("a.**", Literal::Prefix("a.")),
+            ("a.**", Literal::Below("a.")),
             ("deployment_*", Literal::Prefix("deployment_")),
             ("*_event", Literal::Suffix("_event")),
             ("a*_event", Literal::Suffix("_event")),

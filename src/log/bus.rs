@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::dedup::{self, Dedup};
 use super::fault::Failure;
@@ -71,9 +72,17 @@ impl Bus {
     ) -> Result<Self, Failure> {
         let segments = list_or_create(&folder)?;
         let active = segments.back().cloned();
-        let Some(active) = active else { return Err(Failure::foreign(&folder, "it has no segment")) };
+        let Some(active) = active else {
+            return Err(Failure::foreign(&folder, "it has no segment"));
+        };
         for older in segments.iter().rev().skip(1) {
-            older.seal_again()?;
+            match older.seal_again() {
+                // Readers will find out what is left of it.
+                Err(failure) if failure.is_damage() => {
+                    warn!(bus = %name, %failure, "a segment is damaged")
+                }
+                sealed => sealed?,
+            }
         }
         let (connection, end) = active.open_for_writing()?;
         // A commit that a crash cut off may be readable and yet not on disk. From here on it counts as stored.
@@ -94,7 +103,13 @@ impl Bus {
         let newest = reader::remember(&state, &mut dedup, (clock.now(), settings))?;
         state.dedup_reaches(&dedup);
         let (queue, waiting) = Queue::new(settings.queue);
-        let opened = Opened { active, connection, dedup, newest, segment_size: segment_size(settings) };
+        let opened = Opened {
+            active,
+            connection,
+            dedup,
+            newest,
+            segment_size: segment_size(settings),
+        };
         Writer::new(Arc::clone(&state), clock.clone(), opened).start(waiting, lock)?;
         Ok(Self { state, queue })
     }
@@ -104,7 +119,9 @@ impl BusState {
     /// The segment that `offset` is in (or would be), and where the next one begins.
     pub(super) fn segment_at(&self, offset: u64) -> Option<(Arc<Segment>, u64)> {
         let segments = lock(&self.segments);
-        let at = segments.partition_point(|segment| segment.first() <= offset).checked_sub(1)?;
+        let at = segments
+            .partition_point(|segment| segment.first() <= offset)
+            .checked_sub(1)?;
         let end = segments.get(at + 1).map_or(u64::MAX, |next| next.first());
         Some((Arc::clone(segments.get(at)?), end))
     }
@@ -116,7 +133,9 @@ impl BusState {
 
     /// The first offset that is still there.
     pub(super) fn first(&self) -> u64 {
-        lock(&self.segments).front().map_or(1, |segment| segment.first())
+        lock(&self.segments)
+            .front()
+            .map_or(1, |segment| segment.first())
     }
 
     /// The offset that the next record will get.
@@ -132,7 +151,10 @@ impl BusState {
     /// Takes the oldest segment out, if it is this one and not the last; nobody will open it any more.
     pub(super) fn take_oldest(&self, first: u64) -> Option<Arc<Segment>> {
         let mut segments = lock(&self.segments);
-        let goes = segments.len() > 1 && segments.front().is_some_and(|oldest| oldest.first() == first);
+        let goes = segments.len() > 1
+            && segments
+                .front()
+                .is_some_and(|oldest| oldest.first() == first);
         let oldest = if goes { segments.pop_front() } else { None };
         drop(segments);
         lock(&self.idle).retain(|(of, _)| *of != first);
@@ -205,7 +227,9 @@ impl BusState {
             first: Offset(self.first()),
             end: Offset(self.end()),
             bytes: segments.iter().map(|segment| segment.bytes()).sum(),
-            oldest: segments.first().and_then(|segment| reader::oldest(self, segment)),
+            oldest: segments
+                .first()
+                .and_then(|segment| reader::oldest(self, segment)),
             appended: self.counted.appended.load(Ordering::Relaxed),
             duplicates: self.counted.duplicates.load(Ordering::Relaxed),
             commits: self.counted.commits.load(Ordering::Relaxed),
@@ -233,6 +257,9 @@ fn list_or_create(folder: &Path) -> Result<VecDeque<Arc<Segment>>, Failure> {
 
 /// Retention drops whole segments: with a bound on the size of a bus they must be small against it.
 fn segment_size(settings: &Settings) -> u64 {
-    let bound = settings.retention.size.map_or(u64::MAX, |size| (size / 4).max(64 << 10));
+    let bound = settings
+        .retention
+        .size
+        .map_or(u64::MAX, |size| (size / 4).max(64 << 10));
     settings.segment_size.min(bound)
 }

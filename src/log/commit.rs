@@ -19,7 +19,8 @@ use super::record::Row;
 use crate::event::Event;
 use crate::time::Timestamp;
 
-const INSERT: &str = "INSERT INTO event (\"offset\", received, id, source, type, attributes, kind, crc, data)
+const INSERT: &str =
+    "INSERT INTO event (\"offset\", received, id, source, type, attributes, kind, crc, data)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 /// Where a group begins.
@@ -62,7 +63,11 @@ pub(super) fn commit(
         stored: Stored::default(),
     };
     for append in group {
-        let places = append.events.iter().map(|event| inserting.place(event)).collect::<Result<_, _>>()?;
+        let places = append
+            .events
+            .iter()
+            .map(|event| inserting.place(event))
+            .collect::<Result<_, _>>()?;
         inserting.stored.places.push(places);
     }
     let mut stored = inserting.finish();
@@ -96,7 +101,10 @@ impl Inserting<'_> {
         let first = self.pending.get(&key).copied();
         let first = first.or_else(|| self.dedup.find(key, self.begin.received));
         if let Some(offset) = first {
-            return Ok(Appended { offset: Offset(offset), duplicate: true });
+            return Ok(Appended {
+                offset: Offset(offset),
+                duplicate: true,
+            });
         }
         let offset = self.begin.next + self.stored.fresh.len() as u64;
         let row = Row::of(event, (offset, self.begin.received), &mut self.attributes);
@@ -104,7 +112,10 @@ impl Inserting<'_> {
         self.stored.written += row.weight();
         self.stored.fresh.push((key, offset));
         self.pending.insert(key, offset);
-        Ok(Appended { offset: Offset(offset), duplicate: false })
+        Ok(Appended {
+            offset: Offset(offset),
+            duplicate: false,
+        })
     }
 
     /// What has been stored; gives the statement back.

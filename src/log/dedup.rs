@@ -46,7 +46,13 @@ struct Seen {
 impl Dedup {
     /// A memory of nothing, for this window and at most this many ids.
     pub(super) fn new(window: Duration, capacity: usize) -> Self {
-        Self { window, capacity, hash: RandomState::new(), generations: VecDeque::new(), known_since: None }
+        Self {
+            window,
+            capacity,
+            hash: RandomState::new(),
+            generations: VecDeque::new(),
+            known_since: None,
+        }
     }
 
     /// The key of an event. Differs from one process to the next.
@@ -58,7 +64,11 @@ impl Dedup {
 
     /// Where the record with this key is, if it was accepted within the window before `now`.
     pub(super) fn find(&self, key: Key, now: Timestamp) -> Option<u64> {
-        let seen = self.generations.iter().rev().find_map(|generation| generation.ids.get(&key))?;
+        let seen = self
+            .generations
+            .iter()
+            .rev()
+            .find_map(|generation| generation.ids.get(&key))?;
         (now.since(seen.received) < self.window).then_some(seen.offset)
     }
 
@@ -100,7 +110,11 @@ impl Dedup {
     fn forget(&mut self, now: Timestamp) {
         while let Some(oldest) = self.generations.front() {
             let expired = now.since(oldest.newest) >= self.window;
-            let held: usize = self.generations.iter().map(|generation| generation.ids.len()).sum();
+            let held: usize = self
+                .generations
+                .iter()
+                .map(|generation| generation.ids.len())
+                .sum();
             if !expired && held < self.capacity {
                 return;
             }
@@ -157,7 +171,11 @@ mod tests {
         assert_eq!(dedup.find(key, Timestamp(99)), Some(1));
         assert_eq!(dedup.find(key, Timestamp(100)), None);
         dedup.remember(key, 2, Timestamp(100));
-        assert_eq!(dedup.find(key, Timestamp(150)), Some(2), "the later one counts");
+        assert_eq!(
+            dedup.find(key, Timestamp(150)),
+            Some(2),
+            "the later one counts"
+        );
     }
 
     #[test]
@@ -169,10 +187,18 @@ mod tests {
         }
         assert_eq!(reach_at(&dedup, 8), WINDOW);
         dedup.remember(8, 8, Timestamp(8));
-        assert_eq!(reach_at(&dedup, 8), Duration::from_millis(7), "0 and 1 went");
+        assert_eq!(
+            reach_at(&dedup, 8),
+            Duration::from_millis(7),
+            "0 and 1 went"
+        );
         assert_eq!(dedup.find(1, Timestamp(8)), None);
         assert_eq!(dedup.find(2, Timestamp(8)), Some(2));
-        assert_eq!(reach_at(&dedup, 200), WINDOW, "what went is past the window by now");
+        assert_eq!(
+            reach_at(&dedup, 200),
+            WINDOW,
+            "what went is past the window by now"
+        );
     }
 
     #[test]
@@ -180,7 +206,10 @@ mod tests {
         let mut dedup = Dedup::new(WINDOW, 0);
         dedup.remember(1, 1, Timestamp(50));
         assert_eq!(dedup.find(1, Timestamp(50)), None);
-        assert_eq!(reach(WINDOW, dedup.known_since(), Timestamp(50)), Duration::ZERO);
+        assert_eq!(
+            reach(WINDOW, dedup.known_since(), Timestamp(50)),
+            Duration::ZERO
+        );
     }
 
     proptest! {

@@ -22,6 +22,7 @@ pub(super) struct Failure {
     /// For the caller and for `/healthz`.
     reason: &'static str,
     poisons: bool,
+    damage: bool,
     cause: Arc<anyhow::Error>,
 }
 
@@ -29,14 +30,22 @@ impl Failure {
     /// A file that is there but is not what the log writes.
     pub(super) fn foreign(path: &Path, what: &'static str) -> Self {
         let cause = anyhow::anyhow!("{}: {what}", path.display());
-        Self { reason: what, poisons: true, cause: Arc::new(cause) }
+        Self {
+            reason: what,
+            poisons: true,
+            damage: false,
+            cause: Arc::new(cause),
+        }
     }
 
     /// Says in the cause what was being done, and to which file.
     #[must_use]
     pub(super) fn during(self, action: &'static str, path: &Path) -> Self {
         let cause = anyhow::anyhow!("{action} {}: {:#}", path.display(), self.cause);
-        Self { cause: Arc::new(cause), ..self }
+        Self {
+            cause: Arc::new(cause),
+            ..self
+        }
     }
 
     /// What it is, without names of the host.
@@ -47,6 +56,11 @@ impl Failure {
     /// Whether the connection that failed must be replaced.
     pub(super) fn poisons(&self) -> bool {
         self.poisons
+    }
+
+    /// Whether the file itself is broken, so that trying again on it is of no use.
+    pub(super) fn is_damage(&self) -> bool {
+        self.damage
     }
 
     /// The answer to an append.
@@ -61,7 +75,10 @@ impl Failure {
 
     /// The answer to anything else.
     pub(super) fn refuse(&self, action: &str) -> Error {
-        let message = format!("the event log cannot {action}: {}; its log has the details", self.reason);
+        let message = format!(
+            "the event log cannot {action}: {}; its log has the details",
+            self.reason
+        );
         Error::new(Kind::Unavailable, "store_unavailable", message).with_cause(self.clone())
     }
 }
@@ -81,13 +98,20 @@ impl From<rusqlite::Error> for Failure {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 ("another program holds its file locked", false)
             }
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => ("its files may not be written", true),
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+                ("its files may not be written", true)
+            }
             Some(ErrorCode::SystemIoFailure) => ("the disk reports an I/O error", true),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ("a file is damaged", true),
+            _ if is_damage(&error) => ("a file is damaged", true),
             Some(ErrorCode::CannotOpen) => ("a file cannot be opened", true),
             _ => ("the store failed", true),
         };
-        Self { reason, poisons, cause: Arc::new(error.into()) }
+        Self {
+            reason,
+            poisons,
+            damage: is_damage(&error),
+            cause: Arc::new(error.into()),
+        }
     }
 }
 
@@ -95,11 +119,31 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let reason = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full",
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => "its files may not be written",
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                "its files may not be written"
+            }
             _ => "a file operation failed",
         };
-        Self { reason, poisons: true, cause: Arc::new(error.into()) }
+        Self {
+            reason,
+            poisons: true,
+            damage: false,
+            cause: Arc::new(error.into()),
+        }
     }
+}
+
+/// Whether SQLite says that a file is broken. Our statements are fixed, so an error in one of them (there is no such
+/// table) is a broken schema.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    let broken = [
+        ErrorCode::DatabaseCorrupt,
+        ErrorCode::NotADatabase,
+        ErrorCode::Unknown,
+    ];
+    error
+        .sqlite_error_code()
+        .is_some_and(|code| broken.contains(&code))
 }
 
 #[cfg(test)]
@@ -111,10 +155,16 @@ mod tests {
         let io = io::Error::from(io::ErrorKind::StorageFull);
         let failure = Failure::from(io).during("create", Path::new("/data/default/1.sqlite"));
         let error = failure.refuse_append();
-        assert_eq!((error.kind(), error.code()), (Kind::Unavailable, "store_unavailable"));
+        assert_eq!(
+            (error.kind(), error.code()),
+            (Kind::Unavailable, "store_unavailable")
+        );
         assert!(error.message().contains("the disk is full"), "{error}");
         assert!(!error.message().contains("/data"), "{error}");
-        assert!(format!("{error:?}").contains("create /data/default/1.sqlite"), "{error:?}");
+        assert!(
+            format!("{error:?}").contains("create /data/default/1.sqlite"),
+            "{error:?}"
+        );
     }
 
     #[test]

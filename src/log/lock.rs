@@ -24,11 +24,17 @@ impl FolderLock {
     pub(super) fn take(folder: &Path) -> Result<Self> {
         let path = folder.join("lock");
         let failed = |error| Failure::from(error).during("lock", &path).refuse("open");
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => {
-                let message = "another hub is using this data directory; stop it, or give this one its own";
+                let message =
+                    "another hub is using this data directory; stop it, or give this one its own";
                 let cause = anyhow::anyhow!("{} is locked", path.display());
                 Err(Error::new(Kind::Unavailable, "store_locked", message).with_cause(cause))
             }

@@ -132,7 +132,10 @@ impl EventLog {
         for name in bus_names(dir).map_err(|failure| failure.refuse("open"))? {
             let folder = (dir.join(name.as_str()), name.clone());
             let bus = Bus::open(folder, &settings, &clock, Arc::clone(&lock));
-            buses.insert(name, Arc::new(bus.map_err(|failure| failure.refuse("open"))?));
+            buses.insert(
+                name,
+                Arc::new(bus.map_err(|failure| failure.refuse("open"))?),
+            );
         }
         Ok(Self(Arc::new(Inner {
             dir: dir.to_owned(),
@@ -165,20 +168,40 @@ impl EventLog {
     ///
     /// # Errors
     /// `bus_not_found`, or `store_unavailable` when a file that should be there cannot be read now.
-    pub async fn read(&self, bus: &BusName, from: Offset, limit: ReadLimit) -> Result<Batch, Error> {
+    pub async fn read(
+        &self,
+        bus: &BusName,
+        from: Offset,
+        limit: ReadLimit,
+    ) -> Result<Batch, Error> {
         let bus = self.find(bus).ok_or_else(|| bus_not_found(bus))?;
         let from = from.0.max(1);
         if from >= bus.state.end() {
-            return Ok(Batch { records: Vec::new(), next: Offset(from), gap: None });
+            return Ok(Batch {
+                records: Vec::new(),
+                next: Offset(from),
+                gap: None,
+            });
         }
         // What retention has taken is gone for everybody, though memory may still have it.
         let there = from >= bus.state.first();
-        let recent = if there { bus.state.tail().read(from, limit) } else { None };
+        let recent = if there {
+            bus.state.tail().read(from, limit)
+        } else {
+            None
+        };
         if let Some(records) = recent {
             let next = records.last().map_or(from, |last| last.offset.0 + 1);
-            return Ok(Batch { records, next: Offset(next), gap: None });
+            return Ok(Batch {
+                records,
+                next: Offset(next),
+                gap: None,
+            });
         }
-        self.on_disk(bus, "be read", move |state| reader::read(state, from, limit)).await
+        self.on_disk(bus, "be read", move |state| {
+            reader::read(state, from, limit)
+        })
+        .await
     }
 
     /// The offset that the next record will get, as it changes. Creates the bus.
@@ -200,7 +223,11 @@ impl EventLog {
     /// As [`EventLog::read`].
     pub async fn offset_at(&self, bus: &BusName, at: Timestamp) -> Result<Offset, Error> {
         let bus = self.find(bus).ok_or_else(|| bus_not_found(bus))?;
-        self.on_disk(bus, "be searched", move |state| reader::offset_at(state, at)).await.map(Offset)
+        self.on_disk(bus, "be searched", move |state| {
+            reader::offset_at(state, at)
+        })
+        .await
+        .map(Offset)
     }
 
     /// Retention keeps records from `floor` on (unless `drop_unacknowledged`). Without a floor nothing is kept for
@@ -217,11 +244,22 @@ impl EventLog {
         for bus in self.all() {
             let floor = bus::lock(&self.0.floors).get(&bus.state.name).copied();
             let now = self.0.clock.now();
-            let rules = Rules { retention: &self.0.settings.retention, floor, now };
+            let rules = Rules {
+                retention: &self.0.settings.retention,
+                floor,
+                now,
+            };
             retention::close_if_old(&bus, rules).await?;
             let retention = rules.retention.clone();
             let drop_old = move |state: &BusState| {
-                retention::drop_old(state, Rules { retention: &retention, floor, now })
+                retention::drop_old(
+                    state,
+                    Rules {
+                        retention: &retention,
+                        floor,
+                        now,
+                    },
+                )
             };
             self.on_disk(bus, "be trimmed", drop_old).await?;
         }
@@ -230,7 +268,10 @@ impl EventLog {
 
     /// All buses.
     pub fn buses(&self) -> Vec<BusName> {
-        self.all().iter().map(|bus| bus.state.name.clone()).collect()
+        self.all()
+            .iter()
+            .map(|bus| bus.state.name.clone())
+            .collect()
     }
 
     /// Why appends fail now, if they do.
@@ -271,15 +312,28 @@ impl EventLog {
     ) -> Result<T, Error> {
         let _permit = self.0.readers.acquire().await.map_err(Error::internal)?;
         let work = self.0.tasks.blocking(move || work(&bus.state));
-        work.await.map_err(Error::internal)?.map_err(|failure| failure.refuse(action))
+        work.await
+            .map_err(Error::internal)?
+            .map_err(|failure| failure.refuse(action))
     }
 
     fn find(&self, name: &BusName) -> Option<Arc<Bus>> {
-        self.0.buses.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.0
+            .buses
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     fn all(&self) -> Vec<Arc<Bus>> {
-        self.0.buses.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.0
+            .buses
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// Creating takes a few milliseconds of disk, once in the life of a bus: worth no thread of its own.
@@ -291,10 +345,14 @@ impl EventLog {
         if let Some(bus) = self.find(name) {
             return Ok(bus);
         }
-        let lock = creating.as_ref().map(Arc::clone).ok_or_else(shutting_down)?;
+        let lock = creating
+            .as_ref()
+            .map(Arc::clone)
+            .ok_or_else(shutting_down)?;
         let known = self.all().len();
         if known >= self.0.settings.max_buses {
-            let message = format!("bus `{name}` would be one more than the {known} that this hub may have");
+            let message =
+                format!("bus `{name}` would be one more than the {known} that this hub may have");
             return Err(Error::new(Kind::Conflict, "too_many_buses", message));
         }
         let folder = (self.0.dir.join(name.as_str()), name.clone());
@@ -311,7 +369,10 @@ fn bus_names(dir: &Path) -> Result<Vec<BusName>, Failure> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let name = entry.file_name().to_str().and_then(|name| BusName::parse(name).ok());
+        let name = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| BusName::parse(name).ok());
         if entry.file_type()?.is_dir() {
             names.extend(name);
         }
@@ -320,5 +381,8 @@ fn bus_names(dir: &Path) -> Result<Vec<BusName>, Failure> {
 }
 
 fn bus_not_found(bus: &BusName) -> Error {
-    Error::not_found("bus_not_found", format!("there is no bus `{bus}`; it begins with its first event"))
+    Error::not_found(
+        "bus_not_found",
+        format!("there is no bus `{bus}`; it begins with its first event"),
+    )
 }

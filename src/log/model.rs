@@ -98,7 +98,11 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            retention: Retention { age: None, size: None, drop_unacknowledged: false },
+            retention: Retention {
+                age: None,
+                size: None,
+                drop_unacknowledged: false,
+            },
             segment_size: 128 << 20,
             dedup_window: Duration::from_secs(600),
             dedup_ids: 1_000_000,
@@ -150,7 +154,9 @@ impl BusName {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let mut bytes = name.bytes();
         let starts_well = bytes.next().is_some_and(plain);
-        if starts_well && name.len() <= 64 && bytes.all(|byte| plain(byte) || b"._-".contains(&byte))
+        if starts_well
+            && name.len() <= 64
+            && bytes.all(|byte| plain(byte) || b"._-".contains(&byte))
         {
             return Ok(Self(name.into()));
         }
@@ -187,8 +193,26 @@ mod tests {
             assert_eq!(BusName::parse(good).unwrap().as_str(), good);
         }
         let too_long = "a".repeat(65);
-        for bad in ["", ".", "..", ".hidden", "-x", "_x", "A", "a/b", "a b", "a\0", "ä", "a\\b", too_long.as_str()] {
-            assert_eq!(BusName::parse(bad).unwrap_err().code(), "bus_name_invalid", "{bad:?}");
+        for bad in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "-x",
+            "_x",
+            "A",
+            "a/b",
+            "a b",
+            "a\0",
+            "ä",
+            "a\\b",
+            too_long.as_str(),
+        ] {
+            assert_eq!(
+                BusName::parse(bad).unwrap_err().code(),
+                "bus_name_invalid",
+                "{bad:?}"
+            );
         }
     }
 

@@ -44,6 +44,9 @@ pub(super) enum Wish {
     /// Behave as if the disk had no room for another page, or had room again.
     #[cfg(test)]
     DiskFull(bool, oneshot::Sender<()>),
+    /// Distrust the connection, as after a sync that failed.
+    #[cfg(test)]
+    Poison,
 }
 
 /// Events that wait to be stored together, and who wants to know.
@@ -60,26 +63,48 @@ impl Queue {
     pub(super) fn new(appends: usize) -> (Self, Receiver<Wish>) {
         let (wishes, waiting) = channel();
         let appends = Arc::new(Semaphore::new(appends.clamp(1, Semaphore::MAX_PERMITS)));
-        (Self { wishes, appends, bytes: Arc::new(Semaphore::new(BYTES)) }, waiting)
+        (
+            Self {
+                wishes,
+                appends,
+                bytes: Arc::new(Semaphore::new(BYTES)),
+            },
+            waiting,
+        )
     }
 
     /// Queues events.
     ///
     /// # Errors
     /// `hub_busy` when the queue is full, `event_too_large`, `shutting_down`.
-    pub(super) fn append(&self, events: Vec<Event>) -> Result<oneshot::Receiver<Result<Vec<Appended>>>> {
+    pub(super) fn append(
+        &self,
+        events: Vec<Event>,
+    ) -> Result<oneshot::Receiver<Result<Vec<Appended>>>> {
         let weights = events.iter().map(Event::weight);
         if weights.clone().any(|weight| weight > LARGEST_EVENT) {
-            let message = format!("an event is larger than the {} MiB that the log can store", LARGEST_EVENT >> 20);
+            let message = format!(
+                "an event is larger than the {} MiB that the log can store",
+                LARGEST_EVENT >> 20
+            );
             return Err(Error::new(Kind::TooLarge, "event_too_large", message));
         }
         let weight: usize = weights.sum();
         // What alone is more than may wait, waits alone.
         let bytes = u32::try_from(weight.min(BYTES)).unwrap_or(u32::MAX);
-        let place = Arc::clone(&self.appends).try_acquire_owned().map_err(|_| busy())?;
-        let room = Arc::clone(&self.bytes).try_acquire_many_owned(bytes).map_err(|_| busy())?;
+        let place = Arc::clone(&self.appends)
+            .try_acquire_owned()
+            .map_err(|_| busy())?;
+        let room = Arc::clone(&self.bytes)
+            .try_acquire_many_owned(bytes)
+            .map_err(|_| busy())?;
         let (answer, answered) = oneshot::channel();
-        self.ask(Wish::Append(Append { events, weight, answer, _room: [place, room] }))?;
+        self.ask(Wish::Append(Append {
+            events,
+            weight,
+            answer,
+            _room: [place, room],
+        }))?;
         Ok(answered)
     }
 
@@ -130,7 +155,11 @@ pub(super) fn gather(first: Append, waiting: &Receiver<Wish>) -> (Vec<Append>, O
 
 /// The answer when the log is closed.
 pub(super) fn shutting_down() -> Error {
-    Error::new(Kind::Unavailable, "shutting_down", "the hub is shutting down; try again when it is back")
+    Error::new(
+        Kind::Unavailable,
+        "shutting_down",
+        "the hub is shutting down; try again when it is back",
+    )
 }
 
 fn busy() -> Error {
@@ -147,7 +176,15 @@ mod tests {
     fn appends(queue: &Queue, waiting: &Receiver<Wish>, count: usize) -> Vec<Append> {
         (0..count).for_each(|_| drop(queue.append(vec![event("1", 10)]).unwrap()));
         let taken = waiting.try_iter().take(count);
-        taken.filter_map(|wish| if let Wish::Append(append) = wish { Some(append) } else { None }).collect()
+        taken
+            .filter_map(|wish| {
+                if let Wish::Append(append) = wish {
+                    Some(append)
+                } else {
+                    None
+                }
+            })
+            .collect()
     }
 
     #[test]
@@ -156,7 +193,12 @@ mod tests {
         let mut held = appends(&queue, &waiting, 2);
         let error = queue.append(vec![event("1", 10)]).unwrap_err();
         assert_eq!(error.code(), "hub_busy");
-        assert_eq!(error.kind(), Kind::Busy { retry_after: Duration::from_secs(1) });
+        assert_eq!(
+            error.kind(),
+            Kind::Busy {
+                retry_after: Duration::from_secs(1)
+            }
+        );
         held.pop().unwrap().answer(Ok(Vec::new()));
         queue.append(vec![event("1", 10)]).unwrap();
     }
@@ -170,7 +212,10 @@ mod tests {
         queue.append(vec![event("1", 10)]).unwrap();
         waiting.try_iter().for_each(drop);
         drop(queue.append([giant(), giant()].concat()).unwrap());
-        assert_eq!(queue.append(vec![event("1", 10)]).unwrap_err().code(), "hub_busy");
+        assert_eq!(
+            queue.append(vec![event("1", 10)]).unwrap_err().code(),
+            "hub_busy"
+        );
     }
 
     #[test]
@@ -195,6 +240,9 @@ mod tests {
     fn nothing_is_queued_for_a_writer_that_has_ended() {
         let (queue, waiting) = Queue::new(2);
         drop(waiting);
-        assert_eq!(queue.append(vec![event("1", 10)]).unwrap_err().code(), "shutting_down");
+        assert_eq!(
+            queue.append(vec![event("1", 10)]).unwrap_err().code(),
+            "shutting_down"
+        );
     }
 }

@@ -13,26 +13,32 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode};
 use tracing::error;
 
 use super::bus::BusState;
 use super::dedup::{Dedup, Key};
-use super::fault::Failure;
+use super::fault::{Failure, is_damage};
 use super::model::{Batch, Offset, ReadLimit, Record, Settings};
 use super::record::{self, Damage, Row};
 use super::segment::Segment;
 use super::tail::Room;
 use crate::time::Timestamp;
 
-const SELECT: &str = "SELECT \"offset\", received, id, source, type, attributes, kind, crc, data FROM event
+const SELECT: &str =
+    "SELECT \"offset\", received, id, source, type, attributes, kind, crc, data FROM event
     WHERE \"offset\" >= ?1 AND \"offset\" < ?2 ORDER BY \"offset\" LIMIT ?3";
 
 /// Reads from `from` on, across segments, up to `limit`.
 pub(super) fn read(state: &BusState, from: u64, limit: ReadLimit) -> Result<Batch, Failure> {
     let end = state.end();
-    let mut reading = Reading { records: Vec::new(), next: from, room: Room::new(limit), damaged: None };
+    let mut reading = Reading {
+        records: Vec::new(),
+        next: from,
+        room: Room::new(limit),
+        damaged: None,
+    };
     while reading.next < end {
         let Some((segment, segment_end)) = state.segment_at(reading.next) else {
             // Retention was here. If it comes again in between, this comes again too.
@@ -61,7 +67,12 @@ pub(super) fn newest(state: &BusState, segment: &Segment, end: u64) -> Option<Ti
     received(state, segment, end.saturating_sub(1), &segment.newest)
 }
 
-fn received(state: &BusState, segment: &Segment, offset: u64, known: &std::sync::OnceLock<Timestamp>) -> Option<Timestamp> {
+fn received(
+    state: &BusState,
+    segment: &Segment,
+    offset: u64,
+    known: &std::sync::OnceLock<Timestamp>,
+) -> Option<Timestamp> {
     if let Some(known) = known.get() {
         return Some(*known);
     }
@@ -79,7 +90,14 @@ pub(super) fn offset_at(state: &BusState, at: Timestamp) -> Result<u64, Failure>
     let (mut low, mut high) = (state.first(), state.end());
     while low < high {
         let middle = low + (high - low) / 2;
-        let batch = read(state, middle, ReadLimit { records: 1, bytes: 0 })?;
+        let batch = read(
+            state,
+            middle,
+            ReadLimit {
+                records: 1,
+                bytes: 0,
+            },
+        )?;
         match batch.records.first() {
             Some(record) if record.received < at => low = record.offset.0 + 1,
             _ => high = middle,
@@ -89,7 +107,11 @@ pub(super) fn offset_at(state: &BusState, at: Timestamp) -> Result<u64, Failure>
 }
 
 /// The records of a range that are whole, from a connection to their segment.
-pub(super) fn records(connection: &Connection, state: &BusState, range: Range<u64>) -> Result<Vec<Record>, Failure> {
+pub(super) fn records(
+    connection: &Connection,
+    state: &BusState,
+    range: Range<u64>,
+) -> Result<Vec<Arc<Record>>, Failure> {
     let (mut records, mut at) = (Vec::new(), range.start);
     while at < range.end {
         at = scan(connection, at..range.end, usize::MAX, &mut |found| {
@@ -127,7 +149,9 @@ pub(super) fn remember(
                 Err(error) if is_damage(&error) => continue 'segments,
                 row => row?,
             };
-            let (Ok(offset), Ok(received)) = (offset_of(row), row.get::<_, i64>(1)) else { continue };
+            let (Ok(offset), Ok(received)) = (offset_of(row), row.get::<_, i64>(1)) else {
+                continue;
+            };
             newest.get_or_insert(Timestamp(received));
             if Timestamp(received) <= since {
                 break 'segments;
@@ -137,7 +161,9 @@ pub(super) fn remember(
                 break 'segments;
             }
             let text = |at| row.get_ref(at).ok().and_then(|text| text.as_str().ok());
-            let (Some(id), Some(source)) = (text(2), text(3)) else { continue };
+            let (Some(id), Some(source)) = (text(2), text(3)) else {
+                continue;
+            };
             found.push((dedup.key(source, id), offset, Timestamp(received)));
         }
     }
@@ -169,7 +195,7 @@ impl Reading {
         match found {
             Found::Record(record) if self.room.takes(record.event.weight()) => {
                 self.next = record.offset.0 + 1;
-                self.records.push(Arc::new(record));
+                self.records.push(record);
                 ControlFlow::Continue(())
             }
             // A gap comes before the records: this one is for the next read.
@@ -188,15 +214,24 @@ impl Reading {
         if let Some((range, damage)) = self.damaged {
             tell(state, &range, damage);
         }
-        let begin = self.records.first().map_or(self.next, |record| record.offset.0);
+        let begin = self
+            .records
+            .first()
+            .map_or(self.next, |record| record.offset.0);
         let gap = (begin > from).then_some(Offset(from)..Offset(begin));
-        Batch { records: self.records, next: Offset(self.next), gap }
+        Batch {
+            records: self.records,
+            next: Offset(self.next),
+            gap,
+        }
     }
 }
 
 /// Damage is the operator's: a disk or a file system is failing.
 fn tell(state: &BusState, range: &Range<u64>, damage: Damage) {
-    let file = state.segment_at(range.start).map(|(segment, _)| segment.path().display().to_string());
+    let file = state
+        .segment_at(range.start)
+        .map(|(segment, _)| segment.path().display().to_string());
     error!(bus = %state.name, file, from = range.start, to = range.end, %damage, "records are damaged on disk and are skipped");
 }
 
@@ -226,7 +261,7 @@ fn read_segment(
 }
 
 enum Found {
-    Record(Record),
+    Record(Arc<Record>),
     Damaged(Range<u64>, Damage),
 }
 
@@ -258,7 +293,8 @@ fn scan(
         let offset = offset_of(row).unwrap_or(0);
         if offset < expected {
             // A broken tree goes in circles: on past it, by one.
-            let circle = Found::Damaged(expected..expected + 1, Damage("the rows are out of order"));
+            let circle =
+                Found::Damaged(expected..expected + 1, Damage("the rows are out of order"));
             let _ = found(circle);
             return Ok(expected + 1);
         }
@@ -269,7 +305,7 @@ fn scan(
             }
         }
         let flow = match read_row(row) {
-            Ok(record) => found(Found::Record(record)),
+            Ok(record) => found(Found::Record(Arc::new(record))),
             Err(damage) => found(Found::Damaged(offset..offset + 1, damage)),
         };
         if flow.is_break() {
@@ -280,7 +316,10 @@ fn scan(
     if taken < most && expected < range.end {
         let start = expected;
         expected = range.end;
-        let _ = found(Found::Damaged(start..expected, Damage("the rows are missing")));
+        let _ = found(Found::Damaged(
+            start..expected,
+            Damage("the rows are missing"),
+        ));
     }
     Ok(expected)
 }
@@ -295,12 +334,11 @@ fn skip(
         return Err(error.into());
     }
     let end = range.end;
-    let _ = found(Found::Damaged(range, Damage("SQLite finds the file malformed")));
+    let _ = found(Found::Damaged(
+        range,
+        Damage("SQLite finds the file malformed"),
+    ));
     Ok(end)
-}
-
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// SQLite's integers have a sign.
@@ -309,7 +347,10 @@ fn signed(offset: u64) -> i64 {
 }
 
 fn offset_of(row: &rusqlite::Row<'_>) -> Result<u64, Damage> {
-    let offset = row.get::<_, i64>(0).ok().and_then(|offset| u64::try_from(offset).ok());
+    let offset = row
+        .get::<_, i64>(0)
+        .ok()
+        .and_then(|offset| u64::try_from(offset).ok());
     offset.ok_or(Damage("the offset is no offset"))
 }
 

@@ -68,11 +68,19 @@ pub fn decode(row: &Row<'_>, checksum: i64) -> Result<Record, Damage> {
     };
     if let Some(json) = row.attributes {
         let mut reader = serde_json::Deserializer::from_slice(json);
-        let read = reader.deserialize_map(Others(&mut draft)).and_then(|()| reader.end());
+        let read = reader
+            .deserialize_map(Others(&mut draft))
+            .and_then(|()| reader.end());
         read.map_err(|_| Damage("the attributes are not what the hub writes"))?;
     }
-    let event = draft.check().map_err(|_| Damage("an attribute breaks the rules of CloudEvents"))?;
-    Ok(Record { offset: Offset(offset), received: Timestamp(row.received), event })
+    let event = draft
+        .check()
+        .map_err(|_| Damage("an attribute breaks the rules of CloudEvents"))?;
+    Ok(Record {
+        offset: Offset(offset),
+        received: Timestamp(row.received),
+        event,
+    })
 }
 
 impl<'a> Row<'a> {
@@ -103,7 +111,13 @@ impl<'a> Row<'a> {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&self.offset.to_le_bytes());
         crc.update(&self.received.to_le_bytes());
-        let texts = [Some(self.id), Some(self.source), Some(self.ty), self.attributes, self.kind];
+        let texts = [
+            Some(self.id),
+            Some(self.source),
+            Some(self.ty),
+            self.attributes,
+            self.kind,
+        ];
         for column in texts.into_iter().chain([self.data]) {
             // An absent column is not an empty one.
             let length = column.map_or(u64::MAX, |bytes| bytes.len() as u64);
@@ -136,7 +150,10 @@ fn data(row: &Row<'_>) -> Result<Option<Data>, Damage> {
     };
     // SQLite keeps an empty BLOB apart from NULL, and so does this.
     let bytes = row.data.ok_or(Damage("the data are missing"))?;
-    Ok(Some(Data { kind, bytes: Bytes::copy_from_slice(bytes) }))
+    Ok(Some(Data {
+        kind,
+        bytes: Bytes::copy_from_slice(bytes),
+    }))
 }
 
 fn kind_name(kind: DataKind) -> &'static [u8] {
@@ -159,21 +176,22 @@ fn write_others(event: &Event, out: &mut Vec<u8>) -> bool {
         return false;
     }
     let mut json = serde_json::Serializer::new(out);
-    let write = |mut map: <&mut serde_json::Serializer<&mut Vec<u8>> as Serializer>::SerializeMap| {
-        for (name, value) in optional {
-            if let Some(value) = value {
-                map.serialize_entry(name, value)?;
+    let write =
+        |mut map: <&mut serde_json::Serializer<&mut Vec<u8>> as Serializer>::SerializeMap| {
+            for (name, value) in optional {
+                if let Some(value) = value {
+                    map.serialize_entry(name, value)?;
+                }
             }
-        }
-        for (name, value) in event.extensions() {
-            match value {
-                Value::Boolean(value) => map.serialize_entry(name, value)?,
-                Value::Integer(value) => map.serialize_entry(name, value)?,
-                Value::String(value) => map.serialize_entry(name, value)?,
+            for (name, value) in event.extensions() {
+                match value {
+                    Value::Boolean(value) => map.serialize_entry(name, value)?,
+                    Value::Integer(value) => map.serialize_entry(name, value)?,
+                    Value::String(value) => map.serialize_entry(name, value)?,
+                }
             }
-        }
-        map.end()
-    };
+            map.end()
+        };
     // Strings, numbers and booleans into memory: there is nothing that could fail.
     json.serialize_map(None).and_then(write).is_ok()
 }
@@ -238,9 +256,13 @@ mod tests {
         let data = prop_oneof![
             Just((DataKind::Json, b" {\"a\": 1.0} ".to_vec())),
             "\\PC{0,40}".prop_map(|text| (DataKind::Text, text.into_bytes())),
-            proptest::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| (DataKind::Binary, bytes)),
+            proptest::collection::vec(any::<u8>(), 0..40)
+                .prop_map(|bytes| (DataKind::Binary, bytes)),
         ]
-        .prop_map(|(kind, bytes)| Data { kind, bytes: bytes.into() });
+        .prop_map(|(kind, bytes)| Data {
+            kind,
+            bytes: bytes.into(),
+        });
         let optional = (
             proptest::option::of("[a-z/ä]{1,9}"),
             proptest::option::of(Just("2024-02-29T10:00:00.50+08:00".to_owned())),
@@ -248,19 +270,25 @@ mod tests {
             proptest::option::of(Just("https://example.com/schema".to_owned())),
         );
         let extensions = proptest::collection::btree_map("x[a-z0-9]{1,8}", value, 0..4);
-        ("[a-zA-Z0-9-]{1,20}", optional, extensions, proptest::option::of(data)).prop_map(
-            |(id, (subject, time, datacontenttype, dataschema), extensions, data)| Draft {
-                id,
-                source: "/tests/log".into(),
-                ty: "com.example.row".into(),
-                subject,
-                time,
-                datacontenttype,
-                dataschema,
-                extensions: extensions.into_iter().rev().collect(),
-                data,
-            },
+        (
+            "[a-zA-Z0-9-]{1,20}",
+            optional,
+            extensions,
+            proptest::option::of(data),
         )
+            .prop_map(
+                |(id, (subject, time, datacontenttype, dataschema), extensions, data)| Draft {
+                    id,
+                    source: "/tests/log".into(),
+                    ty: "com.example.row".into(),
+                    subject,
+                    time,
+                    datacontenttype,
+                    dataschema,
+                    extensions: extensions.into_iter().rev().collect(),
+                    data,
+                },
+            )
     }
 
     proptest! {
@@ -328,8 +356,27 @@ mod tests {
 
     #[test]
     fn bytes_that_move_between_columns_change_the_checksum() {
-        let row = Row { id: b"ab", source: b"c", ..Row::default() };
-        assert_ne!(row.checksum(), Row { id: b"a", source: b"bc", ..row }.checksum());
-        assert_ne!(row.checksum(), Row { data: Some(b""), ..row }.checksum());
+        let row = Row {
+            id: b"ab",
+            source: b"c",
+            ..Row::default()
+        };
+        assert_ne!(
+            row.checksum(),
+            Row {
+                id: b"a",
+                source: b"bc",
+                ..row
+            }
+            .checksum()
+        );
+        assert_ne!(
+            row.checksum(),
+            Row {
+                data: Some(b""),
+                ..row
+            }
+            .checksum()
+        );
     }
 }

@@ -40,7 +40,9 @@ pub(super) struct Rules<'a> {
 
 /// Has the last segment closed if it holds records that are too old, so that it can go, now or later.
 pub(super) async fn close_if_old(bus: &Bus, rules: Rules<'_>) -> Result<()> {
-    let Some(age) = rules.retention.age else { return Ok(()) };
+    let Some(age) = rules.retention.age else {
+        return Ok(());
+    };
     let active = bus.state.segments().pop();
     // Written by the writer with the first record, or read once after a start.
     let oldest = active.and_then(|active| reader::oldest(&bus.state, &active));
@@ -56,14 +58,19 @@ pub(super) async fn close_if_old(bus: &Bus, rules: Rules<'_>) -> Result<()> {
 pub(super) fn drop_old(state: &BusState, rules: Rules<'_>) -> Result<(), Failure> {
     let segments = state.segments();
     let total = segments.iter().map(|segment| segment.bytes()).sum();
-    let closed = segments.iter().zip(segments.iter().skip(1)).map(|(segment, next)| Closed {
-        end: next.first(),
-        bytes: segment.bytes(),
-        newest: reader::newest(state, segment, next.first()),
-    });
+    let closed = segments
+        .iter()
+        .zip(segments.iter().skip(1))
+        .map(|(segment, next)| Closed {
+            end: next.first(),
+            bytes: segment.bytes(),
+            newest: reader::newest(state, segment, next.first()),
+        });
     let count = droppable(closed, total, rules);
     for segment in segments.iter().take(count) {
-        let Some(taken) = state.take_oldest(segment.first()) else { break };
+        let Some(taken) = state.take_oldest(segment.first()) else {
+            break;
+        };
         if let Err(failure) = taken.delete() {
             state.put_back(taken);
             return Err(failure);
@@ -106,26 +113,57 @@ mod tests {
 
     /// Four closed segments of 10 bytes and 10 records, received until 10, 20, 30 and 40 s, and a last one; at 100 s.
     fn check(age: Option<u64>, size: Option<u64>, floor: Option<u64>, expected: usize) {
-        let retention =
-            Retention { age: age.map(Duration::from_secs), size, drop_unacknowledged: false };
+        let retention = Retention {
+            age: age.map(Duration::from_secs),
+            size,
+            drop_unacknowledged: false,
+        };
         let closed = |unreadable: Option<usize>| {
             (0..4_u64).map(move |at| Closed {
                 end: at * 10 + 11,
                 bytes: 10,
-                newest: (unreadable != Some(at as usize)).then_some(Timestamp((at as i64 + 1) * 10_000)),
+                newest: (unreadable != Some(at as usize))
+                    .then_some(Timestamp((at as i64 + 1) * 10_000)),
             })
         };
-        let rules =
-            Rules { retention: &retention, floor: floor.map(Offset), now: Timestamp(100_000) };
+        let rules = Rules {
+            retention: &retention,
+            floor: floor.map(Offset),
+            now: Timestamp(100_000),
+        };
         let label = format!("age {age:?}, size {size:?}, floor {floor:?}");
         assert_eq!(droppable(closed(None), 50, rules), expected, "{label}");
         if size.is_none() && expected > 1 {
-            assert_eq!(droppable(closed(Some(0)), 50, rules), expected, "{label}, first unreadable");
+            assert_eq!(
+                droppable(closed(Some(0)), 50, rules),
+                expected,
+                "{label}, first unreadable"
+            );
         }
-        let all = Retention { drop_unacknowledged: true, ..retention.clone() };
-        let unbound = droppable(closed(None), 50, Rules { floor: None, ..rules });
-        let forced = droppable(closed(None), 50, Rules { retention: &all, ..rules });
-        assert_eq!(forced, unbound, "{label}: the operator's word goes over the floor");
+        let all = Retention {
+            drop_unacknowledged: true,
+            ..retention.clone()
+        };
+        let unbound = droppable(
+            closed(None),
+            50,
+            Rules {
+                floor: None,
+                ..rules
+            },
+        );
+        let forced = droppable(
+            closed(None),
+            50,
+            Rules {
+                retention: &all,
+                ..rules
+            },
+        );
+        assert_eq!(
+            forced, unbound,
+            "{label}: the operator's word goes over the floor"
+        );
     }
 
     #[test]

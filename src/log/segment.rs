@@ -79,7 +79,9 @@ impl Segment {
         let mut segments = Vec::new();
         for entry in fs::read_dir(folder)? {
             let name = entry?.file_name();
-            let first = name.to_str().and_then(|name| name.strip_suffix(".sqlite")?.parse().ok());
+            let first = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(".sqlite")?.parse().ok());
             segments.extend(first.map(|first| Self::new(folder, first)));
         }
         segments.sort_by_key(|segment: &Self| segment.first);
@@ -98,11 +100,11 @@ impl Segment {
 
     /// Opens it for the writer, creates it if it is new, and says where it ends.
     pub(super) fn open_for_writing(&self) -> Result<(Connection, u64), Failure> {
-        self.try_open_for_writing().map_err(|failure| failure.during("open", &self.path))
+        self.try_open_for_writing()
+            .map_err(|failure| failure.during("open", &self.path))
     }
 
     fn try_open_for_writing(&self) -> Result<(Connection, u64), Failure> {
-        let created = !self.path.exists();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -115,12 +117,13 @@ impl Segment {
         connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
         connection.pragma_update(None, "cache_size", -8_192)?;
         self.check_or_create(&mut connection)?;
-        if created && let Some(folder) = self.path.parent() {
-            sync_folder(folder)?;
-        }
+        // Always: whoever made the file may have died before its name was durable.
+        self.path.parent().map_or(Ok(()), sync_folder)?;
         let last: Option<i64> =
             connection.query_row("SELECT max(\"offset\") FROM event", [], |row| row.get(0))?;
-        let end = last.and_then(|last| u64::try_from(last).ok()).map_or(0, |last| last + 1);
+        let end = last
+            .and_then(|last| u64::try_from(last).ok())
+            .map_or(0, |last| last + 1);
         Ok((connection, end.max(self.first)))
     }
 
@@ -129,17 +132,27 @@ impl Segment {
         let pragma = |connection: &Connection, name| {
             connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0))
         };
-        let marks = (pragma(connection, "application_id")?, pragma(connection, "user_version")?);
+        let marks = (
+            pragma(connection, "application_id")?,
+            pragma(connection, "user_version")?,
+        );
         match marks {
             (APPLICATION_ID, FORMAT) => return Ok(()),
             (APPLICATION_ID, _) => {
-                return Err(Failure::foreign(&self.path, "a file was written by another version of busway"));
+                return Err(Failure::foreign(
+                    &self.path,
+                    "a file was written by another version of busway",
+                ));
             }
             _ => {}
         }
-        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if tables > 0 {
-            return Err(Failure::foreign(&self.path, "a file of another program lies where the log's should be"));
+            return Err(Failure::foreign(
+                &self.path,
+                "a file of another program lies where the log's should be",
+            ));
         }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(SCHEMA)?;
@@ -164,7 +177,9 @@ impl Segment {
             connection.pragma_update(None, "cell_size_check", true)?;
             Ok(connection)
         };
-        opened.and_then(prepare).map_err(|error| Failure::from(error).during("open", &self.path))
+        opened
+            .and_then(prepare)
+            .map_err(|error| Failure::from(error).during("open", &self.path))
     }
 
     /// Declares that nobody will write it again; `connection` is its writer's. When a reader is in the way it stays
@@ -203,7 +218,8 @@ impl Segment {
 
     /// Deletes its files. A reader that has them open reads on undisturbed.
     pub(super) fn delete(&self) -> Result<(), Failure> {
-        fs::remove_file(&self.path).map_err(|error| Failure::from(error).during("delete", &self.path))?;
+        fs::remove_file(&self.path)
+            .map_err(|error| Failure::from(error).during("delete", &self.path))?;
         for suffix in ["-wal", "-shm"] {
             // Mostly they are not there.
             let _ = fs::remove_file(self.beside(suffix));
@@ -225,7 +241,11 @@ pub(super) fn checkpoint(connection: &Connection, how: Checkpoint) -> Result<boo
         Checkpoint::Whole => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
     let done = connection.query_row(sql, [], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, i64>(1)?,
+            row.get::<_, i64>(2)?,
+        ))
     });
     let (busy, in_wal, written) = done.optional()?.unwrap_or((1, 0, 0));
     Ok(busy == 0 && in_wal == written)

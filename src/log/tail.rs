@@ -23,7 +23,10 @@ pub(super) struct Tail {
 impl Tail {
     /// Adds the next record; the oldest go when there are too many bytes.
     pub(super) fn push(&mut self, record: Arc<Record>) {
-        let follows = self.records.back().is_none_or(|last| last.offset.0 + 1 == record.offset.0);
+        let follows = self
+            .records
+            .back()
+            .is_none_or(|last| last.offset.0 + 1 == record.offset.0);
         if !follows {
             self.records.clear();
             self.weight = 0;
@@ -31,7 +34,9 @@ impl Tail {
         self.weight += record.event.weight();
         self.records.push_back(record);
         while self.weight > WEIGHT {
-            let Some(oldest) = self.records.pop_front() else { break };
+            let Some(oldest) = self.records.pop_front() else {
+                break;
+            };
             self.weight -= oldest.event.weight();
         }
     }
@@ -42,8 +47,10 @@ impl Tail {
         let skip = usize::try_from(from.checked_sub(first)?).ok()?;
         let mut room = Room::new(limit);
         let rest = self.records.range(skip.min(self.records.len())..);
-        let records: Vec<_> =
-            rest.take_while(|record| room.takes(record.event.weight())).cloned().collect();
+        let records: Vec<_> = rest
+            .take_while(|record| room.takes(record.event.weight()))
+            .cloned()
+            .collect();
         (!records.is_empty()).then_some(records)
     }
 }
@@ -56,7 +63,13 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new(limit: ReadLimit) -> Self {
-        Self { left: ReadLimit { records: limit.records.max(1), bytes: limit.bytes }, empty: true }
+        Self {
+            left: ReadLimit {
+                records: limit.records.max(1),
+                bytes: limit.bytes,
+            },
+            empty: true,
+        }
     }
 
     /// Whether one more record of this weight fits; if so it is counted.
@@ -85,7 +98,11 @@ mod tests {
 
     fn record(offset: u64, bytes: usize) -> Arc<Record> {
         let event = event(&offset.to_string(), bytes);
-        Arc::new(Record { offset: Offset(offset), received: Timestamp(0), event })
+        Arc::new(Record {
+            offset: Offset(offset),
+            received: Timestamp(0),
+            event,
+        })
     }
 
     fn offsets(tail: &Tail, from: u64, records: usize, bytes: usize) -> Option<Vec<u64>> {
@@ -98,7 +115,11 @@ mod tests {
         let mut tail = Tail::default();
         assert_eq!(offsets(&tail, 1, 10, 1 << 20), None);
         (5..10).for_each(|offset| tail.push(record(offset, 100)));
-        assert_eq!(offsets(&tail, 4, 10, 1 << 20), None, "older than the oldest");
+        assert_eq!(
+            offsets(&tail, 4, 10, 1 << 20),
+            None,
+            "older than the oldest"
+        );
         assert_eq!(offsets(&tail, 5, 3, 1 << 20), Some(vec![5, 6, 7]));
         assert_eq!(offsets(&tail, 8, 10, 1 << 20), Some(vec![8, 9]));
         assert_eq!(offsets(&tail, 8, 10, 0), Some(vec![8]), "one always fits");

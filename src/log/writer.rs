@@ -95,14 +95,20 @@ impl Writer {
     }
 
     /// Starts the thread. It ends when it is asked to close, or when nobody can ask it any more.
-    pub(super) fn start(self, waiting: Receiver<Wish>, lock: Arc<FolderLock>) -> Result<(), Failure> {
+    pub(super) fn start(
+        self,
+        waiting: Receiver<Wish>,
+        lock: Arc<FolderLock>,
+    ) -> Result<(), Failure> {
         let work = move || {
             let closed = self.run(&waiting);
             // The answer comes last: who waits for it may open the log again at once.
             drop((waiting, lock));
             closed.map(|closed| closed.send(()))
         };
-        thread::Builder::new().name("busway-log".to_owned()).spawn(work)?;
+        thread::Builder::new()
+            .name("busway-log".to_owned())
+            .spawn(work)?;
         Ok(())
     }
 
@@ -143,16 +149,21 @@ impl Writer {
             Wish::Rotate(answer) => {
                 self.full = self.next > self.active.first();
                 let rotated = self.recover().and_then(|()| self.rotate());
-                let _ = answer.send(rotated.map_err(|failure| failure.refuse("begin a new segment")));
+                let _ =
+                    answer.send(rotated.map_err(|failure| failure.refuse("begin a new segment")));
             }
             Wish::Close(closed) => return Some(closed),
             #[cfg(test)]
             Wish::DiskFull(full, done) => {
                 let pages = if full { 1 } else { i64::from(u32::MAX - 1) };
-                let set = self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+                let set =
+                    self.connection
+                        .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
                 set.unwrap();
                 let _ = done.send(());
             }
+            #[cfg(test)]
+            Wish::Poison => self.poisoned = true,
         }
         None
     }
@@ -181,9 +192,15 @@ impl Writer {
         self.rotate()?;
         // A clock that was set back stands still until it has caught up: offsets and times go the same way.
         let received = self.clock.now().max(self.received);
-        let begin = Begin { next: self.next, received };
+        let begin = Begin {
+            next: self.next,
+            received,
+        };
         let stored = commit::commit(&mut self.connection, group, begin, &self.dedup);
-        Ok((stored.map_err(|failure| failure.during("append to", self.active.path()))?, received))
+        Ok((
+            stored.map_err(|failure| failure.during("append to", self.active.path()))?,
+            received,
+        ))
     }
 
     /// Shows what has become durable to everybody: readers first, then the producers.
@@ -203,7 +220,11 @@ impl Writer {
             let (events, answer) = append.into_parts();
             for (event, place) in events.into_iter().zip(&places) {
                 if !place.duplicate {
-                    tail.push(Arc::new(Record { offset: place.offset, received, event }));
+                    tail.push(Arc::new(Record {
+                        offset: place.offset,
+                        received,
+                        event,
+                    }));
                 }
             }
             answers.push((answer, places));
@@ -230,7 +251,10 @@ impl Writer {
 
     fn count_duplicates(&self, places: &[Appended]) {
         let duplicates = places.iter().filter(|place| place.duplicate).count() as u64;
-        self.state.counted.duplicates.fetch_add(duplicates, Ordering::Relaxed);
+        self.state
+            .counted
+            .duplicates
+            .fetch_add(duplicates, Ordering::Relaxed);
     }
 
     /// Begins a new segment if the last one is full.
@@ -251,13 +275,26 @@ impl Writer {
     }
 
     /// After a failure that poisons: a new connection, everything in the WAL written again, and the end as the file
-    /// has it.
+    /// has it. What is damaged is left behind.
     fn recover(&mut self) -> Result<(), Failure> {
         if !self.poisoned {
             return Ok(());
         }
-        let (connection, end) = self.active.open_for_writing()?;
-        segment::checkpoint(&connection, Checkpoint::Whole)?;
+        let reopened = self
+            .active
+            .open_for_writing()
+            .and_then(|(connection, end)| {
+                segment::checkpoint(&connection, Checkpoint::Whole)?;
+                Ok((connection, end))
+            });
+        let (connection, end) = match reopened {
+            Err(failure) if failure.is_damage() => {
+                error!(bus = %self.state.name, %failure, "the last segment is damaged; a new one is begun");
+                (self.poisoned, self.full) = (false, true);
+                return Ok(());
+            }
+            reopened => reopened?,
+        };
         // Only now: while the old one lives, so do the files beside the segment that readers need.
         self.connection = connection;
         self.poisoned = false;
@@ -277,7 +314,7 @@ impl Writer {
             let key = self.dedup.key(record.event.source(), record.event.id());
             self.dedup.remember(key, record.offset.0, record.received);
             self.received = self.received.max(record.received);
-            self.state.tail().push(Arc::new(record));
+            self.state.tail().push(record);
         }
         self.advance(end - self.next);
         Ok(())
@@ -288,7 +325,10 @@ impl Writer {
         if !self.faulty {
             return self.write_back();
         }
-        let probed = self.recover().and_then(|()| self.probe());
+        let probed = self
+            .recover()
+            .and_then(|()| self.rotate())
+            .and_then(|()| self.probe());
         match probed {
             Ok(()) => self.clear_fault(),
             Err(failure) => self.set_fault(&failure),
@@ -298,11 +338,14 @@ impl Writer {
     /// Commits something of some size, and takes it away again. The room stays with the file for later rows.
     fn probe(&mut self) -> Result<(), Failure> {
         let probe = || {
-            self.connection.execute("INSERT INTO probe VALUES (zeroblob(?1))", [PROBE_ROOM])?;
+            self.connection
+                .execute("INSERT INTO probe VALUES (zeroblob(?1))", [PROBE_ROOM])?;
             self.connection.execute("DELETE FROM probe", [])?;
             Ok(())
         };
-        probe().map_err(|error: rusqlite::Error| Failure::from(error).during("probe", self.active.path()))
+        probe().map_err(|error: rusqlite::Error| {
+            Failure::from(error).during("probe", self.active.path())
+        })
     }
 
     fn write_back(&mut self) {
@@ -316,7 +359,12 @@ impl Writer {
     fn set_fault(&mut self, failure: &Failure) {
         self.faulty = true;
         self.poisoned |= failure.poisons();
-        let told = format!("bus `{}`: {}; appends are refused, and tried again every second", self.state.name, failure.reason());
+        self.full |= failure.is_damage() && self.next > self.active.first();
+        let told = format!(
+            "bus `{}`: {}; appends are refused, and tried again every second",
+            self.state.name,
+            failure.reason()
+        );
         if self.state.set_fault(Some(told)).is_none() {
             error!(bus = %self.state.name, %failure, "the event log cannot write; appends are refused until it can");
         }

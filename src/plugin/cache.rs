@@ -41,21 +41,33 @@ impl Cache {
                 None
             }
         };
-        Self { folder: trusted, written: AtomicU64::new(0) }
+        Self {
+            folder: trusted,
+            written: AtomicU64::new(0),
+        }
     }
 
     /// No cache at all.
     pub(super) fn none() -> Self {
-        Self { folder: None, written: AtomicU64::new(0) }
+        Self {
+            folder: None,
+            written: AtomicU64::new(0),
+        }
     }
 
     /// The component for this engine, from the cache or compiled now.
-    pub(super) fn component(&self, engine: &Engine, digest: &str, bytes: &[u8]) -> Result<Component, String> {
+    pub(super) fn component(
+        &self,
+        engine: &Engine,
+        digest: &str,
+        bytes: &[u8],
+    ) -> Result<Component, String> {
         let stem = format!("{digest}-{:016x}-", fingerprint(engine));
         if let Some(component) = self.load(engine, &stem) {
             return Ok(component);
         }
-        let component = Component::from_binary(engine, bytes).map_err(|error| format!("it does not compile: {error:#}"))?;
+        let component = Component::from_binary(engine, bytes)
+            .map_err(|error| format!("it does not compile: {error:#}"))?;
         if let Err(error) = self.store(&stem, &component) {
             info!(cause = format!("{error:#}"), "precompiled plugin not kept");
         }
@@ -65,7 +77,11 @@ impl Cache {
     fn load(&self, engine: &Engine, stem: &str) -> Option<Component> {
         let path = self.find(stem)?;
         let code = fs::read(&path).ok()?;
-        let named = path.file_name()?.to_str()?.strip_prefix(stem)?.strip_suffix(".cwasm")?;
+        let named = path
+            .file_name()?
+            .to_str()?
+            .strip_prefix(stem)?
+            .strip_suffix(".cwasm")?;
         if named != sha256(&code) {
             warn!(file = %path.display(), "precompiled plugin is damaged, compiling it anew");
             let _ = fs::remove_file(&path);
@@ -83,15 +99,30 @@ impl Cache {
     fn find(&self, stem: &str) -> Option<PathBuf> {
         let entries = fs::read_dir(self.folder.as_ref()?).ok()?;
         let mut names = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        names.find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(stem)))
+        names.find(|path| {
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| name.starts_with(stem))
+        })
     }
 
     /// Writes under another name, makes it durable, then renames: a name is there whole or not at all.
     fn store(&self, stem: &str, component: &Component) -> anyhow::Result<()> {
-        let Some(folder) = &self.folder else { return Ok(()) };
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
         let code = component.serialize()?;
-        let unfinished = folder.join(format!(".{stem}{}-{}.part", std::process::id(), self.written.fetch_add(1, Ordering::Relaxed)));
-        let written = write(&unfinished, &code).and_then(|()| fs::rename(&unfinished, folder.join(format!("{stem}{}.cwasm", sha256(&code)))));
+        let unfinished = folder.join(format!(
+            ".{stem}{}-{}.part",
+            std::process::id(),
+            self.written.fetch_add(1, Ordering::Relaxed)
+        ));
+        let written = write(&unfinished, &code).and_then(|()| {
+            fs::rename(
+                &unfinished,
+                folder.join(format!("{stem}{}.cwasm", sha256(&code))),
+            )
+        });
         if written.is_err() {
             let _ = fs::remove_file(&unfinished);
         }
@@ -103,7 +134,11 @@ impl Cache {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -113,7 +148,11 @@ fn prune(folder: &Path) -> std::io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.path().extension().is_some_and(|extension| extension == "cwasm") {
+        if entry
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "cwasm")
+        {
             files.push((entry.metadata()?.modified()?, entry.path()));
         }
     }
@@ -133,17 +172,23 @@ fn prepare(folder: &Path) -> Result<(), String> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(format!("cannot make it: {error}")),
     }
-    let found = fs::symlink_metadata(folder).map_err(|error| format!("cannot look at it: {error}"))?;
+    let found =
+        fs::symlink_metadata(folder).map_err(|error| format!("cannot look at it: {error}"))?;
     if !found.is_dir() {
         return Err("it is not a folder".to_owned());
     }
     if found.mode() & 0o077 != 0 {
-        return Err(format!("others may enter it (mode {:o}); chmod it to 700", found.mode() & 0o777));
+        return Err(format!(
+            "others may enter it (mode {:o}); chmod it to 700",
+            found.mode() & 0o777
+        ));
     }
     // A file that we make belongs to whom we are: that is who must own the folder.
     let probe = folder.join(format!(".{}.probe", std::process::id()));
     let _ = fs::remove_file(&probe);
-    let made = write(&probe, b"").and_then(|()| fs::symlink_metadata(&probe)).map_err(|error| format!("cannot write in it: {error}"))?;
+    let made = write(&probe, b"")
+        .and_then(|()| fs::symlink_metadata(&probe))
+        .map_err(|error| format!("cannot write in it: {error}"))?;
     let _ = fs::remove_file(&probe);
     match made.uid() == found.uid() {
         true => Ok(()),
@@ -153,5 +198,9 @@ fn prepare(folder: &Path) -> Result<(), String> {
 
 /// Hex SHA-256.
 pub(super) fn sha256(bytes: &[u8]) -> String {
-    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    ring::digest::digest(&ring::digest::SHA256, bytes)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -21,9 +21,18 @@ use crate::event::Event;
 use crate::time::Clock;
 
 /// Asks a filter that does not wait. On a filter thread only: it computes until it is done or stopped.
-pub(super) fn evaluate(generation: &Generation, instance: &mut Instance, event: &Arc<Event>) -> Result<Verdict, CallError> {
+pub(super) fn evaluate(
+    generation: &Generation,
+    instance: &mut Instance,
+    event: &Arc<Event>,
+) -> Result<Verdict, CallError> {
     let limit = generation.timeout();
-    let Instance { store, guest, calls, .. } = instance;
+    let Instance {
+        store,
+        guest,
+        calls,
+        ..
+    } = instance;
     *calls += 1;
     store.set_epoch_deadline(ticks(limit));
     let answer = guest.evaluate(store, event);
@@ -31,9 +40,18 @@ pub(super) fn evaluate(generation: &Generation, instance: &mut Instance, event: 
 }
 
 /// Asks a filter that may wait.
-pub(super) async fn evaluate_waiting(generation: &Generation, instance: &mut Instance, event: &Arc<Event>) -> Result<Verdict, CallError> {
+pub(super) async fn evaluate_waiting(
+    generation: &Generation,
+    instance: &mut Instance,
+    event: &Arc<Event>,
+) -> Result<Verdict, CallError> {
     let limit = generation.timeout();
-    let Instance { store, guest, calls, .. } = instance;
+    let Instance {
+        store,
+        guest,
+        calls,
+        ..
+    } = instance;
     *calls += 1;
     let answer = bounded(limit, guest.evaluate_waiting(store, event)).await;
     settle(answer, store, limit)?.map_err(CallError::Guest)
@@ -48,9 +66,20 @@ pub(super) async fn notify(
     clock: &Clock,
 ) -> Result<(), NotifyError> {
     let limit = generation.timeout();
-    let slot = generation.pool(config, clock.instant()).slot(limit).await.map_err(NotifyError::Call)?;
-    let mut instance = ready(generation, &slot, config).await.map_err(NotifyError::Call)?;
-    let Instance { store, guest, calls, .. } = &mut instance;
+    let slot = generation
+        .pool(config, clock.instant())
+        .slot(limit)
+        .await
+        .map_err(NotifyError::Call)?;
+    let mut instance = ready(generation, &slot, config)
+        .await
+        .map_err(NotifyError::Call)?;
+    let Instance {
+        store,
+        guest,
+        calls,
+        ..
+    } = &mut instance;
     *calls += 1;
     let answer = bounded(limit, guest.notify(store, event, delivery)).await;
     let answer = settle(answer, store, limit).map_err(NotifyError::Call)?;
@@ -59,7 +88,11 @@ pub(super) async fn notify(
 }
 
 /// The slot's idle instance, or a new one.
-pub(super) async fn ready(generation: &Generation, slot: &Slot, config: &str) -> Result<Instance, CallError> {
+pub(super) async fn ready(
+    generation: &Generation,
+    slot: &Slot,
+    config: &str,
+) -> Result<Instance, CallError> {
     match slot.take() {
         Some(instance) => Ok(instance),
         None => generation.instance(config).await,
@@ -83,7 +116,11 @@ pub(super) async fn bounded<T>(limit: Duration, call: impl Future<Output = T>) -
 }
 
 /// The answer of a call, or what went wrong with it.
-pub(super) fn settle<T>(answer: Option<wasmtime::Result<T>>, store: &mut Store<Host>, limit: Duration) -> Result<T, CallError> {
+pub(super) fn settle<T>(
+    answer: Option<wasmtime::Result<T>>,
+    store: &mut Store<Host>,
+    limit: Duration,
+) -> Result<T, CallError> {
     let refused = store.data_mut().limiter.take_refusal();
     match (answer, refused) {
         (Some(Ok(value)), _) => Ok(value),
@@ -108,9 +145,12 @@ fn told(error: &wasmtime::Error, refused: Option<String>, limit: Duration) -> Ca
     }
     let mut words = error.root_cause().to_string();
     if words.contains("fuel allocated for hostcalls") {
-        "more came from it in one piece than its limit (limits.output) allows".clone_into(&mut words);
+        "more came from it in one piece than its limit (limits.output) allows"
+            .clone_into(&mut words);
     }
-    let place = error.downcast_ref::<WasmBacktrace>().and_then(|trace| trace.frames().iter().find_map(|frame| frame.func_name()));
+    let place = error
+        .downcast_ref::<WasmBacktrace>()
+        .and_then(|trace| trace.frames().iter().find_map(|frame| frame.func_name()));
     CallError::Trap(match place {
         Some(function) => format!("{words}, in {function}"),
         None => words,

@@ -32,7 +32,10 @@ pub(super) struct Engines {
 impl Engines {
     /// Makes both and starts their ticker.
     pub(super) fn new() -> Result<Self, Error> {
-        let engines = Self { filters: engine(World::Filter)?, notifiers: engine(World::Notifier)? };
+        let engines = Self {
+            filters: engine(World::Filter)?,
+            notifiers: engine(World::Notifier)?,
+        };
         engines.start_ticker()?;
         Ok(engines)
     }
@@ -56,13 +59,19 @@ impl Engines {
                 }
             }
         };
-        std::thread::Builder::new().name("busway-epoch".to_owned()).spawn(tick).map(drop).map_err(Error::internal)
+        std::thread::Builder::new()
+            .name("busway-epoch".to_owned())
+            .spawn(tick)
+            .map(drop)
+            .map_err(Error::internal)
     }
 }
 
 /// How many ticks a limit is worth: never none, and one more for the tick that is already under way.
 pub(super) fn ticks(limit: Duration) -> u64 {
-    u64::try_from(limit.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u64::MAX / 2).saturating_add(1)
+    u64::try_from(limit.as_millis().div_ceil(TICK.as_millis()))
+        .unwrap_or(u64::MAX / 2)
+        .saturating_add(1)
 }
 
 fn engine(world: World) -> Result<Engine, Error> {
@@ -72,7 +81,10 @@ fn engine(world: World) -> Result<Engine, Error> {
         Ok(engine) => Ok(engine),
         Err(cause) => {
             let cause = format!("{cause:#}");
-            warn!(cause, "no address space for a pool of plugin instances, making each by itself: plugins start slower");
+            warn!(
+                cause,
+                "no address space for a pool of plugin instances, making each by itself: plugins start slower"
+            );
             config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
             Engine::new(&config).map_err(|error| Error::internal(anyhow::Error::from(error)))
         }
@@ -117,14 +129,19 @@ pub(super) fn fingerprint(engine: &Engine) -> u64 {
     hasher.finish()
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_limit_is_worth_at_least_two_ticks() {
-        let check = |millis, expected| assert_eq!(ticks(Duration::from_millis(millis)), expected, "{millis} ms");
+        let check = |millis, expected| {
+            assert_eq!(
+                ticks(Duration::from_millis(millis)),
+                expected,
+                "{millis} ms"
+            )
+        };
         check(0, 1);
         check(1, 2);
         check(5, 2);
@@ -136,8 +153,14 @@ mod tests {
     #[test]
     fn the_engines_do_not_share_code() {
         let engines = Engines::new().unwrap();
-        assert_ne!(fingerprint(engines.of(World::Filter)), fingerprint(engines.of(World::Notifier)));
-        assert_eq!(fingerprint(engines.of(World::Filter)), fingerprint(&engine(World::Filter).unwrap()));
+        assert_ne!(
+            fingerprint(engines.of(World::Filter)),
+            fingerprint(engines.of(World::Notifier))
+        );
+        assert_eq!(
+            fingerprint(engines.of(World::Filter)),
+            fingerprint(&engine(World::Filter).unwrap())
+        );
     }
 
     #[test]

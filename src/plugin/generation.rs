@@ -21,6 +21,7 @@ use super::http::Egress;
 use super::limits::{self, Limiter};
 use super::load::Source;
 use super::pool::{Instance, Pool};
+use super::sockets::Names;
 use super::status::{Figures, Meter};
 use super::version::Linked;
 use super::{CallError, PluginSettings, World};
@@ -67,8 +68,22 @@ pub(super) struct Described {
 impl Generation {
     /// A generation with no instances yet.
     pub(super) fn new(maker: Maker, about: Described, origin: Origin, meter: Meter) -> Self {
-        let Origin { name, number, settings, source } = origin;
-        Self { name, number, about, source, settings, meter, maker, pool_by_config: Mutex::default() }
+        let Origin {
+            name,
+            number,
+            settings,
+            source,
+        } = origin;
+        Self {
+            name,
+            number,
+            about,
+            source,
+            settings,
+            meter,
+            maker,
+            pool_by_config: Mutex::default(),
+        }
     }
 
     /// What it exports.
@@ -83,7 +98,10 @@ impl Generation {
 
     /// The pool of instances with this config.
     pub(super) fn pool(&self, config: &Arc<str>, now: Instant) -> Arc<Pool> {
-        let mut pools = self.pool_by_config.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self
+            .pool_by_config
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let pool = match pools.get(config) {
             Some(pool) => pool.clone(),
             None => {
@@ -112,8 +130,14 @@ impl Generation {
 
     /// Drops what has not been used for a while; `all` drops every idle instance, used or not.
     pub(super) fn sweep(&self, now: Instant, all: bool) {
-        let mut pools = self.pool_by_config.lock().unwrap_or_else(PoisonError::into_inner);
-        let dropped: Vec<_> = pools.values().flat_map(|pool| pool.take_idle_since(now, if all { Duration::ZERO } else { IDLE })).collect();
+        let mut pools = self
+            .pool_by_config
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let dropped: Vec<_> = pools
+            .values()
+            .flat_map(|pool| pool.take_idle_since(now, if all { Duration::ZERO } else { IDLE }))
+            .collect();
         pools.retain(|_, pool| !pool.is_abandoned(now, IDLE));
         drop(pools);
         // Stores are torn down outside the lock.
@@ -161,21 +185,46 @@ impl Maker {
                 self.crowded.notify_one();
             }
         })?;
-        Ok(Instance { store, guest, calls: 0, since: self.clock.instant() })
+        Ok(Instance {
+            store,
+            guest,
+            calls: 0,
+            since: self.clock.instant(),
+        })
     }
 
     /// Has a trial instance describe itself: the last gate before a load goes live.
     pub(super) async fn describe(&self) -> Result<Described, String> {
         let limit = self.settings.limits.start_of(self.linked.world());
-        let mut instance = self.instance(limit).await.map_err(|error| format!("no instance of it can be made: {error}"))?;
+        let mut instance = self
+            .instance(limit)
+            .await
+            .map_err(|error| format!("no instance of it can be made: {error}"))?;
         let Instance { store, guest, .. } = &mut instance;
         call::arm(store, limit, self.linked.waits());
         let answer = bounded(limit, guest.describe(store)).await;
-        let about = call::settle(answer, store, limit).map_err(|error| format!("describe failed: {error}"))?;
-        let schema = about.config_schema.as_deref().map(serde_json::from_str).transpose();
-        let config_schema = schema.map_err(|error| format!("the config schema that describe gives is not JSON: {error}"))?;
-        let summary = about.summary.lines().next().unwrap_or_default().chars().take(300).collect();
-        Ok(Described { summary, config_schema })
+        let about = call::settle(answer, store, limit)
+            .map_err(|error| format!("describe failed: {error}"))?;
+        let schema = about
+            .config_schema
+            .as_deref()
+            .map(serde_json::from_str)
+            .transpose();
+        let config_schema = schema.map_err(|error| {
+            format!("the config schema that describe gives is not JSON: {error}")
+        })?;
+        let summary = about
+            .summary
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .take(300)
+            .collect();
+        Ok(Described {
+            summary,
+            config_schema,
+        })
     }
 
     fn host(&self) -> Host {
@@ -190,7 +239,15 @@ impl Maker {
             timeout: limits.timeout_of(self.linked.world()),
             most: limits.memory,
         };
-        Host::new(limiter, self.log.clone(), &self.allowed, egress)
+        let names = Names {
+            plugin: self.name.clone(),
+            allowed: self.allowed.clone(),
+            granted: self.settings.grants.tcp.clone(),
+            guard: self.client.guard().clone(),
+            log: self.log.clone(),
+            known: Arc::default(),
+        };
+        Host::new(limiter, self.log.clone(), egress, names)
     }
 }
 
@@ -216,16 +273,32 @@ mod tests {
 
     #[test]
     fn the_subscription_has_the_last_word() {
-        let operator = json!({"host": "a", "deep": {"x": 1}}).as_object().unwrap().clone();
+        let operator = json!({"host": "a", "deep": {"x": 1}})
+            .as_object()
+            .unwrap()
+            .clone();
         let check = |own: &str, expected: Value| {
             let merged: Value = serde_json::from_str(&merge(&operator, own).unwrap()).unwrap();
             assert_eq!(merged, expected, "{own}");
         };
         check("", json!({"host": "a", "deep": {"x": 1}}));
         check("null", json!({"host": "a", "deep": {"x": 1}}));
-        check(r#"{"host": "b", "n": 2}"#, json!({"host": "b", "deep": {"x": 1}, "n": 2}));
-        check(r#"{"deep": {"y": 2}}"#, json!({"host": "a", "deep": {"y": 2}}));
-        assert_eq!(merge(&operator, "[1]"), Err(CallError::Config("the config must be a JSON object".to_owned())));
-        assert!(matches!(merge(&operator, "{"), Err(CallError::Config(why)) if why.contains("not JSON")));
+        check(
+            r#"{"host": "b", "n": 2}"#,
+            json!({"host": "b", "deep": {"x": 1}, "n": 2}),
+        );
+        check(
+            r#"{"deep": {"y": 2}}"#,
+            json!({"host": "a", "deep": {"y": 2}}),
+        );
+        assert_eq!(
+            merge(&operator, "[1]"),
+            Err(CallError::Config(
+                "the config must be a JSON object".to_owned()
+            ))
+        );
+        assert!(
+            matches!(merge(&operator, "{"), Err(CallError::Config(why)) if why.contains("not JSON"))
+        );
     }
 }

@@ -20,35 +20,42 @@ impl Allowed {
     /// Reads the operator's grants: a bad pattern, a missing file or variable is told in words.
     pub(super) fn parse(grants: &Grants) -> Result<Self, String> {
         Ok(Self {
-            http: grants.http.iter().map(|text| Origin::parse(text)).collect::<Result<_, _>>()?,
-            tcp: grants.tcp.iter().map(|text| Place::parse(text)).collect::<Result<_, _>>()?,
-            env: grants.env.iter().map(|(name, text)| Ok((name.clone(), env_value(name, text)?))).collect::<Result<_, String>>()?,
+            http: grants
+                .http
+                .iter()
+                .map(|text| Origin::parse(text))
+                .collect::<Result<_, _>>()?,
+            tcp: grants
+                .tcp
+                .iter()
+                .map(|text| Place::parse(text))
+                .collect::<Result<_, _>>()?,
+            env: grants
+                .env
+                .iter()
+                .map(|(name, text)| Ok((name.clone(), env_value(name, text)?)))
+                .collect::<Result<_, String>>()?,
         })
     }
 
     /// Whether a request may go there.
     pub(super) fn http(&self, target: &http::Uri) -> bool {
-        Origin::of(target).is_some_and(|wanted| self.http.iter().any(|granted| granted.covers(&wanted)))
-    }
-
-    /// Whether any HTTP is granted.
-    pub(super) fn any_http(&self) -> bool {
-        !self.http.is_empty()
-    }
-
-    /// Whether any TCP is granted.
-    pub(super) fn any_tcp(&self) -> bool {
-        !self.tcp.is_empty()
+        Origin::of(target)
+            .is_some_and(|wanted| self.http.iter().any(|granted| granted.covers(&wanted)))
     }
 
     /// Whether this name may be looked up: some port of it is granted.
     pub(super) fn name(&self, host: &str) -> bool {
-        self.tcp.iter().any(|granted| granted.host.covers(&host.to_ascii_lowercase()))
+        self.tcp
+            .iter()
+            .any(|granted| granted.host.covers(&host.to_ascii_lowercase()))
     }
 
     /// Whether this port of this host may be dialled.
     pub(super) fn tcp(&self, host: &str, port: u16) -> bool {
-        self.tcp.iter().any(|granted| granted.port == port && granted.host.covers(host))
+        self.tcp
+            .iter()
+            .any(|granted| granted.port == port && granted.host.covers(host))
     }
 
     /// The environment that the plugin sees.
@@ -67,8 +74,16 @@ pub(super) fn describe(grants: &Grants) -> Vec<String> {
 
 /// The config line that would grant `value` of this `kind` (`http` or `tcp`) beside what is granted already.
 pub(super) fn line(plugin: &str, kind: &str, granted: &[String], value: &str) -> String {
-    let all: Vec<String> = granted.iter().map(String::as_str).chain([value]).map(|one| format!("{one:?}")).collect();
-    format!("[plugins.{plugin}] grants = {{ {kind} = [{}] }}", all.join(", "))
+    let all: Vec<String> = granted
+        .iter()
+        .map(String::as_str)
+        .chain([value])
+        .map(|one| format!("{one:?}"))
+        .collect();
+    format!(
+        "[plugins.{plugin}] grants = {{ {kind} = [{}] }}",
+        all.join(", ")
+    )
 }
 
 /// `scheme://host[:port]` of a request or of a grant.
@@ -80,8 +95,14 @@ struct Origin {
 
 impl Origin {
     fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| format!("grants.http {text:?} {why}; write an origin such as \"https://hooks.example.com\"");
-        let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("has no scheme"))?;
+        let wrong = |why: &str| {
+            format!(
+                "grants.http {text:?} {why}; write an origin such as \"https://hooks.example.com\""
+            )
+        };
+        let (scheme, rest) = text
+            .split_once("://")
+            .ok_or_else(|| wrong("has no scheme"))?;
         let scheme = scheme.to_ascii_lowercase();
         let port = default_port(&scheme).ok_or_else(|| wrong("is neither http nor https"))?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -89,8 +110,14 @@ impl Origin {
             return Err(wrong("has more than a host and a port"));
         }
         let place = match split_port(rest) {
-            (host, Some(port)) => Place { host: Host::parse(host), port: port.parse().map_err(|_| wrong("has no valid port"))? },
-            (host, None) => Place { host: Host::parse(host), port },
+            (host, Some(port)) => Place {
+                host: Host::parse(host),
+                port: port.parse().map_err(|_| wrong("has no valid port"))?,
+            },
+            (host, None) => Place {
+                host: Host::parse(host),
+                port,
+            },
         };
         place.host.check().map_err(|why| wrong(&why))?;
         Ok(Self { scheme, place })
@@ -99,12 +126,22 @@ impl Origin {
     fn of(target: &http::Uri) -> Option<Self> {
         let scheme = target.scheme_str()?.to_ascii_lowercase();
         let port = target.port_u16().or_else(|| default_port(&scheme))?;
-        Some(Self { place: Place { host: Host::Exact(target.host()?.to_ascii_lowercase()), port }, scheme })
+        Some(Self {
+            place: Place {
+                host: Host::Exact(target.host()?.to_ascii_lowercase()),
+                port,
+            },
+            scheme,
+        })
     }
 
     fn covers(&self, wanted: &Self) -> bool {
-        let Host::Exact(host) = &wanted.place.host else { return false };
-        self.scheme == wanted.scheme && self.place.port == wanted.place.port && self.place.host.covers(host)
+        let Host::Exact(host) = &wanted.place.host else {
+            return false;
+        };
+        self.scheme == wanted.scheme
+            && self.place.port == wanted.place.port
+            && self.place.host.covers(host)
     }
 }
 
@@ -117,9 +154,18 @@ struct Place {
 
 impl Place {
     fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| format!("grants.tcp {text:?} {why}; write host and port such as \"smtp.example.com:587\"");
-        let (host, Some(port)) = split_port(text) else { return Err(wrong("has no port")) };
-        let place = Self { host: Host::parse(host), port: port.parse().map_err(|_| wrong("has no valid port"))? };
+        let wrong = |why: &str| {
+            format!(
+                "grants.tcp {text:?} {why}; write host and port such as \"smtp.example.com:587\""
+            )
+        };
+        let (host, Some(port)) = split_port(text) else {
+            return Err(wrong("has no port"));
+        };
+        let place = Self {
+            host: Host::parse(host),
+            port: port.parse().map_err(|_| wrong("has no valid port"))?,
+        };
         place.host.check().map_err(|why| wrong(&why))?;
         Ok(place)
     }
@@ -185,10 +231,13 @@ fn env_value(name: &str, text: &str) -> Result<String, String> {
         // Secrets in files end in a newline that is not part of them.
         return read
             .map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
-            .map_err(|error| format!("grants.env.{name} cannot be read from file {path:?}: {error}"));
+            .map_err(|error| {
+                format!("grants.env.{name} cannot be read from file {path:?}: {error}")
+            });
     }
     match text.strip_prefix("env:") {
-        Some(from) => std::env::var(from).map_err(|_| format!("grants.env.{name}: the environment variable {from} is not set")),
+        Some(from) => std::env::var(from)
+            .map_err(|_| format!("grants.env.{name}: the environment variable {from} is not set")),
         None => Ok(text.to_owned()),
     }
 }
@@ -198,20 +247,39 @@ mod tests {
     use super::*;
 
     fn http(grants: &[&str]) -> Result<Allowed, String> {
-        Allowed::parse(&Grants { http: grants.iter().map(|&text| text.to_owned()).collect(), ..Grants::default() })
+        Allowed::parse(&Grants {
+            http: grants.iter().map(|&text| text.to_owned()).collect(),
+            ..Grants::default()
+        })
     }
 
     #[test]
     fn an_origin_covers_itself_and_no_other() {
         let check = |grant: &str, target: &str, allowed: bool| {
             let target: http::Uri = target.parse().unwrap();
-            assert_eq!(http(&[grant]).unwrap().http(&target), allowed, "{grant} and {target}");
+            assert_eq!(
+                http(&[grant]).unwrap().http(&target),
+                allowed,
+                "{grant} and {target}"
+            );
         };
-        check("https://a.example.com", "https://a.example.com/any/path?q", true);
+        check(
+            "https://a.example.com",
+            "https://a.example.com/any/path?q",
+            true,
+        );
         check("https://A.Example.com/", "https://a.EXAMPLE.com:443/", true);
         check("https://a.example.com", "http://a.example.com/", false);
-        check("https://a.example.com", "https://a.example.com:8443/", false);
-        check("https://a.example.com", "https://a.example.com.evil.org/", false);
+        check(
+            "https://a.example.com",
+            "https://a.example.com:8443/",
+            false,
+        );
+        check(
+            "https://a.example.com",
+            "https://a.example.com.evil.org/",
+            false,
+        );
         check("https://a.example.com", "https://xa.example.com/", false);
         check("http://127.0.0.1:8080", "http://127.0.0.1:8080/", true);
         check("http://[::1]:8080", "http://[::1]:8080/", true);
@@ -227,7 +295,10 @@ mod tests {
     fn bad_patterns_are_told() {
         let check = |grant: &str, says: &str| {
             let error = http(&[grant]).unwrap_err();
-            assert!(error.contains(says) && error.contains("https://hooks.example.com"), "{error}");
+            assert!(
+                error.contains(says) && error.contains("https://hooks.example.com"),
+                "{error}"
+            );
         };
         check("hooks.example.com", "no scheme");
         check("ftp://example.com", "neither http nor https");
@@ -241,12 +312,21 @@ mod tests {
 
     #[test]
     fn tcp_is_granted_by_name_and_port() {
-        let grants = Grants { tcp: vec!["smtp.example.com:587".to_owned(), "*.mq.local:5672".to_owned()], ..Grants::default() };
+        let grants = Grants {
+            tcp: vec![
+                "smtp.example.com:587".to_owned(),
+                "*.mq.local:5672".to_owned(),
+            ],
+            ..Grants::default()
+        };
         let allowed = Allowed::parse(&grants).unwrap();
         assert!(allowed.name("SMTP.example.com") && allowed.name("a.mq.local"));
         assert!(!allowed.name("example.com") && !allowed.name("mq.local"));
         assert!(allowed.tcp("smtp.example.com", 587) && !allowed.tcp("smtp.example.com", 25));
-        let bad = Grants { tcp: vec!["smtp.example.com".to_owned()], ..Grants::default() };
+        let bad = Grants {
+            tcp: vec!["smtp.example.com".to_owned()],
+            ..Grants::default()
+        };
         assert!(Allowed::parse(&bad).unwrap_err().contains("has no port"));
     }
 
@@ -255,19 +335,43 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret");
         std::fs::write(&path, "hunter2\n").unwrap();
-        let with = |value: String| Grants { env: [("KEY".to_owned(), value)].into(), ..Grants::default() };
-        let read = |value: String| Allowed::parse(&with(value)).map(|allowed| allowed.env()[0].1.clone());
+        let with = |value: String| Grants {
+            env: [("KEY".to_owned(), value)].into(),
+            ..Grants::default()
+        };
+        let read =
+            |value: String| Allowed::parse(&with(value)).map(|allowed| allowed.env()[0].1.clone());
         assert_eq!(read("plain".to_owned()).unwrap(), "plain");
         assert_eq!(read(format!("file:{}", path.display())).unwrap(), "hunter2");
         assert_eq!(read("env:CARGO_PKG_NAME".to_owned()).unwrap(), "busway");
-        assert!(read("env:NO_SUCH_VARIABLE".to_owned()).unwrap_err().contains("NO_SUCH_VARIABLE is not set"));
-        assert!(read("file:/no/such".to_owned()).unwrap_err().contains("/no/such"));
-        assert_eq!(describe(&with("plain".to_owned())), ["env KEY"], "values are not shown");
+        assert!(
+            read("env:NO_SUCH_VARIABLE".to_owned())
+                .unwrap_err()
+                .contains("NO_SUCH_VARIABLE is not set")
+        );
+        assert!(
+            read("file:/no/such".to_owned())
+                .unwrap_err()
+                .contains("/no/such")
+        );
+        assert_eq!(
+            describe(&with("plain".to_owned())),
+            ["env KEY"],
+            "values are not shown"
+        );
     }
 
     #[test]
     fn the_line_keeps_what_is_granted() {
-        let line = line("chat", "http", &["https://a.org".to_owned()], "https://b.org");
-        assert_eq!(line, r#"[plugins.chat] grants = { http = ["https://a.org", "https://b.org"] }"#);
+        let line = line(
+            "chat",
+            "http",
+            &["https://a.org".to_owned()],
+            "https://b.org",
+        );
+        assert_eq!(
+            line,
+            r#"[plugins.chat] grants = { http = ["https://a.org", "https://b.org"] }"#
+        );
     }
 }

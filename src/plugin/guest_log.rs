@@ -42,8 +42,16 @@ struct Budget {
 
 impl GuestLog {
     pub(super) fn new(plugin: &str, clock: Clock) -> Arc<Self> {
-        let budget = Mutex::new(Budget { lines: BURST, since: clock.now(), left_out: 0 });
-        Arc::new(Self { plugin: plugin.to_owned(), clock, budget })
+        let budget = Mutex::new(Budget {
+            lines: BURST,
+            since: clock.now(),
+            left_out: 0,
+        });
+        Arc::new(Self {
+            plugin: plugin.to_owned(),
+            clock,
+            budget,
+        })
     }
 
     /// Writes one line, if the limit lets it.
@@ -61,7 +69,10 @@ impl GuestLog {
     /// Tells the operator that the plugin wanted what it was not granted, under the same limit.
     pub(super) fn refused(&self, wanted: &str, allow_with: &str) {
         if let Some(left_out) = self.spend() {
-            warn!(plugin = self.plugin, wanted, allow_with, left_out, "plugin wanted what it was not granted");
+            warn!(
+                plugin = self.plugin,
+                wanted, allow_with, left_out, "plugin wanted what it was not granted"
+            );
         }
     }
 
@@ -71,7 +82,10 @@ impl GuestLog {
         let now = self.clock.now();
         let earned = now.since(budget.since).as_millis() * u128::from(PER_SECOND) / 1_000;
         if earned > 0 {
-            budget.lines = budget.lines.saturating_add(u32::try_from(earned).unwrap_or(BURST)).min(BURST);
+            budget.lines = budget
+                .lines
+                .saturating_add(u32::try_from(earned).unwrap_or(BURST))
+                .min(BURST);
             budget.since = now;
         }
         match budget.lines.checked_sub(1) {
@@ -106,7 +120,10 @@ impl IsTerminal for Output {
 
 impl StdoutStream for Output {
     fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
-        Box::new(Lines { output: self.clone(), begun: Vec::new() })
+        Box::new(Lines {
+            output: self.clone(),
+            begun: Vec::new(),
+        })
     }
 }
 
@@ -143,7 +160,11 @@ impl Drop for Lines {
 }
 
 impl tokio::io::AsyncWrite for Lines {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
         self.take(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
@@ -169,10 +190,18 @@ mod tests {
         let passed = (0..1_000).filter(|_| log.spend().is_some()).count();
         assert_eq!(passed, BURST as usize);
         clock.advance(Duration::from_millis(100));
-        assert_eq!(log.spend(), Some(1_000 - u64::from(BURST)), "tells what was left out");
+        assert_eq!(
+            log.spend(),
+            Some(1_000 - u64::from(BURST)),
+            "tells what was left out"
+        );
         assert_eq!(log.spend(), None, "a tenth of a second earns one line");
         clock.advance(Duration::from_secs(3_600));
-        assert_eq!((0..1_000).filter(|_| log.spend().is_some()).count(), BURST as usize, "silence is not saved up");
+        assert_eq!(
+            (0..1_000).filter(|_| log.spend().is_some()).count(),
+            BURST as usize,
+            "silence is not saved up"
+        );
     }
 
     #[test]
@@ -184,8 +213,14 @@ mod tests {
 
     #[test]
     fn an_endless_line_does_not_grow() {
-        let output = Output { log: GuestLog::new("loud", Clock::manual(Timestamp(0))), level: Level::Info };
-        let mut lines = Lines { output, begun: Vec::new() };
+        let output = Output {
+            log: GuestLog::new("loud", Clock::manual(Timestamp(0))),
+            level: Level::Info,
+        };
+        let mut lines = Lines {
+            output,
+            begun: Vec::new(),
+        };
         for _ in 0..100 {
             lines.take(&[b'x'; 1_000]);
             assert!(lines.begun.len() < LINE);

@@ -11,11 +11,10 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::grants::Allowed;
 use super::guest_log::{GuestLog, Level, Output};
 use super::http::Egress;
 use super::limits::Limiter;
-use super::sockets;
+use super::sockets::Names;
 use crate::event::Event;
 
 /// The data of one store.
@@ -24,21 +23,26 @@ pub(super) struct Host {
     pub(super) log: Arc<GuestLog>,
     /// What the guest is asked about now.
     event: Option<Arc<Event>>,
-    pub(super) table: ResourceTable,
-    pub(super) names: sockets::Names,
+    table: ResourceTable,
+    names: Names,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     egress: Egress,
 }
 
 impl Host {
-    /// A host that grants what `egress` and `allowed` say.
-    pub(super) fn new(limiter: Limiter, log: Arc<GuestLog>, allowed: &Arc<Allowed>, egress: Egress) -> Self {
-        let names = sockets::Names::new(allowed.clone(), egress.client.guard().clone(), log.clone());
+    /// A host whose ways out are `egress` for requests and `names` for connections.
+    pub(super) fn new(limiter: Limiter, log: Arc<GuestLog>, egress: Egress, names: Names) -> Self {
         let mut wasi = WasiCtx::builder();
-        wasi.envs(allowed.env());
-        wasi.stdout(Output { log: log.clone(), level: Level::Info });
-        wasi.stderr(Output { log: log.clone(), level: Level::Warn });
+        wasi.envs(egress.allowed.env());
+        wasi.stdout(Output {
+            log: log.clone(),
+            level: Level::Info,
+        });
+        wasi.stderr(Output {
+            log: log.clone(),
+            level: Level::Warn,
+        });
         names.guard_sockets(&mut wasi);
         Self {
             limiter,
@@ -57,9 +61,16 @@ impl Host {
         self.event = event;
     }
 
+    /// What a look-up of names needs.
+    pub(super) fn look_ups(&mut self) -> (&Names, &mut ResourceTable) {
+        (&self.names, &mut self.table)
+    }
+
     /// The event that the guest is asked about.
     pub(super) fn event(&self) -> wasmtime::Result<&Event> {
-        self.event.as_deref().ok_or_else(|| wasmtime::format_err!("the event was used after the call that lent it"))
+        self.event
+            .as_deref()
+            .ok_or_else(|| wasmtime::format_err!("the event was used after the call that lent it"))
     }
 }
 
@@ -70,21 +81,42 @@ pub(super) fn at(event: &Event, pointer: &str) -> Option<String> {
 
 /// Every attribute in its canonical string form, the required ones first.
 pub(super) fn attributes(event: &Event) -> Vec<(String, String)> {
-    const KNOWN: [&str; 8] = ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema"];
-    let known = KNOWN.iter().filter_map(|&name| Some((name.to_owned(), event.attribute(name)?.into_owned())));
-    let extensions = event.extensions().iter().map(|(name, value)| (name.clone(), value.as_str().into_owned()));
+    const KNOWN: [&str; 8] = [
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "subject",
+        "time",
+        "datacontenttype",
+        "dataschema",
+    ];
+    let known = KNOWN
+        .iter()
+        .filter_map(|&name| Some((name.to_owned(), event.attribute(name)?.into_owned())));
+    let extensions = event
+        .extensions()
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().into_owned()));
     known.chain(extensions).collect()
 }
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
 impl WasiHttpView for Host {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.egress }
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.egress,
+        }
     }
 }
 
@@ -94,16 +126,31 @@ mod tests {
     use crate::event::{Data, DataKind, Draft, Value};
 
     fn event(json: &'static str) -> Event {
-        let data = Some(Data { kind: DataKind::Json, bytes: json.into() });
-        let extensions = vec![("priority".to_owned(), Value::Integer(7)), ("urgent".to_owned(), Value::Boolean(true))];
-        let draft = Draft { id: "1".to_owned(), source: "/s".to_owned(), ty: "t".to_owned(), data, extensions, ..Draft::default() };
+        let data = Some(Data {
+            kind: DataKind::Json,
+            bytes: json.into(),
+        });
+        let extensions = vec![
+            ("priority".to_owned(), Value::Integer(7)),
+            ("urgent".to_owned(), Value::Boolean(true)),
+        ];
+        let draft = Draft {
+            id: "1".to_owned(),
+            source: "/s".to_owned(),
+            ty: "t".to_owned(),
+            data,
+            extensions,
+            ..Draft::default()
+        };
         draft.check().unwrap()
     }
 
     #[test]
     fn a_pointer_finds_json_text() {
         let event = event(r#"{"a": {"b/c": [1, "two", null]}, "": 3}"#);
-        let check = |pointer: &str, expected: Option<&str>| assert_eq!(at(&event, pointer).as_deref(), expected, "{pointer}");
+        let check = |pointer: &str, expected: Option<&str>| {
+            assert_eq!(at(&event, pointer).as_deref(), expected, "{pointer}")
+        };
         check("/a/b~1c/0", Some("1"));
         check("/a/b~1c/1", Some("\"two\""));
         check("/a/b~1c/2", Some("null"));
@@ -116,7 +163,20 @@ mod tests {
 
     #[test]
     fn attributes_come_required_first() {
-        let names: Vec<_> = attributes(&event("{}")).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!(names, ["specversion=1.0", "id=1", "source=/s", "type=t", "priority=7", "urgent=true"]);
+        let names: Vec<_> = attributes(&event("{}"))
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "specversion=1.0",
+                "id=1",
+                "source=/s",
+                "type=t",
+                "priority=7",
+                "urgent=true"
+            ]
+        );
     }
 }

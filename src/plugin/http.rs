@@ -39,22 +39,44 @@ type Io = Box<dyn Future<Output = Result<()>> + Send>;
 type Sent = Box<dyn Future<Output = Result<(Response<WasiBody>, Io)>> + Send>;
 
 impl WasiHttpHooks for Egress {
-    fn send_request(&mut self, request: Request<WasiBody>, options: Option<RequestOptions>, _received: Io) -> Sent {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _received: Io,
+    ) -> Sent {
         if !self.allowed.http(request.uri()) {
             let wanted = origin(request.uri());
-            self.log.refused(&wanted, &grants::line(&self.plugin, "http", &self.granted, &wanted));
+            self.log.refused(
+                &wanted,
+                &grants::line(&self.plugin, "http", &self.granted, &wanted),
+            );
             return Box::new(async { Err(Error::HttpRequestDenied) });
         }
-        let asked = options.and_then(|options| options.first_byte_timeout).unwrap_or(self.timeout);
+        let asked = options
+            .and_then(|options| options.first_byte_timeout)
+            .unwrap_or(self.timeout);
         let (client, timeout, most) = (self.client.clone(), self.timeout.min(asked), self.most);
         Box::new(send(client, request, timeout, most))
     }
 }
 
-async fn send(client: net::Client, request: Request<WasiBody>, timeout: Duration, most: usize) -> Result<(Response<WasiBody>, Io)> {
+async fn send(
+    client: net::Client,
+    request: Request<WasiBody>,
+    timeout: Duration,
+    most: usize,
+) -> Result<(Response<WasiBody>, Io)> {
     let (head, body) = request.into_parts();
-    let body = Limited::new(body, most).collect().await.map_err(|_| Error::HttpRequestBodySize(None))?.to_bytes();
-    let answer = client.send(Request::from_parts(head, body), timeout, ANSWER + 1).await.map_err(told)?;
+    let body = Limited::new(body, most)
+        .collect()
+        .await
+        .map_err(|_| Error::HttpRequestBodySize(None))?
+        .to_bytes();
+    let answer = client
+        .send(Request::from_parts(head, body), timeout, ANSWER + 1)
+        .await
+        .map_err(told)?;
     if answer.body.len() > ANSWER {
         return Err(Error::HttpResponseBodySize(None));
     }
@@ -71,7 +93,10 @@ fn whole(body: Bytes) -> WasiBody {
 fn told(error: net::Error) -> Error {
     match error {
         net::Error::Blocked(_) => Error::DestinationIpProhibited,
-        net::Error::Resolve(why) => Error::DnsError { rcode: Some(why), info_code: None },
+        net::Error::Resolve(why) => Error::DnsError {
+            rcode: Some(why),
+            info_code: None,
+        },
         net::Error::Connect(_) => Error::ConnectionRefused,
         net::Error::Timeout => Error::HttpResponseTimeout,
         net::Error::Broken(_) => Error::HttpResponseIncomplete,
@@ -81,18 +106,112 @@ fn told(error: net::Error) -> Error {
 /// `scheme://host[:port]`: what a grant for this request would say.
 fn origin(uri: &http::Uri) -> String {
     let host = uri.host().unwrap_or_default();
-    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    let port = uri
+        .port_u16()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
     format!("{}://{host}{port}", uri.scheme_str().unwrap_or("https"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+    use crate::plugin::Grants;
+    use crate::time::{Clock, Timestamp};
+
+    /// Sends one request to `uri` under `grants`; the status and the body, or the error.
+    async fn fetch(uri: &str, grants: &[&str], body: &'static str) -> Result<(u16, Bytes)> {
+        let granted: Vec<String> = grants.iter().map(|&origin| origin.to_owned()).collect();
+        let allowed = Allowed::parse(&Grants {
+            http: granted.clone(),
+            ..Grants::default()
+        })
+        .unwrap();
+        let mut egress = Egress {
+            plugin: "p".to_owned(),
+            client: net::Client::new(net::Guard::new(net::GuardSettings::default())),
+            allowed: Arc::new(allowed),
+            granted,
+            log: GuestLog::new("p", Clock::manual(Timestamp(0))),
+            timeout: Duration::from_secs(10),
+            most: 1_024,
+        };
+        let request = Request::post(uri).body(whole(body.into())).unwrap();
+        let (response, _) =
+            Pin::from(egress.send_request(request, None, Box::new(async { Ok(()) }))).await?;
+        let status = response.status().as_u16();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
+    }
+
+    /// A server for one request; it answers with its request's body.
+    async fn echo() -> String {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", server.local_addr().unwrap());
+        crate::tasks::Tasks::new().spawn(async move {
+            let (mut stream, _) = server.accept().await.unwrap();
+            let mut seen = vec![0; 4_096];
+            let mut length = 0;
+            while !seen[..length].ends_with(b"hello") {
+                length += stream.read(&mut seen[length..]).await.unwrap();
+            }
+            stream
+                .write_all(b"HTTP/1.1 418 I'm a teapot\r\ncontent-length: 5\r\n\r\nworld")
+                .await
+                .unwrap();
+        });
+        origin
+    }
+
+    #[tokio::test]
+    async fn a_granted_request_is_sent_and_answered() {
+        let origin = echo().await;
+        let (status, body) = fetch(&format!("{origin}/path"), &[&origin], "hello")
+            .await
+            .unwrap();
+        assert_eq!((status, body.as_ref()), (418, b"world".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn any_other_is_not() {
+        let refused = fetch("http://127.0.0.1:9/", &["http://127.0.0.1:8"], "hello").await;
+        assert!(
+            matches!(refused, Err(Error::HttpRequestDenied)),
+            "{refused:?}"
+        );
+        let blocked = fetch(
+            "http://169.254.169.254/",
+            &["http://169.254.169.254"],
+            "hello",
+        )
+        .await;
+        assert!(
+            matches!(blocked, Err(Error::DestinationIpProhibited)),
+            "{blocked:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_is_bounded() {
+        let origin = echo().await;
+        let long: &'static str = Box::leak("x".repeat(2_000).into_boxed_str());
+        let refused = fetch(&origin, &[&origin], long).await;
+        assert!(
+            matches!(refused, Err(Error::HttpRequestBodySize(None))),
+            "{refused:?}"
+        );
+    }
 
     #[test]
     fn an_origin_is_what_a_grant_says() {
         let check = |uri: &str, expected: &str| assert_eq!(origin(&uri.parse().unwrap()), expected);
-        check("https://user@hooks.example.com/a?b", "https://hooks.example.com");
+        check(
+            "https://user@hooks.example.com/a?b",
+            "https://hooks.example.com",
+        );
         check("http://127.0.0.1:8080/", "http://127.0.0.1:8080");
         check("http://[::1]:1/", "http://[::1]:1");
     }

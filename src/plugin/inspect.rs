@@ -52,7 +52,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
 }
 
 fn run(bytes: &[u8]) -> Result<Inspection> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::internal)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::internal)?;
     let clock = Clock::system();
     let loader = Loader {
         engines: Engines::new()?,
@@ -66,9 +69,16 @@ fn run(bytes: &[u8]) -> Result<Inspection> {
     let needed = outline.needed_grant("NAME", &Grants::default());
     let settings = trial_settings(&outline);
     let began = clock.instant();
-    let source = loader.source("NAME", sha256(bytes), &settings.grants, bytes).map_err(invalid)?;
+    let source = loader
+        .source("NAME", sha256(bytes), &settings.grants, bytes)
+        .map_err(invalid)?;
     let compiled_in = clock.instant().saturating_duration_since(began);
-    let load = Load { name: "NAME".to_owned(), number: 1, settings, figures: Arc::new(Figures::default()) };
+    let load = Load {
+        name: "NAME".to_owned(),
+        number: 1,
+        settings,
+        figures: Arc::new(Figures::default()),
+    };
     let digest = source.digest.clone();
     let maker = loader.maker(&source, &load).map_err(invalid)?;
     let about = runtime.block_on(maker.describe()).map_err(invalid)?;
@@ -87,8 +97,16 @@ fn run(bytes: &[u8]) -> Result<Inspection> {
 
 /// A grant that leads nowhere: enough to be loaded, nothing to be reached (`.invalid` never resolves, RFC 2606).
 fn trial_settings(outline: &Outline) -> PluginSettings {
-    let http = outline.needed_grant("NAME", &Grants::default()).map(|_| "https://nothing.invalid".to_owned());
-    PluginSettings { grants: Grants { http: http.into_iter().collect(), ..Grants::default() }, ..PluginSettings::default() }
+    let http = outline
+        .needed_grant("NAME", &Grants::default())
+        .map(|_| "https://nothing.invalid".to_owned());
+    PluginSettings {
+        grants: Grants {
+            http: http.into_iter().collect(),
+            ..Grants::default()
+        },
+        ..PluginSettings::default()
+    }
 }
 
 fn invalid(why: String) -> Error {

@@ -57,7 +57,12 @@ impl Limiter {
     /// A limiter for one store. `figures` hears of every byte.
     pub(super) fn new(most: usize, figures: Arc<Figures>) -> Self {
         figures.instances.fetch_add(1, Ordering::Relaxed);
-        Self { most, held: 0, refused: None, figures }
+        Self {
+            most,
+            held: 0,
+            refused: None,
+            figures,
+        }
     }
 
     /// Why growth was refused since the last call of this, if it was.
@@ -68,14 +73,23 @@ impl Limiter {
     /// Growth that its own maximum forbids is not counted. Growth that is granted here and then fails for want of
     /// pages stays counted: wasmtime tells of failures that were never asked for too, so giving back on its word
     /// would let a guest talk its sum down.
-    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, unit: usize) -> bool {
+    fn grow(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+        unit: usize,
+    ) -> bool {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return false;
         }
         let by = desired.saturating_sub(current).saturating_mul(unit);
         let wanted = self.held.saturating_add(by);
         if wanted > self.most {
-            self.refused = Some(format!("wanted {wanted} bytes in all, and its limit (limits.memory) is {}", self.most));
+            self.refused = Some(format!(
+                "wanted {wanted} bytes in all, and its limit (limits.memory) is {}",
+                self.most
+            ));
             return false;
         }
         self.held = wanted;
@@ -92,11 +106,21 @@ impl Drop for Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(self.grow(current, desired, maximum, 1))
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         Ok(self.grow(current, desired, maximum, size_of::<usize>()))
     }
 }

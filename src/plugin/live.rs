@@ -18,12 +18,18 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn new() -> Self {
-        Self { set: RwLock::default(), changes: watch::Sender::new(0) }
+        Self {
+            set: RwLock::default(),
+            changes: watch::Sender::new(0),
+        }
     }
 
     /// What is loaded now.
     pub(super) fn set(&self) -> Arc<PluginSet> {
-        self.set.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.set
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Counts up at every change.
@@ -41,7 +47,12 @@ impl Live {
     pub(super) fn rejection_beside(&self, name: &str, digest: &str) -> Option<String> {
         let set = self.set();
         let entry = set.get(name)?;
-        entry.rejected.clone().filter(|_| entry.live.as_ref().is_some_and(|live| live.source.digest == digest))
+        entry.rejected.clone().filter(|_| {
+            entry
+                .live
+                .as_ref()
+                .is_some_and(|live| live.source.digest == digest)
+        })
     }
 
     /// Every name, loaded or rejected.
@@ -60,13 +71,23 @@ impl Live {
     pub(super) fn reject(&self, name: &str, reason: &str, figures: &Arc<Figures>) -> bool {
         let live = self.generation(name);
         let serving = live.is_some();
-        self.put(name, PluginEntry { live, rejected: Some(reason.to_owned()), figures: figures.clone() });
+        self.put(
+            name,
+            PluginEntry {
+                live,
+                rejected: Some(reason.to_owned()),
+                figures: figures.clone(),
+            },
+        );
         serving
     }
 
     /// The newest file is the live one again.
     pub(super) fn clear_rejection(&self, name: &str) {
-        let rejected = self.set().get(name).is_some_and(|entry| entry.rejected.is_some());
+        let rejected = self
+            .set()
+            .get(name)
+            .is_some_and(|entry| entry.rejected.is_some());
         if rejected {
             self.change(|set| {
                 if let Some(entry) = set.get_mut(name) {
@@ -99,7 +120,10 @@ impl Live {
     fn change(&self, change: impl FnOnce(&mut PluginSet)) {
         let mut next = PluginSet::clone(&self.set());
         change(&mut next);
-        let before = std::mem::replace(&mut *self.set.write().unwrap_or_else(PoisonError::into_inner), Arc::new(next));
+        let before = std::mem::replace(
+            &mut *self.set.write().unwrap_or_else(PoisonError::into_inner),
+            Arc::new(next),
+        );
         self.changes.send_modify(|count| *count += 1);
         // A generation that nobody calls any more is torn down here, outside the lock.
         drop(before);

@@ -57,19 +57,40 @@ pub(super) struct Load {
 
 impl Loader {
     /// Reads, checks and compiles. Takes as long as compiling does, on the caller's thread.
-    pub(super) fn source(&self, name: &str, digest: String, granted: &Grants, bytes: &[u8]) -> Result<Source, String> {
+    pub(super) fn source(
+        &self,
+        name: &str,
+        digest: String,
+        granted: &Grants,
+        bytes: &[u8],
+    ) -> Result<Source, String> {
         let outline = Outline::read(bytes)?;
         outline.check_grants(name, granted)?;
-        let component = self.cache.component(self.engines.of(outline.world), &digest, bytes)?;
-        Ok(Source { digest, outline, component })
+        let component = self
+            .cache
+            .component(self.engines.of(outline.world), &digest, bytes)?;
+        Ok(Source {
+            digest,
+            outline,
+            component,
+        })
     }
 
     /// Links a component against its grants and tries it. Computes on the caller's thread.
-    pub(super) async fn generation(&self, source: Source, load: Load) -> Result<Generation, String> {
+    pub(super) async fn generation(
+        &self,
+        source: Source,
+        load: Load,
+    ) -> Result<Generation, String> {
         let maker = self.maker(&source, &load)?;
         let about = maker.describe().await?;
         let meter = Meter::new(&load.name, self.metrics.clone(), load.figures);
-        let origin = Origin { name: load.name, number: load.number, settings: load.settings, source };
+        let origin = Origin {
+            name: load.name,
+            number: load.number,
+            settings: load.settings,
+            source,
+        };
         Ok(Generation::new(maker, about, origin, meter))
     }
 
@@ -78,8 +99,11 @@ impl Loader {
         let (outline, engine) = (&source.outline, self.engines.of(source.outline.world));
         outline.check_grants(&load.name, &load.settings.grants)?;
         let allowed = Arc::new(Allowed::parse(&load.settings.grants)?);
-        let version = VERSIONS.iter().find(|version| compatible(version.package, &outline.version));
-        let version = version.ok_or_else(|| format!("busway:plugin@{} is not served", outline.version))?;
+        let version = VERSIONS
+            .iter()
+            .find(|version| compatible(version.package, &outline.version));
+        let version =
+            version.ok_or_else(|| format!("busway:plugin@{} is not served", outline.version))?;
         let linked = (version.link)(engine, &source.component, outline.world, outline.waits());
         let linked = linked.map_err(|error| format!("it does not fit this hub: {error:#}"))?;
         Ok(Maker {
@@ -120,12 +144,24 @@ impl Outline {
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentExportSection(section) if depth == 0 => {
                     for export in section {
-                        exports.push(export.map_err(|error| damaged(&error))?.name.name.to_owned());
+                        exports.push(
+                            export
+                                .map_err(|error| damaged(&error))?
+                                .name
+                                .name
+                                .to_owned(),
+                        );
                     }
                 }
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
-                        imports.push(import.map_err(|error| damaged(&error))?.name.name.to_owned());
+                        imports.push(
+                            import
+                                .map_err(|error| damaged(&error))?
+                                .name
+                                .name
+                                .to_owned(),
+                        );
                     }
                 }
                 _ => {}
@@ -134,7 +170,11 @@ impl Outline {
         let (world, version) = world_of(&exports)?;
         // The types that it shares with the hub are no request for anything.
         imports.retain(|name| name.contains('/'));
-        Ok(Self { world, version, imports })
+        Ok(Self {
+            world,
+            version,
+            imports,
+        })
     }
 
     /// Whether a call may wait in the host.
@@ -144,13 +184,17 @@ impl Outline {
 
     /// Whether it imports this interface, in any version.
     pub(super) fn imports(&self, interface: &str) -> bool {
-        self.imports.iter().any(|name| name.split('@').next() == Some(interface))
+        self.imports
+            .iter()
+            .any(|name| name.split('@').next() == Some(interface))
     }
 
     /// Refuses a plugin that would never be able to do its work.
     pub(super) fn check_grants(&self, name: &str, granted: &Grants) -> Result<(), String> {
         match self.needed_grant(name, granted) {
-            Some(line) => Err(format!("{name} imports {HTTP}, which is not granted; allow it in the config: {line}")),
+            Some(line) => Err(format!(
+                "{name} imports {HTTP}, which is not granted; allow it in the config: {line}"
+            )),
             None => Ok(()),
         }
     }
@@ -165,21 +209,42 @@ impl Outline {
 const HTTP: &str = "wasi:http/outgoing-handler";
 
 fn world_of(exports: &[String]) -> Result<(World, String), String> {
-    let found = |interface: &str| exports.iter().find_map(|name| name.strip_prefix("busway:plugin/")?.strip_prefix(interface)?.strip_prefix('@'));
-    let served = VERSIONS.iter().map(|version| version.package).collect::<Vec<_>>().join(", ");
+    let found = |interface: &str| {
+        exports.iter().find_map(|name| {
+            name.strip_prefix("busway:plugin/")?
+                .strip_prefix(interface)?
+                .strip_prefix('@')
+        })
+    };
+    let served = VERSIONS
+        .iter()
+        .map(|version| version.package)
+        .collect::<Vec<_>>()
+        .join(", ");
     let (world, version) = match (found("filter"), found("notifier")) {
         (Some(version), None) => (World::Filter, version),
         (None, Some(version)) => (World::Notifier, version),
-        (Some(_), Some(_)) => return Err("it exports both `filter` and `notifier`: make two plugins of it".to_owned()),
+        (Some(_), Some(_)) => {
+            return Err(
+                "it exports both `filter` and `notifier`: make two plugins of it".to_owned(),
+            );
+        }
         (None, None) => {
-            let has = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+            let has = if exports.is_empty() {
+                "nothing".to_owned()
+            } else {
+                exports.join(", ")
+            };
             return Err(format!(
                 "it exports neither busway:plugin/filter nor busway:plugin/notifier (version {served}), but {has}; \
                  build it against the world `filter-plugin` or `notifier-plugin` of wit/v0/busway.wit"
             ));
         }
     };
-    match VERSIONS.iter().any(|served| compatible(served.package, version)) {
+    match VERSIONS
+        .iter()
+        .any(|served| compatible(served.package, version))
+    {
         true => Ok((world, version.to_owned())),
         false => Err(format!(
             "it was built against busway:plugin@{version}, and this hub serves busway:plugin@{served}; \
@@ -192,15 +257,25 @@ fn world_of(exports: &[String]) -> Result<(World, String), String> {
 pub(super) fn compatible(one: &str, other: &str) -> bool {
     let key = |version: &str| {
         let numbers: Vec<&str> = version.split('.').collect();
-        let end = numbers.iter().position(|&number| number != "0").map_or(numbers.len(), |first| first + 1);
-        numbers.iter().take(end).map(|&number| number.to_owned()).collect::<Vec<_>>()
+        let end = numbers
+            .iter()
+            .position(|&number| number != "0")
+            .map_or(numbers.len(), |first| first + 1);
+        numbers
+            .iter()
+            .take(end)
+            .map(|&number| number.to_owned())
+            .collect::<Vec<_>>()
     };
     key(one) == key(other)
 }
 
 fn check_header(bytes: &[u8]) -> Result<(), String> {
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LARGEST {
-        return Err(format!("the file has {} bytes; plugins may have {LARGEST}", bytes.len()));
+        return Err(format!(
+            "the file has {} bytes; plugins may have {LARGEST}",
+            bytes.len()
+        ));
     }
     if bytes.is_empty() {
         return Err("the file is empty; is it still being written?".to_owned());
@@ -214,7 +289,11 @@ fn check_header(bytes: &[u8]) -> Result<(), String> {
         return Err(with_core.to_owned());
     }
     if bytes.starts_with(b"\0asm") {
-        let what = if bytes.len() < 8 { "it ends within its header; is it still being written?" } else { "it has a WebAssembly version that this hub does not know" };
+        let what = if bytes.len() < 8 {
+            "it ends within its header; is it still being written?"
+        } else {
+            "it has a WebAssembly version that this hub does not know"
+        };
         return Err(what.to_owned());
     }
     match std::str::from_utf8(bytes.get(..bytes.len().min(64)).unwrap_or_default()) {
@@ -226,6 +305,9 @@ fn check_header(bytes: &[u8]) -> Result<(), String> {
 }
 
 fn damaged(error: &wasmparser::BinaryReaderError) -> String {
-    format!("the component is damaged or cut off at byte {} ({}); is it still being written?", error.offset(), error.message())
+    format!(
+        "the component is damaged or cut off at byte {} ({}); is it still being written?",
+        error.offset(),
+        error.message()
+    )
 }
-

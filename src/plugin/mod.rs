@@ -13,8 +13,8 @@
 //! nobody else anything.
 //! Invariant: a call sees one generation from its beginning to its end, whatever is swapped meanwhile.
 
-mod call;
 mod cache;
+mod call;
 mod engine;
 mod generation;
 mod grants;
@@ -25,6 +25,8 @@ mod inspect;
 mod limits;
 mod live;
 mod load;
+mod loading;
+mod model;
 mod pool;
 mod reload;
 mod sockets;
@@ -37,9 +39,12 @@ mod version;
 mod watch;
 
 pub use inspect::{Inspection, inspect};
+pub use model::{
+    CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus,
+    Settings, Verdict, World,
+};
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,191 +65,6 @@ use live::Live;
 use load::Loader;
 use reload::{Parts, Reconfigure, Reload};
 use threads::{Batch, FilterThreads};
-
-/// What a plugin exports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum World {
-    /// `filter-plugin`.
-    Filter,
-    /// `notifier-plugin`.
-    Notifier,
-}
-
-/// What a filter decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// The event goes on.
-    Pass,
-    /// It ends here, for this reason.
-    Drop(String),
-    /// It goes on with this data.
-    Replace(bytes::Bytes),
-}
-
-/// Why a call gave no verdict.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallError {
-    /// No plugin of this name is loaded (or not of the needed world): wait for one.
-    NotLoaded(String),
-    /// The guest trapped (panic, out of bounds, stack overflow, unreachable).
-    Trap(String),
-    /// The call took longer than its limit.
-    Deadline(Duration),
-    /// The instance wanted more memory than its limit.
-    Memory(String),
-    /// No instance came free in time.
-    Busy,
-    /// `init` refused the config, in these words.
-    Config(String),
-    /// The guest itself returned an error, in these words.
-    Guest(String),
-}
-
-/// Why a notifier did not deliver.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotifyError {
-    /// The plugin's own answer.
-    Failure {
-        /// In words.
-        reason: String,
-        /// Whether another try can help.
-        retry: bool,
-        /// The shortest wait before it.
-        retry_after: Option<Duration>,
-    },
-    /// The call itself failed.
-    Call(CallError),
-}
-
-/// What a notifier is told of the delivery.
-#[derive(Debug, Clone)]
-pub struct Delivery {
-    /// The subscription's id.
-    pub subscription: String,
-    /// From 1.
-    pub attempt: u32,
-    /// Stable over attempts.
-    pub id: String,
-}
-
-/// Bounds of one plugin. Defaults apply where the config is silent.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Limits {
-    /// All memories and tables of one instance, in bytes.
-    pub memory: usize,
-    /// One call, wall clock. None: 250 ms for a filter, 10 s for a notifier.
-    pub timeout: Option<Duration>,
-    /// Instances of one (plugin, config).
-    pub instances: usize,
-    /// What a call may return, in bytes.
-    pub output: usize,
-}
-
-/// What the operator's config says of one plugin.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct PluginSettings {
-    /// Its config, overlaid by each subscription's own.
-    pub config: serde_json::Map<String, serde_json::Value>,
-    /// What it may do.
-    pub grants: Grants,
-    /// Its bounds.
-    pub limits: Limits,
-}
-
-/// What a plugin may do beyond computing and logging.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Grants {
-    /// Origins for outgoing HTTP: `https://hooks.example.com`, `http://*.internal:8080`.
-    pub http: Vec<String>,
-    /// `host:port` for outgoing TCP.
-    pub tcp: Vec<String>,
-    /// Environment variables: the value, or `file:PATH`, or `env:NAME`.
-    pub env: BTreeMap<String, String>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { memory: 64 << 20, timeout: None, instances: 4, output: 1 << 20 }
-    }
-}
-
-/// Options of the host.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The plugin directory.
-    pub dir: PathBuf,
-    /// Where precompiled code is kept (only this process writes there).
-    pub cache: PathBuf,
-    /// What the operator's config says, by plugin name.
-    pub plugins: BTreeMap<String, PluginSettings>,
-}
-
-/// Something that happened to a plugin, for self-events and the log.
-#[derive(Debug, Clone)]
-pub enum Notice {
-    /// A generation went live.
-    Loaded {
-        /// Plugin name.
-        name: String,
-        /// Its digest, hex SHA-256.
-        digest: String,
-        /// The nth load of this name since the start.
-        generation: u64,
-        /// From the file's change to the swap.
-        took: Duration,
-    },
-    /// A file was refused; the last good generation, if any, stays live.
-    Rejected {
-        /// Plugin name.
-        name: String,
-        /// Why, and what to do.
-        reason: String,
-        /// Whether an older generation goes on serving.
-        serving: bool,
-    },
-    /// A file went away.
-    Removed {
-        /// Plugin name.
-        name: String,
-    },
-}
-
-/// Figures and state of one plugin.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct PluginStatus {
-    /// Its name: the file's, without `.wasm`.
-    pub name: String,
-    /// `filter` or `notifier`; none if nothing is loaded.
-    pub kind: Option<&'static str>,
-    /// `active`, or `rejected`.
-    pub state: &'static str,
-    /// Why the newest file was refused, if it was.
-    pub reason: Option<String>,
-    /// Live generation.
-    pub generation: u64,
-    /// Hex SHA-256 of the live component.
-    pub digest: Option<String>,
-    /// Its own one-line summary.
-    pub summary: Option<String>,
-    /// Its config schema, if it has one.
-    pub config_schema: Option<serde_json::Value>,
-    /// What it imports.
-    pub imports: Vec<String>,
-    /// What it was granted (values of env not shown).
-    pub grants: Vec<String>,
-    /// Calls since the start.
-    pub calls: u64,
-    /// Failed calls since the start.
-    pub errors: u64,
-    /// Median call, microseconds.
-    pub p50_us: u64,
-    /// 99th percentile, microseconds.
-    pub p99_us: u64,
-    /// Instances now.
-    pub instances: usize,
-    /// Bytes held by its instances now.
-    pub memory: usize,
-}
 
 /// The plugin host. Cheap to clone.
 #[derive(Clone)]
@@ -269,7 +89,10 @@ impl Plugins {
     ///
     /// # Errors
     /// If the engines or their threads cannot be made.
-    #[allow(clippy::too_many_arguments, reason = "its own settings, and what every module is given")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "its own settings, and what every module is given"
+    )]
     pub async fn open(
         settings: Settings,
         client: net::Client,
@@ -280,16 +103,36 @@ impl Plugins {
     ) -> Result<Self, Error> {
         let (live, crowded) = (Arc::new(Live::new()), Arc::new(Notify::new()));
         let cache = Cache::open(&settings.cache);
-        let loader = Loader { engines: Engines::new()?, cache, client, clock: clock.clone(), metrics, crowded: crowded.clone() };
+        let loader = Loader {
+            engines: Engines::new()?,
+            cache,
+            client,
+            clock: clock.clone(),
+            metrics,
+            crowded: crowded.clone(),
+        };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = FilterThreads::start(cores, &Handle::current(), &clock)?;
-        let parts = Parts { folder: settings.dir, loader, live: live.clone(), tasks: tasks.clone(), notices, plugins: settings.plugins };
+        let parts = Parts {
+            folder: settings.dir,
+            loader,
+            live: live.clone(),
+            tasks: tasks.clone(),
+            notices,
+            plugins: settings.plugins,
+        };
         let mut reload = Reload::new(parts);
         reload.load_all().await;
         let (requests, inbox) = mpsc::channel(8);
         tasks.spawn(reload.run(inbox));
         tasks.spawn(sweep(live.clone(), crowded, clock.clone(), tasks.clone()));
-        Ok(Self(Arc::new(Inner { live, threads, reload: requests, clock, tasks })))
+        Ok(Self(Arc::new(Inner {
+            live,
+            threads,
+            reload: requests,
+            clock,
+            tasks,
+        })))
     }
 
     /// Counts up at every change of what is loaded: who waits for a plugin tries again then.
@@ -301,13 +144,21 @@ impl Plugins {
     ///
     /// # Errors
     /// [`CallError::NotLoaded`], [`CallError::Config`] with the plugin's own words, or what stopped `init`.
-    pub async fn check(&self, world: World, name: &str, config: &Arc<str>) -> Result<(), CallError> {
+    pub async fn check(
+        &self,
+        world: World,
+        name: &str,
+        config: &Arc<str>,
+    ) -> Result<(), CallError> {
         let generation = self.generation(world, name)?;
         let (config, clock, runtime) = (config.clone(), self.0.clock.clone(), Handle::current());
         // `init` computes: it has no place on the runtime's own threads.
         let checked = self.0.tasks.blocking(move || {
             runtime.block_on(async {
-                let slot = generation.pool(&config, clock.instant()).slot(generation.timeout()).await?;
+                let slot = generation
+                    .pool(&config, clock.instant())
+                    .slot(generation.timeout())
+                    .await?;
                 let instance = call::ready(&generation, &slot, &config).await?;
                 slot.give_back(instance, clock.instant());
                 Ok(())
@@ -318,7 +169,12 @@ impl Plugins {
 
     /// Asks a filter about events; one answer each, in order. Never blocks the async runtime. An event that fails
     /// costs the others nothing: they go on with a new instance.
-    pub async fn evaluate(&self, name: &str, config: &Arc<str>, events: Vec<Arc<Event>>) -> Vec<Result<Verdict, CallError>> {
+    pub async fn evaluate(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        events: Vec<Arc<Event>>,
+    ) -> Vec<Result<Verdict, CallError>> {
         let count = events.len();
         match self.answers(name, config, events).await {
             Ok(answers) => answers,
@@ -330,15 +186,25 @@ impl Plugins {
     ///
     /// # Errors
     /// The plugin's own answer, or why there is none.
-    pub async fn notify(&self, name: &str, config: &Arc<str>, event: &Arc<Event>, delivery: Delivery) -> Result<(), NotifyError> {
-        let generation = self.generation(World::Notifier, name).map_err(NotifyError::Call)?;
+    pub async fn notify(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        event: &Arc<Event>,
+        delivery: Delivery,
+    ) -> Result<(), NotifyError> {
+        let generation = self
+            .generation(World::Notifier, name)
+            .map_err(NotifyError::Call)?;
         let began = self.0.clock.instant();
         let answer = call::notify(&generation, config, event, delivery, &self.0.clock).await;
         let took = self.0.clock.instant().saturating_duration_since(began);
         match &answer {
             Ok(()) => generation.meter.count(took, None),
             Err(NotifyError::Call(error)) => generation.meter.count(took, Some(error)),
-            Err(NotifyError::Failure { reason, .. }) => generation.meter.count(took, Some(&CallError::Guest(reason.clone()))),
+            Err(NotifyError::Failure { reason, .. }) => generation
+                .meter
+                .count(took, Some(&CallError::Guest(reason.clone()))),
         }
         answer
     }
@@ -353,21 +219,41 @@ impl Plugins {
     pub async fn reconfigure(&self, plugins: BTreeMap<String, PluginSettings>) {
         let (done, in_force) = oneshot::channel();
         // If the reload task has ended, the hub is shutting down and no settings matter any more.
-        if self.0.reload.send(Reconfigure { plugins, done }).await.is_ok() {
+        if self
+            .0
+            .reload
+            .send(Reconfigure { plugins, done })
+            .await
+            .is_ok()
+        {
             let _ = in_force.await;
         }
     }
 
     fn generation(&self, world: World, name: &str) -> Result<Arc<Generation>, CallError> {
-        let live = self.0.live.generation(name).filter(|live| live.world() == world);
+        let live = self
+            .0
+            .live
+            .generation(name)
+            .filter(|live| live.world() == world);
         live.ok_or_else(|| CallError::NotLoaded(name.to_owned()))
     }
 
-    async fn answers(&self, name: &str, config: &Arc<str>, events: Vec<Arc<Event>>) -> Result<Vec<threads::Answer>, CallError> {
+    async fn answers(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        events: Vec<Arc<Event>>,
+    ) -> Result<Vec<threads::Answer>, CallError> {
         let generation = self.generation(World::Filter, name)?;
         // A batch may wait as long as one before it may run.
-        let longest = generation.timeout().saturating_mul(u32::try_from(events.len()).unwrap_or(u32::MAX)).min(LONGEST_WAIT);
-        let slot = generation.pool(config, self.0.clock.instant()).slot(longest).await?;
+        let longest = generation
+            .timeout()
+            .saturating_mul(u32::try_from(events.len()).unwrap_or(u32::MAX))
+            .min(LONGEST_WAIT);
+        let pool = generation.pool(config, self.0.clock.instant());
+        let slot = pool.slot(longest).await;
+        let slot = slot.inspect_err(|_| generation.meter.turn_away(events.len()))?;
         let (batch, answers) = Batch::new(generation, config.clone(), slot, events);
         self.0.threads.push(batch);
         answers.await.map_err(|_| CallError::Busy)
@@ -384,6 +270,9 @@ async fn sweep(live: Arc<Live>, crowded: Arc<Notify>, clock: Clock, tasks: Tasks
         };
         let now = clock.instant();
         let generations = live.set();
-        generations.values().filter_map(|entry| entry.live.as_ref()).for_each(|generation| generation.sweep(now, all));
+        generations
+            .values()
+            .filter_map(|entry| entry.live.as_ref())
+            .for_each(|generation| generation.sweep(now, all));
     }
 }

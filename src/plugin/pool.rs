@@ -44,14 +44,24 @@ struct State {
 impl Pool {
     pub(super) fn new(most: usize, now: Instant) -> Self {
         let most = most.max(1);
-        Self { slots: Arc::new(Semaphore::new(most)), most, state: Mutex::new(State { idle: Vec::new(), used: now }) }
+        Self {
+            slots: Arc::new(Semaphore::new(most)),
+            most,
+            state: Mutex::new(State {
+                idle: Vec::new(),
+                used: now,
+            }),
+        }
     }
 
     /// Waits for a slot, at most this long.
     pub(super) async fn slot(self: &Arc<Self>, longest: Duration) -> Result<Slot, CallError> {
         let permit = tokio::time::timeout(longest, self.slots.clone().acquire_owned()).await;
         match permit {
-            Ok(Ok(permit)) => Ok(Slot { pool: self.clone(), _permit: permit }),
+            Ok(Ok(permit)) => Ok(Slot {
+                pool: self.clone(),
+                _permit: permit,
+            }),
             _ => Err(CallError::Busy),
         }
     }
@@ -63,7 +73,12 @@ impl Pool {
 
     /// Takes out the instances that have been idle for this long.
     pub(super) fn take_idle_since(&self, now: Instant, idle: Duration) -> Vec<Instance> {
-        self.lock().idle.extract_if(.., |instance| now.saturating_duration_since(instance.since) >= idle).collect()
+        self.lock()
+            .idle
+            .extract_if(.., |instance| {
+                now.saturating_duration_since(instance.since) >= idle
+            })
+            .collect()
     }
 
     /// Whether nobody has used it for this long, or is using it.

@@ -21,10 +21,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use super::cache::sha256;
 use super::generation::{Generation, PluginEntry};
 use super::live::Live;
-use super::load::{LARGEST, Load, Loader, Source};
+use super::load::{Load, Loader};
+use super::loading::{FileLoad, Loaded, Outcome, relink};
 use super::status::Figures;
 use super::watch::{self, Change, Settling, Stamp, Watcher};
 use super::{Notice, PluginSettings};
@@ -64,26 +64,6 @@ struct Known {
     refused: Option<String>,
 }
 
-/// What came of a load.
-struct Loaded {
-    name: String,
-    began: Instant,
-    digest: Option<String>,
-    outcome: Outcome,
-}
-
-enum Outcome {
-    /// The bytes that are live already.
-    Same,
-    /// The bytes that were refused already.
-    StillRefused,
-    /// The file changed while it was read.
-    Moved,
-    Good(Box<Generation>),
-    /// `settings`: it is the operator's change that cannot be, not the file's.
-    Refused { reason: String, settings: bool },
-}
-
 /// How to build the task.
 pub(super) struct Parts {
     pub(super) folder: PathBuf,
@@ -118,7 +98,11 @@ impl Reload {
     pub(super) async fn load_all(&mut self) {
         let now = self.loader.clock.instant();
         for (name, stamp) in watch::look(&self.folder) {
-            self.act(Change { name, stamp: Some(stamp), since: now });
+            self.act(Change {
+                name,
+                stamp: Some(stamp),
+                since: now,
+            });
         }
         while let Some(loaded) = self.loads.next().await {
             self.publish(loaded);
@@ -153,7 +137,9 @@ impl Reload {
 
     fn act(&mut self, change: Change) {
         self.settling.take(&change);
-        let Some(stamp) = change.stamp else { return self.remove(&change.name) };
+        let Some(stamp) = change.stamp else {
+            return self.remove(&change.name);
+        };
         if let Err(reason) = watch::check_name(&change.name) {
             return self.refuse(&change.name, &reason, None);
         }
@@ -161,7 +147,10 @@ impl Reload {
         let task = FileLoad {
             path: watch::path_of(&self.folder, &change.name),
             stamp,
-            live: self.live.generation(&change.name).map(|live| live.source.digest.clone()),
+            live: self
+                .live
+                .generation(&change.name)
+                .map(|live| live.source.digest.clone()),
             refused: known.refused.clone(),
             loader: self.loader.clone(),
             began: change.since,
@@ -173,13 +162,19 @@ impl Reload {
     fn next_load(&mut self, name: &str) -> Load {
         let known = self.known.entry(name.to_owned()).or_default();
         let settings = self.plugins.get(name).cloned().unwrap_or_default();
-        Load { name: name.to_owned(), number: known.loads + 1, settings, figures: known.figures.clone() }
+        Load {
+            name: name.to_owned(),
+            number: known.loads + 1,
+            settings,
+            figures: known.figures.clone(),
+        }
     }
 
     /// Runs a load on a thread of its own.
     fn start(&mut self, load: Load, run: impl FnOnce(Load, &Handle) -> Loaded + Send + 'static) {
         self.loading.insert(load.name.clone());
-        let (threads, tasks, runtime) = (self.threads.clone(), self.tasks.clone(), Handle::current());
+        let (threads, tasks, runtime) =
+            (self.threads.clone(), self.tasks.clone(), Handle::current());
         let (name, began) = (load.name.clone(), self.loader.clock.instant());
         self.loads.push(self.tasks.spawn(async move {
             // The semaphore is never closed.
@@ -187,15 +182,31 @@ impl Reload {
             let ran = tasks.blocking(move || run(load, &runtime)).await;
             ran.unwrap_or_else(|error| {
                 error!(plugin = name, cause = %error, "the hub itself failed in a load");
-                let outcome = Outcome::Refused { reason: "the hub failed to load it; its log has the cause".to_owned(), settings: false };
-                Loaded { name, began, digest: None, outcome }
+                let outcome = Outcome::Refused {
+                    reason: "the hub failed to load it; its log has the cause".to_owned(),
+                    settings: false,
+                };
+                Loaded {
+                    name,
+                    began,
+                    digest: None,
+                    outcome,
+                }
             })
         }));
     }
 
     fn publish(&mut self, loaded: Result<Loaded, tokio::task::JoinError>) {
         // A load that is cancelled is a runtime that shuts down.
-        let Ok(Loaded { name, began, digest, outcome }) = loaded else { return };
+        let Ok(Loaded {
+            name,
+            began,
+            digest,
+            outcome,
+        }) = loaded
+        else {
+            return;
+        };
         self.loading.remove(&name);
         match outcome {
             Outcome::Moved => self.settling.put_back(&name),
@@ -219,7 +230,11 @@ impl Reload {
     }
 
     fn swap(&mut self, generation: Generation, began: Instant) {
-        let (name, number, digest) = (generation.name.clone(), generation.number, generation.source.digest.clone());
+        let (name, number, digest) = (
+            generation.name.clone(),
+            generation.number,
+            generation.source.digest.clone(),
+        );
         let took = self.loader.clock.instant().saturating_duration_since(began);
         let known = self.known.entry(name.clone()).or_default();
         known.loads = number;
@@ -229,9 +244,27 @@ impl Reload {
             known.refused = None;
         }
         let figures = known.figures.clone();
-        self.live.put(&name, PluginEntry { live: Some(Arc::new(generation)), rejected, figures });
-        info!(plugin = name, generation = number, digest, took_ms = took.as_millis(), "plugin loaded");
-        self.tell(Notice::Loaded { name, digest, generation: number, took });
+        self.live.put(
+            &name,
+            PluginEntry {
+                live: Some(Arc::new(generation)),
+                rejected,
+                figures,
+            },
+        );
+        info!(
+            plugin = name,
+            generation = number,
+            digest,
+            took_ms = took.as_millis(),
+            "plugin loaded"
+        );
+        self.tell(Notice::Loaded {
+            name,
+            digest,
+            generation: number,
+            took,
+        });
     }
 
     fn refuse(&mut self, name: &str, reason: &str, digest: Option<String>) {
@@ -239,7 +272,11 @@ impl Reload {
         known.refused = digest;
         let serving = self.live.reject(name, reason, &known.figures);
         warn!(plugin = name, reason, serving, "plugin rejected");
-        self.tell(Notice::Rejected { name: name.to_owned(), reason: reason.to_owned(), serving });
+        self.tell(Notice::Rejected {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+            serving,
+        });
     }
 
     fn remove(&mut self, name: &str) {
@@ -248,15 +285,25 @@ impl Reload {
         }
         if self.live.remove(name) {
             info!(plugin = name, "plugin removed");
-            self.tell(Notice::Removed { name: name.to_owned() });
+            self.tell(Notice::Removed {
+                name: name.to_owned(),
+            });
         }
     }
 
     fn reconfigure(&mut self, request: Reconfigure) {
         let before = std::mem::replace(&mut self.plugins, request.plugins);
-        let names = self.live.names().into_iter().chain(self.loading.iter().cloned());
-        let settings = |plugins: &BTreeMap<String, PluginSettings>, name: &str| plugins.get(name).cloned().unwrap_or_default();
-        let changed: BTreeSet<String> = names.filter(|name| settings(&before, name) != settings(&self.plugins, name)).collect();
+        let names = self
+            .live
+            .names()
+            .into_iter()
+            .chain(self.loading.iter().cloned());
+        let settings = |plugins: &BTreeMap<String, PluginSettings>, name: &str| {
+            plugins.get(name).cloned().unwrap_or_default()
+        };
+        let changed: BTreeSet<String> = names
+            .filter(|name| settings(&before, name) != settings(&self.plugins, name))
+            .collect();
         for name in &changed {
             if self.loading.contains(name) {
                 self.stale.insert(name.clone());
@@ -271,23 +318,39 @@ impl Reload {
     /// Makes a plugin anew under its present settings: from the component that is live, or else from its file.
     fn renew(&mut self, name: &str) {
         if let Some(live) = self.live.generation(name) {
-            let (source, loader, began) = (live.source.clone(), self.loader.clone(), self.loader.clock.instant());
+            let (source, loader, began) = (
+                live.source.clone(),
+                self.loader.clone(),
+                self.loader.clock.instant(),
+            );
             let load = self.next_load(name);
-            return self.start(load, move |load, runtime| relink(&loader, source, load, runtime, began));
+            return self.start(load, move |load, runtime| {
+                relink(&loader, source, load, runtime, began)
+            });
         }
         match Stamp::of(&watch::path_of(&self.folder, name)) {
             Some(stamp) => {
                 self.known.entry(name.to_owned()).or_default().refused = None;
-                self.act(Change { name: name.to_owned(), stamp: Some(stamp), since: self.loader.clock.instant() });
+                self.act(Change {
+                    name: name.to_owned(),
+                    stamp: Some(stamp),
+                    since: self.loader.clock.instant(),
+                });
             }
-            None => self.waiting.iter_mut().for_each(|(names, _)| names.retain(|waited| waited != name)),
+            None => self
+                .waiting
+                .iter_mut()
+                .for_each(|(names, _)| names.retain(|waited| waited != name)),
         }
     }
 
     fn answer_waiting(&mut self) {
         // What could not be started (a bad name, a lost file) is not waited for.
-        let pending = |names: &BTreeSet<String>| names.iter().any(|name| self.loading.contains(name));
-        let (waiting, done): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().partition(|(names, _)| pending(names));
+        let pending =
+            |names: &BTreeSet<String>| names.iter().any(|name| self.loading.contains(name));
+        let (waiting, done): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(names, _)| pending(names));
         self.waiting = waiting;
         for (_, done) in done {
             let _ = done.send(());
@@ -298,73 +361,4 @@ impl Reload {
         // The hub may be gone already; then nobody wants to know.
         let _ = self.notices.send(notice);
     }
-}
-
-/// The load of a file.
-struct FileLoad {
-    path: PathBuf,
-    stamp: Stamp,
-    /// Digest of what is live.
-    live: Option<String>,
-    /// Digest of what was refused last.
-    refused: Option<String>,
-    loader: Arc<Loader>,
-    began: Instant,
-}
-
-impl FileLoad {
-    fn run(self, load: Load, runtime: &Handle) -> Loaded {
-        let name = load.name.clone();
-        let (digest, outcome) = match self.read() {
-            Ok(Some(bytes)) => {
-                let digest = sha256(&bytes);
-                (Some(digest.clone()), self.take(load, digest, &bytes, runtime))
-            }
-            Ok(None) => (None, Outcome::Moved),
-            Err(reason) => (None, Outcome::Refused { reason, settings: false }),
-        };
-        Loaded { name, began: self.began, digest, outcome }
-    }
-
-    /// The bytes; none if the file is not what was seen any more.
-    fn read(&self) -> Result<Option<Vec<u8>>, String> {
-        let unmoved = || Stamp::of(&self.path) == Some(self.stamp);
-        if !unmoved() {
-            return Ok(None);
-        }
-        let size = std::fs::metadata(&self.path).map_or(0, |found| found.len());
-        if size > LARGEST {
-            return Err(format!("the file has {size} bytes; plugins may have {LARGEST}"));
-        }
-        match std::fs::read(&self.path) {
-            Ok(bytes) => Ok(unmoved().then_some(bytes)),
-            Err(_) if !unmoved() => Ok(None),
-            Err(error) => Err(format!("its file cannot be read: {error}")),
-        }
-    }
-
-    fn take(&self, load: Load, digest: String, bytes: &[u8], runtime: &Handle) -> Outcome {
-        if self.live.as_ref() == Some(&digest) {
-            return Outcome::Same;
-        }
-        if self.refused.as_ref() == Some(&digest) {
-            return Outcome::StillRefused;
-        }
-        let source = self.loader.source(&load.name, digest.clone(), &load.settings.grants, bytes);
-        let made = source.and_then(|source| runtime.block_on(self.loader.generation(source, load)));
-        match made {
-            Ok(generation) => Outcome::Good(Box::new(generation)),
-            Err(reason) => Outcome::Refused { reason, settings: false },
-        }
-    }
-}
-
-/// A component that is loaded, linked anew under other settings.
-fn relink(loader: &Loader, source: Source, load: Load, runtime: &Handle, began: Instant) -> Loaded {
-    let (name, digest) = (load.name.clone(), Some(source.digest.clone()));
-    let outcome = match runtime.block_on(loader.generation(source, load)) {
-        Ok(generation) => Outcome::Good(Box::new(generation)),
-        Err(reason) => Outcome::Refused { reason, settings: true },
-    };
-    Loaded { name, began, digest, outcome }
 }

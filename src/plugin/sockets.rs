@@ -8,36 +8,43 @@
 //! Invariant: every address is put to the guard at the time of the dial, whatever was remembered.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wasmtime::component::Linker;
+use futures_util::FutureExt;
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{self, ResolveAddressStream};
+use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, Network};
+use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError, subscribe};
 use wasmtime_wasi::sockets::SocketAddrUse;
 
-use super::grants::Allowed;
+use super::grants::{self, Allowed};
 use super::guest_log::GuestLog;
 use super::host::Host;
-use crate::net::Guard;
+use crate::net::{self, Guard};
 
 /// The names that one instance has looked up, and what may be dialled for it.
 #[derive(Clone)]
 pub(super) struct Names {
-    allowed: Arc<Allowed>,
-    guard: Guard,
-    log: Arc<GuestLog>,
-    known: Arc<Mutex<BTreeMap<IpAddr, Vec<String>>>>,
+    pub(super) plugin: String,
+    pub(super) allowed: Arc<Allowed>,
+    /// The grants as the operator wrote them, for the line that would allow more.
+    pub(super) granted: Vec<String>,
+    pub(super) guard: Guard,
+    pub(super) log: Arc<GuestLog>,
+    pub(super) known: Arc<Mutex<BTreeMap<IpAddr, Vec<String>>>>,
 }
 
 impl Names {
-    pub(super) fn new(allowed: Arc<Allowed>, guard: Guard, log: Arc<GuestLog>) -> Self {
-        Self { allowed, guard, log, known: Arc::default() }
-    }
-
     /// Puts every use of a socket under the grants.
     pub(super) fn guard_sockets(&self, wasi: &mut WasiCtxBuilder) {
         let names = self.clone();
-        wasi.allow_tcp(true).allow_udp(false).allow_ip_name_lookup(false);
+        wasi.allow_tcp(true)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false);
         wasi.socket_addr_check(move |address, purpose| {
             let allowed = names.may(address, purpose);
             Box::pin(async move { allowed })
@@ -46,26 +53,264 @@ impl Names {
 
     fn may(&self, address: SocketAddr, purpose: SocketAddrUse) -> bool {
         match purpose {
-            // Every connection binds to any address first.
-            SocketAddrUse::TcpBind => self.allowed.any_tcp() && address.ip().is_unspecified() && address.port() == 0,
+            // Every connection binds to any address first; without a listener nobody can reach it there.
+            SocketAddrUse::TcpBind => address.ip().is_unspecified() && address.port() == 0,
             SocketAddrUse::TcpConnect => self.may_dial(address),
             _ => false,
         }
     }
 
     fn may_dial(&self, address: SocketAddr) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let by_name = known.get(&address.ip()).is_some_and(|names| names.iter().any(|name| self.allowed.tcp(name, address.port())));
-        drop(known);
-        if !by_name && !self.allowed.tcp(&address.ip().to_string(), address.port()) {
-            self.log.refused(&format!("tcp {address}"), "its place in `grants.tcp` of this plugin, as \"host:port\"");
+        let by_name = self
+            .led_to(address.ip())
+            .iter()
+            .any(|name| self.allowed.tcp(name, address.port()));
+        if !by_name && !self.allowed.tcp(&literal(address.ip()), address.port()) {
+            let host = self
+                .led_to(address.ip())
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| literal(address.ip()));
+            self.refuse(&format!("{host}:{}", address.port()));
             return false;
         }
         self.guard.check(address).is_ok()
     }
+
+    /// The granted names that led to an address.
+    fn led_to(&self, address: IpAddr) -> Vec<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&address).cloned().unwrap_or_default()
+    }
+
+    fn refuse(&self, place: &str) {
+        self.log.refused(
+            &format!("tcp {place}"),
+            &grants::line(&self.plugin, "tcp", &self.granted, place),
+        );
+    }
+
+    /// Looks a granted name up, through the guard, and remembers where it leads.
+    async fn resolve(self, name: String) -> Result<Vec<IpAddr>, ErrorCode> {
+        // The port says nothing here: it is checked at the dial.
+        let found = self
+            .guard
+            .resolve(&name, 0)
+            .await
+            .map_err(|error| match error {
+                net::Error::Blocked(_) => ErrorCode::AccessDenied,
+                _ => ErrorCode::NameUnresolvable,
+            })?;
+        let addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for address in &addresses {
+            let names = known.entry(*address).or_default();
+            if !names.contains(&name) {
+                names.push(name.clone());
+            }
+        }
+        Ok(addresses)
+    }
+}
+
+/// As a grant writes it.
+fn literal(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(four) => four.to_string(),
+        IpAddr::V6(six) => format!("[{six}]"),
+    }
 }
 
 /// Puts our own name look-up in the place of WASI's.
-pub(super) fn add_to_linker(_linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    Ok(())
+pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let added = ip_name_lookup::add_to_linker::<Host, LookUps>(linker, |host| {
+        let (names, table) = host.look_ups();
+        View { names, table }
+    });
+    linker.allow_shadowing(false);
+    added
+}
+
+struct LookUps;
+
+impl HasData for LookUps {
+    type Data<'a> = View<'a>;
+}
+
+/// What a look-up needs of the host.
+struct View<'a> {
+    names: &'a Names,
+    table: &'a mut ResourceTable,
+}
+
+type Found = Result<std::vec::IntoIter<IpAddr>, ErrorCode>;
+
+/// A look-up under way, then its answers. It stands in the table in the place of WASI's own stream: the guest's
+/// handle is a number that only the functions here look up.
+enum LookUp {
+    Pending(Pin<Box<dyn Future<Output = Found> + Send>>),
+    Done(Found),
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for LookUp {
+    async fn ready(&mut self) {
+        if let Self::Pending(asked) = self {
+            *self = Self::Done(asked.await);
+        }
+    }
+}
+
+impl network::Host for View<'_> {
+    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
+        error.downcast()
+    }
+
+    fn network_error_code(
+        &mut self,
+        _: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
+        // Asked of stream errors alone, and look-ups have no streams.
+        Ok(None)
+    }
+}
+
+impl network::HostNetwork for View<'_> {
+    fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
+        self.table.delete(network)?;
+        Ok(())
+    }
+}
+
+impl ip_name_lookup::Host for View<'_> {
+    fn resolve_addresses(
+        &mut self,
+        network: Resource<Network>,
+        name: String,
+    ) -> Result<Resource<ResolveAddressStream>, SocketError> {
+        self.table.get(&network)?;
+        let name = name.to_ascii_lowercase();
+        if !self.names.allowed.name(&name) {
+            self.names.refuse(&format!("{name}:PORT"));
+            return Err(ErrorCode::AccessDenied.into());
+        }
+        let asked = self
+            .names
+            .clone()
+            .resolve(name)
+            .map(|found| found.map(Vec::into_iter));
+        let look_up = self.table.push(LookUp::Pending(Box::pin(asked)))?;
+        Ok(Resource::new_own(look_up.rep()))
+    }
+}
+
+impl ip_name_lookup::HostResolveAddressStream for View<'_> {
+    fn resolve_next_address(
+        &mut self,
+        stream: Resource<ResolveAddressStream>,
+    ) -> Result<Option<IpAddress>, SocketError> {
+        let look_up = self.table.get_mut(&own(&stream))?;
+        if look_up.ready().now_or_never().is_none() {
+            return Err(ErrorCode::WouldBlock.into());
+        }
+        match look_up {
+            LookUp::Done(Ok(found)) => Ok(found.next().map(IpAddress::from)),
+            LookUp::Done(Err(code)) => Err((*code).into()),
+            LookUp::Pending(_) => Err(ErrorCode::WouldBlock.into()),
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        stream: Resource<ResolveAddressStream>,
+    ) -> wasmtime::Result<Resource<DynPollable>> {
+        subscribe(self.table, own(&stream))
+    }
+
+    fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<()> {
+        self.table
+            .delete(Resource::<LookUp>::new_own(stream.rep()))?;
+        Ok(())
+    }
+}
+
+/// The same entry of the table, as what it is.
+fn own(stream: &Resource<ResolveAddressStream>) -> Resource<LookUp> {
+    Resource::new_borrow(stream.rep())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::GuardSettings;
+    use crate::plugin::Grants;
+    use crate::time::{Clock, Timestamp};
+
+    fn names(tcp: &[&str], guard: GuardSettings) -> Names {
+        let granted: Vec<String> = tcp.iter().map(|&place| place.to_owned()).collect();
+        let allowed = Allowed::parse(&Grants {
+            tcp: granted.clone(),
+            ..Grants::default()
+        })
+        .unwrap();
+        Names {
+            plugin: "p".to_owned(),
+            allowed: Arc::new(allowed),
+            granted,
+            guard: Guard::new(guard),
+            log: GuestLog::new("p", Clock::manual(Timestamp(0))),
+            known: Arc::default(),
+        }
+    }
+
+    fn dials(names: &Names, address: &str) -> bool {
+        names.may(address.parse().unwrap(), SocketAddrUse::TcpConnect)
+    }
+
+    #[test]
+    fn nothing_is_dialled_without_a_grant() {
+        let none = names(&[], GuardSettings::default());
+        assert!(!dials(&none, "127.0.0.1:25") && !dials(&none, "[::1]:25"));
+        let one = names(&["127.0.0.1:25", "[::1]:26"], GuardSettings::default());
+        assert!(dials(&one, "127.0.0.1:25") && dials(&one, "[::1]:26"));
+        assert!(!dials(&one, "127.0.0.1:26") && !dials(&one, "127.0.0.2:25"));
+        let local: SocketAddr = "0.0.0.0:0".parse().unwrap();
+        assert!(one.may(local, SocketAddrUse::TcpBind));
+        for purpose in [
+            SocketAddrUse::TcpListen,
+            SocketAddrUse::TcpAccept,
+            SocketAddrUse::UdpBind,
+            SocketAddrUse::UdpSend,
+        ] {
+            assert!(!one.may(local, purpose), "{purpose:?}");
+        }
+        assert!(!one.may("127.0.0.1:25".parse().unwrap(), SocketAddrUse::TcpBind));
+    }
+
+    #[tokio::test]
+    async fn a_granted_name_leads_to_its_addresses_and_ports() {
+        let names = names(&["localhost:587"], GuardSettings::default());
+        assert!(!dials(&names, "127.0.0.1:587"), "nothing led there yet");
+        let found = names.clone().resolve("localhost".to_owned()).await.unwrap();
+        assert!(!found.is_empty());
+        for address in found {
+            assert!(dials(&names, &SocketAddr::new(address, 587).to_string()));
+            assert!(!dials(&names, &SocketAddr::new(address, 25).to_string()));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_guard_has_the_last_word() {
+        let guard = || GuardSettings {
+            deny_private: true,
+            ..GuardSettings::default()
+        };
+        let denied = names(&["localhost:587", "127.0.0.1:587"], guard());
+        assert!(!dials(&denied, "127.0.0.1:587"));
+        assert_eq!(
+            denied.resolve("localhost".to_owned()).await,
+            Err(ErrorCode::AccessDenied)
+        );
+    }
 }

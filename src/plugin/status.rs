@@ -45,7 +45,10 @@ impl std::fmt::Display for CallError {
         match self {
             Self::NotLoaded(name) => write!(f, "no plugin `{name}` of the needed kind is loaded"),
             Self::Trap(what) => write!(f, "the plugin crashed: {what}"),
-            Self::Deadline(limit) => write!(f, "the plugin took longer than its limit of {limit:?} (limits.timeout)"),
+            Self::Deadline(limit) => write!(
+                f,
+                "the plugin took longer than its limit of {limit:?} (limits.timeout)"
+            ),
             Self::Memory(what) => write!(f, "the plugin {what}"),
             Self::Busy => f.write_str("all instances of the plugin were busy (limits.instances)"),
             Self::Config(words) => write!(f, "the plugin refused its config: {words}"),
@@ -67,14 +70,22 @@ fn line(name: &str, entry: &PluginEntry) -> PluginStatus {
     PluginStatus {
         name: name.to_owned(),
         kind: live.map(|live| live.world().as_str()),
-        state: if entry.rejected.is_some() { "rejected" } else { "active" },
+        state: if entry.rejected.is_some() {
+            "rejected"
+        } else {
+            "active"
+        },
         reason: entry.rejected.clone(),
         generation: live.map_or(0, |live| live.number),
         digest: live.map(|live| live.source.digest.clone()),
         summary: live.map(|live| live.about.summary.clone()),
         config_schema: live.and_then(|live| live.about.config_schema.clone()),
-        imports: live.map(|live| live.source.outline.imports.clone()).unwrap_or_default(),
-        grants: live.map(|live| grants::describe(&live.settings.grants)).unwrap_or_default(),
+        imports: live
+            .map(|live| live.source.outline.imports.clone())
+            .unwrap_or_default(),
+        grants: live
+            .map(|live| grants::describe(&live.settings.grants))
+            .unwrap_or_default(),
         calls: figures.calls.load(Ordering::Relaxed),
         errors: figures.errors.load(Ordering::Relaxed),
         p50_us: figures.latency.quantile_us(50),
@@ -106,9 +117,26 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn new(plugin: &str, metrics: Arc<Metrics>, figures: Arc<Figures>) -> Self {
-        let good = metrics.plugin_calls.get_or_create(&PluginCall { plugin: plugin.to_owned(), result: "ok" }).clone();
-        let seconds = metrics.plugin_seconds.get_or_create(&Plugin { plugin: plugin.to_owned() }).clone();
-        Self { plugin: plugin.to_owned(), metrics, figures, good, seconds }
+        let good = metrics
+            .plugin_calls
+            .get_or_create(&PluginCall {
+                plugin: plugin.to_owned(),
+                result: "ok",
+            })
+            .clone();
+        let seconds = metrics
+            .plugin_seconds
+            .get_or_create(&Plugin {
+                plugin: plugin.to_owned(),
+            })
+            .clone();
+        Self {
+            plugin: plugin.to_owned(),
+            metrics,
+            figures,
+            good,
+            seconds,
+        }
     }
 
     /// One call ended, after this long, with this error if any.
@@ -116,12 +144,28 @@ impl Meter {
         self.figures.calls.fetch_add(1, Ordering::Relaxed);
         self.figures.latency.add(took);
         self.seconds.observe(took.as_secs_f64());
-        let Some(error) = error else {
-            self.good.inc();
-            return;
-        };
+        match error {
+            None => {
+                self.good.inc();
+            }
+            Some(error) => self.fail(error),
+        }
+    }
+
+    /// So many calls were never made, for want of an instance.
+    pub(super) fn turn_away(&self, calls: usize) {
+        for _ in 0..calls {
+            self.figures.calls.fetch_add(1, Ordering::Relaxed);
+            self.fail(&CallError::Busy);
+        }
+    }
+
+    fn fail(&self, error: &CallError) {
         self.figures.errors.fetch_add(1, Ordering::Relaxed);
-        let label = PluginCall { plugin: self.plugin.clone(), result: error.label() };
+        let label = PluginCall {
+            plugin: self.plugin.clone(),
+            result: error.label(),
+        };
         self.metrics.plugin_calls.get_or_create(&label).inc();
     }
 }
@@ -148,7 +192,11 @@ impl Latency {
 
     /// The upper edge of the bucket in which this percentile lies, in microseconds, rounded up; 0 if nothing was added.
     fn quantile_us(&self, percent: u64) -> u64 {
-        let counts: Vec<u64> = self.0.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let counts: Vec<u64> = self
+            .0
+            .iter()
+            .map(|bucket| bucket.load(Ordering::Relaxed))
+            .collect();
         let total: u64 = counts.iter().sum();
         let rank = (total * percent).div_ceil(100);
         let mut seen = 0;
@@ -173,7 +221,9 @@ fn upper_edge(bucket: usize) -> u64 {
     let (octave, quarter) = (bucket / 4, bucket as u64 % 4);
     match octave {
         0..=1 => 4,
-        _ => (quarter + 5).checked_shl(octave as u32 - 2).unwrap_or(u64::MAX),
+        _ => (quarter + 5)
+            .checked_shl(octave as u32 - 2)
+            .unwrap_or(u64::MAX),
     }
 }
 

@@ -55,7 +55,19 @@ impl Batch {
     ) -> (Self, oneshot::Receiver<Vec<Answer>>) {
         let (reply, answers) = oneshot::channel();
         let room = Vec::with_capacity(events.len());
-        (Self { generation, config, slot, instance: None, hopeless: None, events: events.into_iter(), answers: room, reply }, answers)
+        (
+            Self {
+                generation,
+                config,
+                slot,
+                instance: None,
+                hopeless: None,
+                events: events.into_iter(),
+                answers: room,
+                reply,
+            },
+            answers,
+        )
     }
 }
 
@@ -63,7 +75,14 @@ impl Batch {
     /// Answers. Everything else is given back first: who hears the answer may want the slot at once, or look at what
     /// is held.
     fn end(self, now: Instant) {
-        let Self { generation, slot, instance, answers, reply, .. } = self;
+        let Self {
+            generation,
+            slot,
+            instance,
+            answers,
+            reply,
+            ..
+        } = self;
         if let Some(instance) = instance {
             slot.give_back(instance, now);
         }
@@ -82,12 +101,22 @@ impl FilterThreads {
     /// Starts this many threads, at least two.
     pub(super) fn start(threads: usize, runtime: &Handle, clock: &Clock) -> Result<Self, Error> {
         let threads = threads.max(2);
-        let queue = Arc::new(Queue { turns: Mutex::default(), wake: Condvar::new(), threads });
+        let queue = Arc::new(Queue {
+            turns: Mutex::default(),
+            wake: Condvar::new(),
+            threads,
+        });
         let this = Self { queue };
         for number in 0..threads {
-            let worker = Worker { queue: this.queue.clone(), runtime: runtime.clone(), clock: clock.clone() };
+            let worker = Worker {
+                queue: this.queue.clone(),
+                runtime: runtime.clone(),
+                clock: clock.clone(),
+            };
             let builder = std::thread::Builder::new().name(format!("busway-filter-{number}"));
-            builder.spawn(move || worker.run()).map_err(Error::internal)?;
+            builder
+                .spawn(move || worker.run())
+                .map_err(Error::internal)?;
         }
         Ok(this)
     }
@@ -141,7 +170,9 @@ impl Queue {
             return;
         }
         if !turns.lanes.contains_key(&batch.generation.name) {
-            turns.lanes.insert(batch.generation.name.clone(), Lane::default());
+            turns
+                .lanes
+                .insert(batch.generation.name.clone(), Lane::default());
         }
         if let Some(lane) = turns.lanes.get_mut(&batch.generation.name) {
             lane.running -= usize::from(again && lane.running > 0);
@@ -160,7 +191,10 @@ impl Queue {
             if let Some(batch) = turns.next(self.threads) {
                 return Some(batch);
             }
-            turns = self.wake.wait(turns).unwrap_or_else(PoisonError::into_inner);
+            turns = self
+                .wake
+                .wait(turns)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -176,11 +210,18 @@ impl Queue {
 
 impl Turns {
     fn next(&mut self, threads: usize) -> Option<Batch> {
-        let most = if self.lanes.len() > 1 { threads - 1 } else { threads };
+        let most = if self.lanes.len() > 1 {
+            threads - 1
+        } else {
+            threads
+        };
         let may_run = |lane: &Lane| lane.running < most && !lane.waiting.is_empty();
         let after = self.lanes.iter().filter(|(name, _)| **name > self.last);
         let until = self.lanes.iter().filter(|(name, _)| **name <= self.last);
-        let name = after.chain(until).find(|(_, lane)| may_run(lane)).map(|(name, _)| name.clone())?;
+        let name = after
+            .chain(until)
+            .find(|(_, lane)| may_run(lane))
+            .map(|(name, _)| name.clone())?;
         let lane = self.lanes.get_mut(&name)?;
         self.last = name;
         lane.running += 1;
@@ -202,7 +243,10 @@ impl Worker {
                 Ok(Some(rest)) => self.queue.push(rest, true),
                 Ok(None) => self.queue.done(&plugin),
                 Err(_) => {
-                    error!(plugin, "the hub itself failed in a filter call; the batch counts as failed");
+                    error!(
+                        plugin,
+                        "the hub itself failed in a filter call; the batch counts as failed"
+                    );
                     self.queue.done(&plugin);
                 }
             }
@@ -214,10 +258,15 @@ impl Worker {
         let began = self.clock.instant();
         let mut last = began;
         while !batch.reply.is_closed() {
-            let Some(event) = batch.events.next() else { break };
+            let Some(event) = batch.events.next() else {
+                break;
+            };
             let answer = self.answer(&mut batch, &event);
             let now = self.clock.instant();
-            batch.generation.meter.count(now.saturating_duration_since(last), answer.as_ref().err());
+            batch
+                .generation
+                .meter
+                .count(now.saturating_duration_since(last), answer.as_ref().err());
             last = now;
             batch.answers.push(answer);
             if now.saturating_duration_since(began) >= TURN && batch.events.len() > 0 {
@@ -235,7 +284,10 @@ impl Worker {
         let generation = &batch.generation;
         let mut instance = match batch.instance.take() {
             Some(instance) => instance,
-            None => match self.runtime.block_on(call::ready(generation, &batch.slot, &batch.config)) {
+            None => match self
+                .runtime
+                .block_on(call::ready(generation, &batch.slot, &batch.config))
+            {
                 Ok(instance) => instance,
                 Err(error) => {
                     // No other event of this batch would fare better, and each try may take long.
@@ -245,7 +297,9 @@ impl Worker {
             },
         };
         let answer = match generation.maker.linked.waits() {
-            true => self.runtime.block_on(call::evaluate_waiting(generation, &mut instance, event)),
+            true => self
+                .runtime
+                .block_on(call::evaluate_waiting(generation, &mut instance, event)),
             false => call::evaluate(generation, &mut instance, event),
         };
         if matches!(answer, Ok(_) | Err(CallError::Guest(_))) {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, HasSelf, Instance, InstancePre, Lift, Linker, Lower, Resource, TypedFunc,
+    Component, ComponentExportIndex, ComponentNamedList, HasSelf, Instance, InstancePre, Lift,
+    Linker, Lower, Resource, TypedFunc,
 };
 use wasmtime::{Engine, Store};
 
@@ -28,7 +29,11 @@ pub(super) const VERSION: &str = "0.1.0";
 #[allow(unreachable_pub, reason = "bindgen exports it anew")]
 pub struct EventHandle;
 
-#[allow(missing_docs, unreachable_pub, reason = "generated from the WIT, which has the words")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "generated from the WIT, which has the words"
+)]
 mod bindings {
     wasmtime::component::bindgen!({
         path: "wit/v0",
@@ -39,7 +44,12 @@ mod bindings {
 }
 
 /// Links a component of this version. `waits`: it imports WASI, so that a call may wait in the host.
-pub(super) fn link(engine: &Engine, component: &Component, world: World, waits: bool) -> wasmtime::Result<Box<dyn Linked>> {
+pub(super) fn link(
+    engine: &Engine,
+    component: &Component,
+    world: World,
+    waits: bool,
+) -> wasmtime::Result<Box<dyn Linked>> {
     let mut linker = Linker::<Host>::new(engine);
     events::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
     log::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
@@ -49,7 +59,12 @@ pub(super) fn link(engine: &Engine, component: &Component, world: World, waits: 
         sockets::add_to_linker(&mut linker)?;
     }
     let exports = Exports::find(component, world)?;
-    Ok(Box::new(LinkedV0 { pre: linker.instantiate_pre(component)?, exports, world, waits }))
+    Ok(Box::new(LinkedV0 {
+        pre: linker.instantiate_pre(component)?,
+        exports,
+        world,
+        waits,
+    }))
 }
 
 /// Where the exports are: found once, so that making an instance looks no name up.
@@ -65,13 +80,23 @@ impl Exports {
     fn find(component: &Component, world: World) -> wasmtime::Result<Self> {
         let interface = format!("busway:plugin/{}@{VERSION}", world.as_str());
         let lost = |name: &str| wasmtime::format_err!("it has no export {name}");
-        let within = component.get_export_index(None, &interface).ok_or_else(|| lost(&interface))?;
-        let find = |name: &str| component.get_export_index(Some(&within), name).ok_or_else(|| lost(name));
+        let within = component
+            .get_export_index(None, &interface)
+            .ok_or_else(|| lost(&interface))?;
+        let find = |name: &str| {
+            component
+                .get_export_index(Some(&within), name)
+                .ok_or_else(|| lost(name))
+        };
         let call = match world {
             World::Filter => "evaluate",
             World::Notifier => "notify",
         };
-        Ok(Self { describe: find("describe")?, init: find("init")?, call: find(call)? })
+        Ok(Self {
+            describe: find("describe")?,
+            init: find("init")?,
+            call: find(call)?,
+        })
     }
 }
 
@@ -91,7 +116,10 @@ impl Linked for LinkedV0 {
         self.waits
     }
 
-    fn instantiate<'a>(&'a self, store: &'a mut Store<Host>) -> Boxed<'a, wasmtime::Result<Box<dyn Guest>>> {
+    fn instantiate<'a>(
+        &'a self,
+        store: &'a mut Store<Host>,
+    ) -> Boxed<'a, wasmtime::Result<Box<dyn Guest>>> {
         Box::pin(async move {
             let instance = match self.waits {
                 true => self.pre.instantiate_async(&mut *store).await?,
@@ -103,12 +131,21 @@ impl Linked for LinkedV0 {
             };
             let describe = typed(&instance, store, &self.exports.describe)?;
             let init = typed(&instance, store, &self.exports.init)?;
-            Ok(Box::new(GuestV0 { waits: self.waits, describe, init, call }) as Box<dyn Guest>)
+            Ok(Box::new(GuestV0 {
+                waits: self.waits,
+                describe,
+                init,
+                call,
+            }) as Box<dyn Guest>)
         })
     }
 }
 
-fn typed<P, R>(instance: &Instance, store: &mut Store<Host>, export: &ComponentExportIndex) -> wasmtime::Result<TypedFunc<P, R>>
+fn typed<P, R>(
+    instance: &Instance,
+    store: &mut Store<Host>,
+    export: &ComponentExportIndex,
+) -> wasmtime::Result<TypedFunc<P, R>>
 where
     P: ComponentNamedList + Lower,
     R: ComponentNamedList + Lift,
@@ -117,8 +154,12 @@ where
 }
 
 type Init = TypedFunc<(String,), (Result<(), String>,)>;
-type Evaluate = TypedFunc<(events::Head, Resource<EventHandle>), (Result<events::Verdict, String>,)>;
-type Notify = TypedFunc<(events::Head, Resource<EventHandle>, events::Delivery), (Result<(), events::Failure>,)>;
+type Evaluate =
+    TypedFunc<(events::Head, Resource<EventHandle>), (Result<events::Verdict, String>,)>;
+type Notify = TypedFunc<
+    (events::Head, Resource<EventHandle>, events::Delivery),
+    (Result<(), events::Failure>,),
+>;
 
 struct GuestV0 {
     waits: bool,
@@ -139,11 +180,18 @@ impl Guest for GuestV0 {
                 true => self.describe.call_async(&mut *store, ()).await?,
                 false => self.describe.call(&mut *store, ())?,
             };
-            Ok(About { summary: about.summary, config_schema: about.config_schema })
+            Ok(About {
+                summary: about.summary,
+                config_schema: about.config_schema,
+            })
         })
     }
 
-    fn init<'a>(&'a self, store: &'a mut Store<Host>, config: &'a str) -> Boxed<'a, wasmtime::Result<Result<(), String>>> {
+    fn init<'a>(
+        &'a self,
+        store: &'a mut Store<Host>,
+        config: &'a str,
+    ) -> Boxed<'a, wasmtime::Result<Result<(), String>>> {
         Box::pin(async move {
             let config = (config.to_owned(),);
             let (answer,) = match self.waits {
@@ -154,7 +202,11 @@ impl Guest for GuestV0 {
         })
     }
 
-    fn evaluate(&self, store: &mut Store<Host>, event: &Arc<Event>) -> wasmtime::Result<Result<Verdict, String>> {
+    fn evaluate(
+        &self,
+        store: &mut Store<Host>,
+        event: &Arc<Event>,
+    ) -> wasmtime::Result<Result<Verdict, String>> {
         let evaluate = self.call.evaluate()?;
         store.data_mut().show(Some(event.clone()));
         let (answer,) = evaluate.call(&mut *store, (head(event), Resource::new_borrow(0)))?;
@@ -170,7 +222,9 @@ impl Guest for GuestV0 {
         Box::pin(async move {
             let evaluate = self.call.evaluate()?;
             store.data_mut().show(Some(event.clone()));
-            let (answer,) = evaluate.call_async(&mut *store, (head(event), Resource::new_borrow(0))).await?;
+            let (answer,) = evaluate
+                .call_async(&mut *store, (head(event), Resource::new_borrow(0)))
+                .await?;
             store.data_mut().show(None);
             Ok(answer.map(Verdict::from))
         })
@@ -183,10 +237,21 @@ impl Guest for GuestV0 {
         delivery: Delivery,
     ) -> Boxed<'a, wasmtime::Result<Result<(), NotifyError>>> {
         Box::pin(async move {
-            let Call::Notify(notify) = &self.call else { return Err(wasmtime::format_err!("it is no notifier")) };
-            let delivery = events::Delivery { subscription: delivery.subscription, attempt: delivery.attempt, id: delivery.id };
+            let Call::Notify(notify) = &self.call else {
+                return Err(wasmtime::format_err!("it is no notifier"));
+            };
+            let delivery = events::Delivery {
+                subscription: delivery.subscription,
+                attempt: delivery.attempt,
+                id: delivery.id,
+            };
             store.data_mut().show(Some(event.clone()));
-            let (answer,) = notify.call_async(&mut *store, (head(event), Resource::new_borrow(0), delivery)).await?;
+            let (answer,) = notify
+                .call_async(
+                    &mut *store,
+                    (head(event), Resource::new_borrow(0), delivery),
+                )
+                .await?;
             store.data_mut().show(None);
             Ok(answer.map_err(NotifyError::from))
         })
@@ -224,15 +289,26 @@ impl From<events::Verdict> for Verdict {
 impl From<events::Failure> for NotifyError {
     fn from(failure: events::Failure) -> Self {
         let retry_after = failure.retry_after_ms.map(Duration::from_millis);
-        Self::Failure { reason: failure.reason, retry: failure.retry, retry_after }
+        Self::Failure {
+            reason: failure.reason,
+            retry: failure.retry,
+            retry_after,
+        }
     }
 }
 
 impl events::Host for Host {}
 
 impl events::HostEvent for Host {
-    fn attribute(&mut self, _: Resource<EventHandle>, name: String) -> wasmtime::Result<Option<String>> {
-        Ok(self.event()?.attribute(&name).map(|value| value.into_owned()))
+    fn attribute(
+        &mut self,
+        _: Resource<EventHandle>,
+        name: String,
+    ) -> wasmtime::Result<Option<String>> {
+        Ok(self
+            .event()?
+            .attribute(&name)
+            .map(|value| value.into_owned()))
     }
 
     fn attributes(&mut self, _: Resource<EventHandle>) -> wasmtime::Result<Vec<(String, String)>> {
@@ -240,10 +316,18 @@ impl events::HostEvent for Host {
     }
 
     fn data(&mut self, _: Resource<EventHandle>) -> wasmtime::Result<Vec<u8>> {
-        Ok(self.event()?.data().map(|data| data.bytes.to_vec()).unwrap_or_default())
+        Ok(self
+            .event()?
+            .data()
+            .map(|data| data.bytes.to_vec())
+            .unwrap_or_default())
     }
 
-    fn at(&mut self, _: Resource<EventHandle>, pointer: String) -> wasmtime::Result<Option<String>> {
+    fn at(
+        &mut self,
+        _: Resource<EventHandle>,
+        pointer: String,
+    ) -> wasmtime::Result<Option<String>> {
         Ok(host::at(self.event()?, &pointer))
     }
 

@@ -27,14 +27,20 @@ pub(super) struct Version {
 }
 
 /// The versions that are served, newest first.
-pub(super) const VERSIONS: &[Version] = &[Version { package: v0::VERSION, link: v0::link }];
+pub(super) const VERSIONS: &[Version] = &[Version {
+    package: v0::VERSION,
+    link: v0::link,
+}];
 
 /// A component whose imports are all there and whose exports are found.
 pub(super) trait Linked: Send + Sync {
     fn world(&self) -> World;
     /// Whether a call may wait in the host: then only the asynchronous calls may be used.
     fn waits(&self) -> bool;
-    fn instantiate<'a>(&'a self, store: &'a mut Store<Host>) -> Boxed<'a, wasmtime::Result<Box<dyn Guest>>>;
+    fn instantiate<'a>(
+        &'a self,
+        store: &'a mut Store<Host>,
+    ) -> Boxed<'a, wasmtime::Result<Box<dyn Guest>>>;
 }
 
 /// What a plugin says of itself.
@@ -51,9 +57,17 @@ pub(super) struct About {
 /// that does not wait, every future is ready at its first poll.
 pub(super) trait Guest: Send + Sync {
     fn describe<'a>(&'a self, store: &'a mut Store<Host>) -> Boxed<'a, wasmtime::Result<About>>;
-    fn init<'a>(&'a self, store: &'a mut Store<Host>, config: &'a str) -> Boxed<'a, wasmtime::Result<Result<(), String>>>;
+    fn init<'a>(
+        &'a self,
+        store: &'a mut Store<Host>,
+        config: &'a str,
+    ) -> Boxed<'a, wasmtime::Result<Result<(), String>>>;
     /// For a guest that does not wait.
-    fn evaluate(&self, store: &mut Store<Host>, event: &Arc<Event>) -> wasmtime::Result<Result<Verdict, String>>;
+    fn evaluate(
+        &self,
+        store: &mut Store<Host>,
+        event: &Arc<Event>,
+    ) -> wasmtime::Result<Result<Verdict, String>>;
     /// For a guest that may.
     fn evaluate_waiting<'a>(
         &'a self,

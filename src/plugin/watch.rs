@@ -35,7 +35,10 @@ pub(super) struct Stamp {
 impl Stamp {
     /// The stamp of a file, through symlinks; none if it is not there.
     pub(super) fn of(path: &Path) -> Option<Self> {
-        std::fs::metadata(path).ok().filter(Metadata::is_file).map(|found| Self::read(&found))
+        std::fs::metadata(path)
+            .ok()
+            .filter(Metadata::is_file)
+            .map(|found| Self::read(&found))
     }
 
     fn read(found: &Metadata) -> Self {
@@ -50,10 +53,22 @@ impl Stamp {
 
 /// The plugin files that are there now, by plugin name.
 pub(super) fn look(folder: &Path) -> BTreeMap<String, Stamp> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return BTreeMap::new() };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return BTreeMap::new();
+    };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let plugins = paths.filter(|path| path.extension().is_some_and(|extension| extension == "wasm"));
-    plugins.filter_map(|path| Some((path.file_stem()?.to_string_lossy().into_owned(), Stamp::of(&path)?))).collect()
+    let plugins = paths.filter(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "wasm")
+    });
+    plugins
+        .filter_map(|path| {
+            Some((
+                path.file_stem()?.to_string_lossy().into_owned(),
+                Stamp::of(&path)?,
+            ))
+        })
+        .collect()
 }
 
 /// The file of a plugin.
@@ -63,11 +78,17 @@ pub(super) fn path_of(folder: &Path, name: &str) -> PathBuf {
 
 /// A name as the API and the config can carry it.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
-    let first = name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
-    let rest = name.chars().all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '-');
+    let first =
+        name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
+    let rest = name
+        .chars()
+        .all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '-');
     match first && rest && name.len() <= 64 {
         true => Ok(()),
-        false => Err("its file name must be 1 to 64 of a-z, 0-9 and `-`, not beginning with `-`; rename it".to_owned()),
+        false => Err(
+            "its file name must be 1 to 64 of a-z, 0-9 and `-`, not beginning with `-`; rename it"
+                .to_owned(),
+        ),
     }
 }
 
@@ -93,19 +114,36 @@ pub(super) struct Change {
 impl Settling {
     /// Compares what is there with what was taken up; the changes that have stood still long enough.
     pub(super) fn settled(&mut self, found: &BTreeMap<String, Stamp>, now: Instant) -> Vec<Change> {
-        let names: std::collections::BTreeSet<&String> = found.keys().chain(self.taken.keys()).chain(self.moving.keys()).collect();
+        let names: std::collections::BTreeSet<&String> = found
+            .keys()
+            .chain(self.taken.keys())
+            .chain(self.moving.keys())
+            .collect();
         let mut moving = BTreeMap::new();
         for name in names {
             let stamp = found.get(name).copied();
             if stamp == self.taken.get(name).copied() {
                 continue;
             }
-            let since = self.moving.get(name).filter(|(seen, _)| *seen == stamp).map_or(now, |(_, since)| *since);
+            let since = self
+                .moving
+                .get(name)
+                .filter(|(seen, _)| *seen == stamp)
+                .map_or(now, |(_, since)| *since);
             moving.insert(name.clone(), (stamp, since));
         }
         self.moving = moving;
-        let rested = self.moving.iter().filter(|(_, (_, since))| now.saturating_duration_since(*since) >= SETTLE);
-        rested.map(|(name, &(stamp, since))| Change { name: name.clone(), stamp, since }).collect()
+        let rested = self
+            .moving
+            .iter()
+            .filter(|(_, (_, since))| now.saturating_duration_since(*since) >= SETTLE);
+        rested
+            .map(|(name, &(stamp, since))| Change {
+                name: name.clone(),
+                stamp,
+                since,
+            })
+            .collect()
     }
 
     /// A change is being acted on.
@@ -140,7 +178,12 @@ pub(super) struct Watcher {
 impl Watcher {
     pub(super) fn new(folder: &Path) -> Self {
         let (tell, heard) = mpsc::channel(1);
-        let mut this = Self { folder: folder.to_owned(), heard, tell, on: None };
+        let mut this = Self {
+            folder: folder.to_owned(),
+            heard,
+            tell,
+            on: None,
+        };
         this.follow();
         this
     }
@@ -153,7 +196,9 @@ impl Watcher {
 
     /// Watches the directory that is there now, if it is another than before, or none was.
     pub(super) fn follow(&mut self) {
-        let inode = std::fs::metadata(&self.folder).ok().map(|found| (found.dev(), found.ino()));
+        let inode = std::fs::metadata(&self.folder)
+            .ok()
+            .map(|found| (found.dev(), found.ino()));
         if self.on.as_ref().map(|(_, inode)| *inode) == inode {
             return;
         }
@@ -172,7 +217,11 @@ impl Watcher {
             watcher.watch(&self.folder, RecursiveMode::NonRecursive)?;
             Ok(watcher)
         });
-        watched.inspect_err(|error| debug!(cause = %error, "plugin directory cannot be watched, it is polled")).ok()
+        watched
+            .inspect_err(
+                |error| debug!(cause = %error, "plugin directory cannot be watched, it is polled"),
+            )
+            .ok()
     }
 }
 
@@ -196,18 +245,32 @@ mod tests {
     }
 
     fn stamp(len: u64) -> Stamp {
-        Stamp { inode: (1, 1), len, modified: (0, 0), changed: (0, 0) }
+        Stamp {
+            inode: (1, 1),
+            len,
+            modified: (0, 0),
+            changed: (0, 0),
+        }
     }
 
     #[test]
-    #[allow(clippy::disallowed_methods, reason = "any reading will do as the zero of this test's time")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "any reading will do as the zero of this test's time"
+    )]
     fn a_change_counts_once_it_stands_still() {
         let mut settling = Settling::default();
         let start = Instant::now();
         let mut check = |millis: u64, files: &[(&str, u64)], expected: &[(&str, Option<u64>)]| {
-            let found = files.iter().map(|&(name, len)| (name.to_owned(), stamp(len))).collect();
+            let found = files
+                .iter()
+                .map(|&(name, len)| (name.to_owned(), stamp(len)))
+                .collect();
             let changes = settling.settled(&found, start + Duration::from_millis(millis));
-            let told: Vec<_> = changes.iter().map(|change| (change.name.as_str(), change.stamp.map(|stamp| stamp.len))).collect();
+            let told: Vec<_> = changes
+                .iter()
+                .map(|change| (change.name.as_str(), change.stamp.map(|stamp| stamp.len)))
+                .collect();
             assert_eq!(told, expected, "at {millis} ms");
             changes.iter().for_each(|change| settling.take(change));
         };

@@ -14,6 +14,8 @@ mod read;
 mod secret;
 mod show;
 mod store;
+#[cfg(test)]
+mod tests;
 mod webhook;
 
 pub use duration::{parse_duration, show_duration};

@@ -21,7 +21,11 @@ const PRODUCERS: u64 = 4;
 
 fn open(dir: &Path) -> EventLog {
     let settings = Settings {
-        retention: Retention { age: None, size: None, drop_unacknowledged: false },
+        retention: Retention {
+            age: None,
+            size: None,
+            drop_unacknowledged: false,
+        },
         // A few hundred appends a file: kills hit rotations too.
         segment_size: 256 << 10,
         ..Settings::default()
@@ -39,7 +43,10 @@ fn events(run: u64, producer: u64, append: u64) -> Vec<Event> {
             id,
             source: "/tests/crash".into(),
             ty: "com.example.crash".into(),
-            data: Some(Data { kind: DataKind::Text, bytes: bytes.into() }),
+            data: Some(Data {
+                kind: DataKind::Text,
+                bytes: bytes.into(),
+            }),
             ..Draft::default()
         };
         draft.check().unwrap()
@@ -50,7 +57,9 @@ fn events(run: u64, producer: u64, append: u64) -> Vec<Event> {
 /// What the child does until it is killed. As a test of its own it does nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crash_child() {
-    let Ok(child) = std::env::var(CHILD) else { return };
+    let Ok(child) = std::env::var(CHILD) else {
+        return;
+    };
     let (run, dir) = child.split_once(' ').unwrap();
     let run: u64 = run.parse().unwrap();
     let log = open(Path::new(dir));
@@ -76,7 +85,12 @@ async fn crash_child() {
 
 fn start(run: u64, dir: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "log_crash::crash_child", "--nocapture", "--test-threads=1"])
+        .args([
+            "--exact",
+            "log_crash::crash_child",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .env(CHILD, format!("{run} {}", dir.display()))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -99,7 +113,11 @@ fn kill_after(mut child: Child, acknowledged: usize) -> Vec<(u64, String)> {
         }
     }
     child.wait().unwrap();
-    assert!(told.len() >= acknowledged, "the child ended by itself after {}", told.len());
+    assert!(
+        told.len() >= acknowledged,
+        "the child ended by itself after {}",
+        told.len()
+    );
     told
 }
 
@@ -108,7 +126,17 @@ async fn read_all(log: &EventLog) -> Vec<(u64, String, String)> {
     let end = log.end(&bus).unwrap().borrow().0;
     let (mut read, mut at) = (Vec::new(), Offset(1));
     while at.0 < end {
-        let batch = log.read(&bus, at, ReadLimit { records: 1_000, bytes: 8 << 20 }).await.unwrap();
+        let batch = log
+            .read(
+                &bus,
+                at,
+                ReadLimit {
+                    records: 1_000,
+                    bytes: 8 << 20,
+                },
+            )
+            .await
+            .unwrap();
         assert_eq!(batch.gap, None, "nothing is torn");
         read.extend(batch.records.iter().map(|record| {
             let text = String::from_utf8(record.event.data().unwrap().bytes.to_vec()).unwrap();
@@ -125,19 +153,31 @@ fn check_whole(read: &[(u64, String, String)]) {
     for (offset, id, text) in read {
         let (append, part) = id.rsplit_once('-').unwrap();
         assert!(text.starts_with(&format!("{id} of ")), "{text}");
-        parts.entry(append).or_default().push((part.parse().unwrap(), *offset));
+        parts
+            .entry(append)
+            .or_default()
+            .push((part.parse().unwrap(), *offset));
     }
     for (append, parts) in parts {
         let number: u64 = append.rsplit_once('-').unwrap().1.parse().unwrap();
-        assert_eq!(parts.len() as u64, number % 5 + 1, "{append} is there in part");
+        assert_eq!(
+            parts.len() as u64,
+            number % 5 + 1,
+            "{append} is there in part"
+        );
         let first = parts[0].1;
-        assert!(parts.iter().all(|(part, offset)| *offset == first + part), "{append}: {parts:?}");
+        assert!(
+            parts.iter().all(|(part, offset)| *offset == first + part),
+            "{append}: {parts:?}"
+        );
     }
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9() {
-    let rounds = std::env::var("BUSWAY_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    let rounds = std::env::var("BUSWAY_CRASH_ROUNDS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok());
     let dir = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut told: HashMap<u64, String> = HashMap::new();
@@ -153,10 +193,16 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
             }
             for (offset, id) in &told {
                 let found = read.get(*offset as usize - 1).map(|(_, id, _)| id);
-                assert_eq!(found, Some(id), "round {run}: {id} was acknowledged at {offset}");
+                assert_eq!(
+                    found,
+                    Some(id),
+                    "round {run}: {id} was acknowledged at {offset}"
+                );
             }
             check_whole(&read);
-            tokio::time::timeout(Duration::from_secs(60), log.close()).await.unwrap();
+            tokio::time::timeout(Duration::from_secs(60), log.close())
+                .await
+                .unwrap();
         });
     }
 }

@@ -3,6 +3,8 @@
 //! Reading is liberal, because libraries differ: some never encode, so bytes that are no escape stand for themselves.
 //! Invariant: what is written is visible ASCII, and reads back as the same text.
 
+use std::borrow::Cow;
+
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 
@@ -11,7 +13,7 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// Text as a header value.
 pub(super) fn write(text: &str) -> Option<HeaderValue> {
-    HeaderValue::try_from(utf8_percent_encode(text, ENCODED).to_string()).ok()
+    HeaderValue::from_str(&Cow::from(utf8_percent_encode(text, ENCODED))).ok()
 }
 
 /// The text of a header value: unquoted if it is a quoted string, then percent-decoded once. `None` if that is not

@@ -47,35 +47,33 @@ fn body(event: &Event) -> Bytes {
 
 fn attributes(event: &Event) -> Vec<(HeaderName, HeaderValue)> {
     let named = [
-        ("specversion", Some(SPECVERSION)),
-        ("id", Some(event.id())),
-        ("source", Some(event.source())),
-        ("type", Some(event.ty())),
-        ("subject", event.subject()),
-        ("time", event.time()),
-        ("dataschema", event.dataschema()),
+        (&SPECVERSION_NAME, Some(SPECVERSION)),
+        (&ID, Some(event.id())),
+        (&SOURCE, Some(event.source())),
+        (&TYPE, Some(event.ty())),
+        (&SUBJECT, event.subject()),
+        (&TIME, event.time()),
+        (&DATASCHEMA, event.dataschema()),
     ];
     let named = named
         .into_iter()
-        .filter_map(|(name, value)| Some(header(name, value?)));
-    let extensions = event
-        .extensions()
-        .iter()
-        .map(|(name, value)| header(name, &value.as_str()));
-    // The rules of names and values leave nothing that a header cannot carry: no pair is ever dropped by `flatten`.
-    named
-        .chain(extensions)
-        .flatten()
-        .chain(content_type(event))
-        .collect()
+        .filter_map(|(name, text)| Some((name.clone(), value::write(text?)?)));
+    let extensions = event.extensions().iter().filter_map(|(name, text)| {
+        let name = HeaderName::try_from(format!("ce-{name}")).ok()?;
+        Some((name, value::write(&text.as_str())?))
+    });
+    // The rules of names and values leave nothing that a header cannot carry: nothing is ever filtered out but what
+    // is not there.
+    named.chain(extensions).chain(content_type(event)).collect()
 }
 
-fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
-    Some((
-        HeaderName::try_from(format!("ce-{name}")).ok()?,
-        value::write(value)?,
-    ))
-}
+static SPECVERSION_NAME: HeaderName = HeaderName::from_static("ce-specversion");
+static ID: HeaderName = HeaderName::from_static("ce-id");
+static SOURCE: HeaderName = HeaderName::from_static("ce-source");
+static TYPE: HeaderName = HeaderName::from_static("ce-type");
+static SUBJECT: HeaderName = HeaderName::from_static("ce-subject");
+static TIME: HeaderName = HeaderName::from_static("ce-time");
+static DATASCHEMA: HeaderName = HeaderName::from_static("ce-dataschema");
 
 /// What the body is. JSON format, section 3.1.2: implied JSON is said outright. Text is held in UTF-8, so a charset
 /// that says otherwise (one from a structured event, where the envelope's charset ruled) would be a lie.

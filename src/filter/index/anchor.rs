@@ -38,28 +38,74 @@ pub(super) struct Spot<'a> {
     pub(super) probe: Probe<'a>,
 }
 
-/// One part of a selector that must hold.
+/// Which part of a selector a conjunct is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Part {
+    /// `source`.
+    Source,
+    /// `types`.
+    Types,
+    /// The whole of the filter at this place.
+    Filter(u16),
+    /// No whole part: one of several conditions of a filter.
+    #[default]
+    Fraction,
+}
+
+impl Part {
+    /// Whether it is the filter at this place.
+    pub(super) fn is_filter(self, at: usize) -> bool {
+        matches!(self, Self::Filter(place) if usize::from(place) == at)
+    }
+}
+
+/// One condition of a selector that must hold.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Conjunct<'a> {
     /// Where to look it up; nowhere if it has no literal.
     pub(super) spots: Vec<Spot<'a>>,
     /// Whether an event that shows a spot satisfies it: there is nothing left to check.
     pub(super) whole: bool,
+    /// What it is of the selector.
+    pub(super) part: Part,
 }
 
-/// Every part of a selector, those that cannot be looked up included.
+/// Every condition of a selector, those that cannot be looked up included.
 pub(super) fn conjuncts(selector: &Selector) -> Vec<Conjunct<'_>> {
     let mut found = Vec::new();
     if let Some(source) = &selector.source {
-        found.push(value(Place::Attribute("source"), Scalar::Text(source)));
+        let source = value(Place::Attribute("source"), Scalar::Text(source));
+        found.push(Conjunct {
+            part: Part::Source,
+            ..source
+        });
     }
     if !selector.types.is_empty() {
-        found.push(union(selector.types.iter().map(type_pattern)));
+        let types = union(selector.types.iter().map(type_pattern));
+        found.push(Conjunct {
+            part: Part::Types,
+            ..types
+        });
     }
-    for part in &selector.filters {
+    for (at, part) in selector.filters.iter().enumerate() {
+        let before = found.len();
         filter(part, &mut found);
+        if let (1, Some(only), Ok(at)) = (found.len() - before, found.last_mut(), u16::try_from(at))
+        {
+            only.part = Part::Filter(at);
+        }
     }
     found
+}
+
+impl<'a> Conjunct<'a> {
+    fn new(spots: Vec<Spot<'a>>, whole: bool) -> Self {
+        Self {
+            spots,
+            whole,
+            part: Part::Fraction,
+        }
+    }
 }
 
 impl Spot<'_> {
@@ -77,18 +123,12 @@ impl Spot<'_> {
 
 fn value<'a>(place: Place<'a>, scalar: Scalar<'a>) -> Conjunct<'a> {
     let probe = Probe::Value(scalar);
-    Conjunct {
-        spots: vec![Spot { place, probe }],
-        whole: true,
-    }
+    Conjunct::new(vec![Spot { place, probe }], true)
 }
 
 /// One of several must hold: all their spots, unless one of them cannot be looked up.
 fn union<'a>(parts: impl Iterator<Item = Conjunct<'a>>) -> Conjunct<'a> {
-    let mut sum = Conjunct {
-        spots: Vec::new(),
-        whole: true,
-    };
+    let mut sum = Conjunct::new(Vec::new(), true);
     for part in parts {
         if part.spots.is_empty() {
             return Conjunct::default();
@@ -116,17 +156,13 @@ fn best(parts: Vec<Conjunct<'_>>) -> Conjunct<'_> {
 fn type_pattern(pattern: &TypePattern) -> Conjunct<'_> {
     let (probe, whole) = match pattern.literal() {
         types::Literal::Exact(text) => (Probe::Value(Scalar::Text(text)), true),
+        types::Literal::Below(text) => (Probe::Prefix(text), true),
         types::Literal::Prefix(text) => (Probe::Prefix(text), false),
         types::Literal::Suffix(text) => (Probe::Suffix(text), false),
         types::Literal::None => return Conjunct::default(),
     };
-    Conjunct {
-        spots: vec![Spot {
-            place: Place::Attribute("type"),
-            probe,
-        }],
-        whole,
-    }
+    let place = Place::Attribute("type");
+    Conjunct::new(vec![Spot { place, probe }], whole)
 }
 
 fn filter<'a>(part: &'a Filter, found: &mut Vec<Conjunct<'a>>) {
@@ -160,10 +196,7 @@ fn affixes<'a>(
             place: Place::Attribute(name),
             probe: probe(text),
         };
-        found.push(Conjunct {
-            spots: vec![spot],
-            whole: true,
-        });
+        found.push(Conjunct::new(vec![spot], true));
     }
 }
 
@@ -230,11 +263,6 @@ fn leaf<'a>(test: &'a Test, place: &dyn Fn() -> Place<'a>) -> Conjunct<'a> {
             return Conjunct::default();
         }
     };
-    Conjunct {
-        spots: vec![Spot {
-            place: place(),
-            probe,
-        }],
-        whole,
-    }
+    let place = place();
+    Conjunct::new(vec![Spot { place, probe }], whole)
 }

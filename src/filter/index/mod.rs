@@ -4,29 +4,32 @@
 //! put in, so a million selectors of one type and a literal each in the data spread over a million buckets. An event is
 //! walked once (`fields`); the buckets of the values that it shows hold the candidates, and only these are checked.
 //! Equal selectors are one entry with several keys; equal filters are evaluated once an event (`shared`). A selector
-//! without any literal is a candidate for every event.
+//! without any literal (`anything-but`, `numeric`, `exists` alone) is a candidate for every event.
 //!
 //! Rejected: an automaton over whole patterns (crate quamina): 8 to 16 KB a pattern, additions that stop matching for
 //! seconds, a panic on some overlaps. Here an addition touches one bucket, and removal is exact.
 //! Invariant: an entry sits in each bucket of its anchor's spots, in their order, and knows its seat in each; a bucket
-//! knows nobody else. Whatever buckets give is checked, so a poor anchor costs time and never a wrong answer.
+//! knows nobody else. What buckets give is checked, but for the part that the anchor proves, so a poor anchor costs
+//! time and never a wrong answer.
 
 mod anchor;
 mod fields;
 mod shared;
 
 mod affixes;
+mod hashed;
 mod slots;
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::decide::Match;
+use super::decide::{Match, all};
 use super::selector::Selector;
 use crate::event::Event;
-use anchor::{Conjunct, Spot};
+use anchor::{Conjunct, Part, Spot};
 use fields::Fields;
+use hashed::Hashed;
 use shared::{Scratch, Shared};
 use slots::{Few, Slots};
 
@@ -37,7 +40,7 @@ const LOOSE: u32 = 0;
 #[derive(Debug)]
 pub struct Index<K> {
     keys: HashMap<K, Kept>,
-    selectors: HashMap<Arc<Selector>, u32>,
+    selectors: HashMap<Hashed<Arc<Selector>>, u32>,
     entries: Slots<Entry<K>>,
     fields: Fields,
     buckets: Slots<Few<u32>>,
@@ -55,8 +58,12 @@ struct Entry<K> {
     seats: Few<Seat>,
     /// Which of its conjuncts is the anchor.
     anchor: Option<u16>,
-    /// A candidate is a match: the anchor says all that the selector says.
-    proven: bool,
+    /// What the anchor says all of: that part of a candidate need not be checked.
+    proven: Part,
+    /// The number of its types in `shared`, if they must be asked.
+    types: Option<u32>,
+    /// Whether anything but its types is left to ask. If not, its selector is not touched: that is memory far away.
+    rest: bool,
     /// Its filters' numbers in `shared`.
     filters: Box<[u32]>,
 }
@@ -100,9 +107,14 @@ impl<K: Copy + Eq + Hash> Index<K> {
     /// Adds a selector under `key`, replacing what was there.
     pub fn insert(&mut self, key: K, selector: Arc<Selector>) {
         self.remove(key);
-        let entry = match self.selectors.get(&selector) {
+        let hashed = Hashed::new(selector.clone(), self.selectors.hasher());
+        let entry = match self.selectors.get(&hashed) {
             Some(entry) => *entry,
-            None => self.file(selector),
+            None => {
+                let entry = self.file(selector);
+                self.selectors.insert(hashed, entry);
+                entry
+            }
         };
         if let Some(filed) = self.entries.at_mut(entry) {
             let at = filed.keys.push(key);
@@ -184,18 +196,20 @@ impl<K: Copy + Eq + Hash> Index<K> {
         let conjuncts = anchor::conjuncts(&selector);
         let anchor = self.choose(&conjuncts);
         let chosen = anchor.and_then(|at| conjuncts.get(usize::from(at)));
-        let proven = match conjuncts.as_slice() {
-            [] => true,
-            [only] => only.whole,
-            _ => false,
-        };
-        let filters = self.shared.take(&selector);
+        let whole = chosen.filter(|conjunct| conjunct.whole);
+        let proven = whole.map_or(Part::Fraction, |conjunct| conjunct.part);
+        let source = selector.source.is_some() && proven != Part::Source;
+        let rest = source || (0..selector.filters.len()).any(|at| !proven.is_filter(at));
+        let types = self.shared.take_types(&selector, proven);
+        let filters = self.shared.take_filters(&selector, proven);
         let number = self.entries.insert(Entry {
             selector: selector.clone(),
             keys: Few::None,
             seats: Few::None,
             anchor,
             proven,
+            types,
+            rest,
             filters,
         });
         match chosen {
@@ -205,7 +219,6 @@ impl<K: Copy + Eq + Hash> Index<K> {
                 .for_each(|spot| self.seat_at(spot, number)),
             None => self.seat(LOOSE, number),
         }
-        self.selectors.insert(selector, number);
         number
     }
 
@@ -260,8 +273,9 @@ impl<K: Copy + Eq + Hash> Index<K> {
         let Some(entry) = self.entries.remove(number) else {
             return;
         };
-        self.selectors.remove(&entry.selector);
-        self.shared.give_back(&entry.selector);
+        let hashed = Hashed::new(entry.selector.clone(), self.selectors.hasher());
+        self.selectors.remove(&hashed);
+        self.shared.give_back(&entry.selector, entry.proven);
         let conjuncts = anchor::conjuncts(&entry.selector);
         let Some(conjunct) = entry.anchor.and_then(|at| conjuncts.get(usize::from(at))) else {
             return;
@@ -303,14 +317,24 @@ impl<K: Copy + Eq + Hash> Index<K> {
 impl<K> Entry<K> {
     /// What the selector says of a candidate.
     fn check(&self, event: &Event, scratch: &mut Scratch) -> Match {
-        if self.proven {
+        let selector = &self.selector;
+        if let Some(number) = self.types
+            && scratch.answer(number, || selector.type_matches(event).into()) == Match::No
+        {
+            return Match::No;
+        }
+        if !self.rest {
             return Match::Yes;
         }
-        self.selector
-            .matches_by(event, |at, filter| match self.filters.get(at) {
-                Some(number) => scratch.answer(*number, filter, event),
-                None => filter.matches(event),
-            })
+        if !selector.source_matches(event) {
+            return Match::No;
+        }
+        let filters = selector.filters.iter().enumerate();
+        let left = filters.filter(|(at, _)| !self.proven.is_filter(*at));
+        all(left.map(|(at, filter)| match self.filters.get(at) {
+            Some(number) => scratch.answer(*number, || filter.matches(event)),
+            None => filter.matches(event),
+        }))
     }
 }
 

@@ -1,25 +1,34 @@
-//! Filters that several selectors have: one number each, evaluated once an event; and what one event needs to
-//! remember.
+//! Questions that several selectors ask of an event: one number each, answered once an event; and what one event needs
+//! to remember.
 //!
-//! Only filters dearer than a look-up are shared: a plain comparison of attributes is done again quicker than it is
-//! remembered.
+//! A question is a list of type patterns or a filter. Only filters dearer than a look-up are shared: a plain comparison
+//! of attributes is done again quicker than it is remembered.
 
 use std::collections::HashMap;
 
 use super::super::decide::Match;
 use super::super::dialect::Filter;
 use super::super::selector::Selector;
-use crate::event::Event;
+use super::super::types::TypePattern;
+use super::anchor::Part;
+use super::hashed::Hashed;
 
 /// No number: the filter is cheap.
 const CHEAP: u32 = u32::MAX;
 
-/// Dear filters by number, with how many selectors have each.
+/// Questions by number, with how many selectors ask each.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    numbers: HashMap<Filter, Uses>,
+    numbers: HashMap<Hashed<Question>, Uses>,
     free: Vec<u32>,
     bound: u32,
+}
+
+/// What is asked of an event.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Question {
+    Types(Vec<TypePattern>),
+    Filter(Filter),
 }
 
 #[derive(Debug)]
@@ -29,23 +38,30 @@ struct Uses {
 }
 
 impl Shared {
-    /// The numbers of a selector's filters, in their order; empty if all are cheap.
-    pub(super) fn take(&mut self, selector: &Selector) -> Box<[u32]> {
-        if !selector.filters.iter().any(is_dear) {
-            return Box::default();
-        }
-        selector
-            .filters
-            .iter()
-            .map(|filter| self.number(filter))
-            .collect()
+    /// The number of a selector's `types`, if they must be asked.
+    pub(super) fn take_types(&mut self, selector: &Selector, proven: Part) -> Option<u32> {
+        let types = types(selector, proven)?;
+        Some(self.number(Question::Types(types.clone())))
     }
 
-    fn number(&mut self, filter: &Filter) -> u32 {
-        if !is_dear(filter) {
-            return CHEAP;
+    /// The numbers of a selector's filters, in their order; empty if all that must be asked are cheap.
+    pub(super) fn take_filters(&mut self, selector: &Selector, proven: Part) -> Box<[u32]> {
+        if dear(selector, proven).next().is_none() {
+            return Box::default();
         }
-        if let Some(uses) = self.numbers.get_mut(filter) {
+        let mut numbers = vec![CHEAP; selector.filters.len()];
+        for (at, filter) in dear(selector, proven) {
+            let number = self.number(Question::Filter(filter.clone()));
+            if let Some(slot) = numbers.get_mut(at) {
+                *slot = number;
+            }
+        }
+        numbers.into()
+    }
+
+    fn number(&mut self, question: Question) -> u32 {
+        let key = Hashed::new(question, self.numbers.hasher());
+        if let Some(uses) = self.numbers.get_mut(&key) {
             uses.count += 1;
             return uses.number;
         }
@@ -53,19 +69,21 @@ impl Shared {
             self.bound += 1;
             self.bound - 1
         });
-        self.numbers
-            .insert(filter.clone(), Uses { number, count: 1 });
+        self.numbers.insert(key, Uses { number, count: 1 });
         number
     }
 
-    /// Gives a selector's numbers back.
-    pub(super) fn give_back(&mut self, selector: &Selector) {
-        for filter in selector.filters.iter().filter(|filter| is_dear(filter)) {
-            if let Some(uses) = self.numbers.get_mut(filter) {
+    /// Gives back what `take_types` and `take_filters` gave.
+    pub(super) fn give_back(&mut self, selector: &Selector, proven: Part) {
+        let types = types(selector, proven).map(|types| Question::Types(types.clone()));
+        let filters = dear(selector, proven).map(|(_, filter)| Question::Filter(filter.clone()));
+        for question in types.into_iter().chain(filters) {
+            let key = Hashed::new(question, self.numbers.hasher());
+            if let Some(uses) = self.numbers.get_mut(&key) {
                 uses.count -= 1;
                 if uses.count == 0 {
                     self.free.push(uses.number);
-                    self.numbers.remove(filter);
+                    self.numbers.remove(&key);
                 }
             }
         }
@@ -80,6 +98,18 @@ impl Shared {
     pub(super) fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }
+}
+
+/// The types, unless there are none or they are proven.
+fn types(selector: &Selector, proven: Part) -> Option<&Vec<TypePattern>> {
+    let types = Some(&selector.types);
+    types.filter(|types| !types.is_empty() && proven != Part::Types)
+}
+
+/// The dear filters and their places, without one that is proven: nobody asks it.
+fn dear(selector: &Selector, proven: Part) -> impl Iterator<Item = (usize, &Filter)> {
+    let all = selector.filters.iter().enumerate();
+    all.filter(move |(at, filter)| is_dear(filter) && !proven.is_filter(*at))
 }
 
 fn is_dear(filter: &Filter) -> bool {
@@ -102,7 +132,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// Begins an event; numbers are below these.
-    pub(super) fn begin(&mut self, buckets: usize, entries: usize, filters: usize) {
+    pub(super) fn begin(&mut self, buckets: usize, entries: usize, questions: usize) {
         self.round = self.round.wrapping_add(1);
         if self.round == 0 {
             *self = Self {
@@ -112,7 +142,7 @@ impl Scratch {
         }
         grow(&mut self.buckets, buckets);
         grow(&mut self.entries, entries);
-        grow(&mut self.answers, filters);
+        grow(&mut self.answers, questions);
     }
 
     /// Whether the bucket comes up for the first time.
@@ -125,17 +155,17 @@ impl Scratch {
         first(&mut self.entries, number, self.round)
     }
 
-    /// What a filter says, asked at most once an event.
-    pub(super) fn answer(&mut self, number: u32, filter: &Filter, event: &Event) -> Match {
+    /// The answer to a question, asked at most once an event.
+    pub(super) fn answer(&mut self, number: u32, ask: impl FnOnce() -> Match) -> Match {
         match self.answers.get_mut(number as usize) {
             Some((round, Some(answer))) if *round == self.round => *answer,
             Some(slot) => {
-                let answer = filter.matches(event);
+                let answer = ask();
                 *slot = (self.round, Some(answer));
                 answer
             }
             // A cheap filter has no slot.
-            None => filter.matches(event),
+            None => ask(),
         }
     }
 }
@@ -171,26 +201,52 @@ mod tests {
         let second = selector(json!([{"exact": {"type": "y"}}, pattern]));
         let cheap = selector(json!([{"not": {"exact": {"type": "y"}}}]));
         let mut shared = Shared::default();
-        assert_eq!(*shared.take(&first), [0, CHEAP]);
-        assert_eq!(*shared.take(&second), [CHEAP, 0]);
-        assert!(shared.take(&cheap).is_empty());
-        shared.give_back(&first);
+        assert_eq!(*shared.take_filters(&first, Part::Fraction), [0, CHEAP]);
+        assert_eq!(*shared.take_filters(&second, Part::Filter(0)), [CHEAP, 0]);
+        assert!(shared.take_filters(&cheap, Part::Fraction).is_empty());
+        assert!(shared.take_filters(&second, Part::Filter(1)).is_empty());
+        shared.give_back(&first, Part::Fraction);
         assert!(!shared.is_empty());
-        shared.give_back(&second);
+        shared.give_back(&second, Part::Filter(0));
         assert!(shared.is_empty());
-        assert_eq!(*shared.take(&second), [CHEAP, 0]);
+        assert_eq!(*shared.take_filters(&second, Part::Types), [CHEAP, 0]);
         assert_eq!(shared.bound(), 1);
     }
 
     #[test]
+    fn types_are_shared_unless_proven() {
+        let types = vec![TypePattern::parse("a.*").expect("valid")];
+        let selector = Selector {
+            types,
+            ..Selector::default()
+        };
+        let mut shared = Shared::default();
+        assert_eq!(
+            shared.take_types(&Selector::default(), Part::Fraction),
+            None
+        );
+        assert_eq!(shared.take_types(&selector, Part::Types), None);
+        assert_eq!(shared.take_types(&selector, Part::Source), Some(0));
+        assert_eq!(shared.take_types(&selector, Part::Fraction), Some(0));
+        shared.give_back(&selector, Part::Types);
+        shared.give_back(&selector, Part::Source);
+        shared.give_back(&selector, Part::Fraction);
+        assert!(shared.is_empty());
+    }
+
+    #[test]
     fn stamps_hold_for_one_event_and_survive_the_last_round() {
-        let event = Draft::default().check().expect("valid");
-        let other = Draft {
-            ty: "x".into(),
-            ..Draft::default()
-        }
-        .check()
-        .expect("valid");
+        let of_type = |ty: &str| {
+            let (id, source) = ("1".into(), "/".into());
+            let draft = Draft {
+                id,
+                source,
+                ty: ty.into(),
+                ..Draft::default()
+            };
+            draft.check().expect("valid")
+        };
+        let (event, other) = (of_type("t"), of_type("x"));
         let filter = Filter::parse(&json!({"pattern": {"type": ["x"]}})).expect("valid");
         let mut scratch = Scratch {
             round: u32::MAX - 2,
@@ -200,10 +256,10 @@ mod tests {
             scratch.begin(1, 1, 1);
             assert!(scratch.first_bucket(0) && !scratch.first_bucket(0));
             assert!(scratch.first_entry(0) && !scratch.first_entry(0));
-            assert_eq!(scratch.answer(0, &filter, &event), Match::No);
+            assert_eq!(scratch.answer(0, || filter.matches(&event)), Match::No);
             // Not asked again: the other event would say yes.
-            assert_eq!(scratch.answer(0, &filter, &other), Match::No);
-            assert_eq!(scratch.answer(CHEAP, &filter, &other), Match::Yes);
+            assert_eq!(scratch.answer(0, || filter.matches(&other)), Match::No);
+            assert_eq!(scratch.answer(CHEAP, || filter.matches(&other)), Match::Yes);
         }
     }
 }

@@ -39,6 +39,22 @@ pub(super) use operators::{Test, Text};
 pub(super) use scalar::{Attribute, Literal, Scalar, Seen};
 
 /// An EventBridge event pattern, compiled; a clone shares it.
+///
+/// ```
+/// use busway::{event::Draft, filter::Pattern};
+/// use serde_json::json;
+///
+/// let pattern = Pattern::parse(&json!({"type": [{"prefix": "order."}], "subject": ["a", "b"]}))?;
+/// let event = Draft {
+///     id: "1".into(),
+///     source: "/shop".into(),
+///     ty: "order.made".into(),
+///     subject: Some("b".into()),
+///     ..Draft::default()
+/// };
+/// assert!(pattern.matches(&event.check()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Pattern(Arc<Compiled>);
 

@@ -279,6 +279,7 @@ impl Test {
         if !literals.is_empty() {
             gathered.insert(0, Self::OneOf(literals.into()));
         }
+        gathered.shrink_to_fit();
         gathered
     }
 

@@ -79,6 +79,9 @@ impl Reader {
                 object.fields.push((key.as_str().into(), node));
             }
         }
+        // Patterns live long and by the million.
+        object.fields.shrink_to_fit();
+        object.either.shrink_to_fit();
         Ok(object)
     }
 

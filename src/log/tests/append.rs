@@ -10,13 +10,20 @@ async fn what_is_appended_is_read_from_memory_and_after_a_restart_from_disk() {
     assert_eq!(log.append(&["c"], 10).await, [3]);
     for _ in 0..2 {
         let batch = log.read(1, ALL).await;
-        let ids: Vec<_> = batch.records.iter().map(|record| record.event.id()).collect();
+        let ids: Vec<_> = batch
+            .records
+            .iter()
+            .map(|record| record.event.id())
+            .collect();
         assert_eq!(ids, ["a", "b", "c"]);
         assert_eq!(batch.records[0].event, event("a", 10));
         assert_eq!(batch.records[0].received, START);
         assert_eq!((batch.next, batch.gap), (Offset(4), None));
         let past = log.read(4, ALL).await;
-        assert_eq!((past.records.len(), past.next, past.gap), (0, Offset(4), None));
+        assert_eq!(
+            (past.records.len(), past.next, past.gap),
+            (0, Offset(4), None)
+        );
         log.reopen().await;
     }
     assert_eq!(log.append(&["d"], 10).await, [4]);
@@ -29,16 +36,38 @@ async fn rotation_is_invisible_but_for_the_files() {
     let files = log.files();
     assert!(files.len() > 2, "{files:?}");
     assert!(files[0].ends_with("00000000000000000001.sqlite"));
-    let largest = files.iter().map(|file| file.metadata().unwrap().len()).max().unwrap();
+    let largest = files
+        .iter()
+        .map(|file| file.metadata().unwrap().len())
+        .max()
+        .unwrap();
     assert!(largest <= (32 << 10) + (8 << 10), "{largest}");
-    let expected: Vec<_> = (1..100).map(|offset: u64| (offset, offset.to_string())).collect();
+    let expected: Vec<_> = (1..100)
+        .map(|offset: u64| (offset, offset.to_string()))
+        .collect();
     assert_eq!(log.read_all(1).await, (expected.clone(), vec![]));
     log.reopen().await;
     assert_eq!(log.read_all(1).await, (expected.clone(), vec![]));
     assert_eq!(log.read_all(57).await, (expected[56..].to_vec(), vec![]));
-    let limited = log.read(30, ReadLimit { records: 40, bytes: 1 << 20 }).await;
+    let limited = log
+        .read(
+            30,
+            ReadLimit {
+                records: 40,
+                bytes: 1 << 20,
+            },
+        )
+        .await;
     assert_eq!((limited.records.len(), limited.next), (40, Offset(70)));
-    let heavy = log.read(30, ReadLimit { records: 40, bytes: 3_000 }).await;
+    let heavy = log
+        .read(
+            30,
+            ReadLimit {
+                records: 40,
+                bytes: 3_000,
+            },
+        )
+        .await;
     assert_eq!((heavy.records.len(), heavy.next), (2, Offset(32)));
     let sealed = log.files();
     let left = sealed[0].with_extension("sqlite-wal");
@@ -53,15 +82,31 @@ async fn an_append_larger_than_a_segment_stays_in_one() {
     let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     assert_eq!(log.append(&ids, 1_000).await.len(), 100);
     assert_eq!(log.append(&["last"], 10).await, [102]);
-    let files: Vec<_> = log.files().iter().map(|file| file.file_stem().unwrap().to_owned()).collect();
-    assert_eq!(files, ["00000000000000000001", "00000000000000000002", "00000000000000000102"]);
+    let files: Vec<_> = log
+        .files()
+        .iter()
+        .map(|file| file.file_stem().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        files,
+        [
+            "00000000000000000001",
+            "00000000000000000002",
+            "00000000000000000102"
+        ]
+    );
 }
 
 #[tokio::test]
 async fn every_kind_of_event_survives_the_disk() {
     let mut log = Fixture::new();
     let drafts = [
-        Draft { id: "1".into(), source: "/s".into(), ty: "t".into(), ..Draft::default() },
+        Draft {
+            id: "1".into(),
+            source: "/s".into(),
+            ty: "t".into(),
+            ..Draft::default()
+        },
         Draft {
             id: "2".into(),
             source: "/s".into(),
@@ -74,15 +119,26 @@ async fn every_kind_of_event_survives_the_disk() {
                 ("alpha".into(), crate::event::Value::Boolean(true)),
                 ("text".into(), crate::event::Value::String("1".into())),
             ],
-            data: Some(Data { kind: DataKind::Json, bytes: "{ \"a\" : 1.0 }".into() }),
+            data: Some(Data {
+                kind: DataKind::Json,
+                bytes: "{ \"a\" : 1.0 }".into(),
+            }),
             ..Draft::default()
         },
     ];
-    let events: Vec<_> = drafts.into_iter().map(|draft| draft.check().unwrap()).collect();
+    let events: Vec<_> = drafts
+        .into_iter()
+        .map(|draft| draft.check().unwrap())
+        .collect();
     log.log.append(&log.bus, events.clone()).await.unwrap();
     log.reopen().await;
-    let read: Vec<_> =
-        log.read(1, ALL).await.records.iter().map(|record| record.event.clone()).collect();
+    let read: Vec<_> = log
+        .read(1, ALL)
+        .await
+        .records
+        .iter()
+        .map(|record| record.event.clone())
+        .collect();
     assert_eq!(read, events);
 }
 
@@ -93,9 +149,17 @@ async fn duplicates_are_answered_with_the_first_within_the_window() {
     assert_eq!(log.append(&["b", "c"], 10).await, [2, 3]);
     log.clock.advance(Duration::from_secs(59));
     log.reopen().await;
-    assert_eq!(log.append(&["a", "d"], 10).await, [1, 4], "known after a restart");
+    assert_eq!(
+        log.append(&["a", "d"], 10).await,
+        [1, 4],
+        "known after a restart"
+    );
     log.clock.advance(Duration::from_secs(1));
-    assert_eq!(log.append(&["a", "d"], 10).await, [5, 4], "the window has passed for a");
+    assert_eq!(
+        log.append(&["a", "d"], 10).await,
+        [5, 4],
+        "the window has passed for a"
+    );
     let stats = &log.log.stats()[0];
     assert_eq!((stats.appended, stats.duplicates, stats.commits), (2, 2, 2));
     assert_eq!(stats.dedup_reach, Duration::from_secs(60));
@@ -104,13 +168,19 @@ async fn duplicates_are_answered_with_the_first_within_the_window() {
 
 #[tokio::test]
 async fn the_reach_of_deduplication_is_told_when_ids_are_many() {
-    let mut log = Fixture::with(Settings { dedup_ids: 10, ..settings() });
+    let mut log = Fixture::with(Settings {
+        dedup_ids: 10,
+        ..settings()
+    });
     for id in 0..40_u64 {
         log.append(&[&id.to_string()], 10).await;
         log.clock.advance(Duration::from_secs(1));
     }
     let reach = log.log.stats()[0].dedup_reach;
-    assert!(reach >= Duration::from_secs(7) && reach <= Duration::from_secs(11), "{reach:?}");
+    assert!(
+        reach >= Duration::from_secs(7) && reach <= Duration::from_secs(11),
+        "{reach:?}"
+    );
     log.reopen().await;
     assert_eq!(log.log.stats()[0].dedup_reach, Duration::from_secs(10));
     assert_eq!(log.append(&["39", "30", "29"], 10).await, [40, 31, 41]);
@@ -133,13 +203,25 @@ async fn buses_are_apart_and_bounded() {
     let mut log = Fixture::new();
     let [b, c, d] = ["b", "c", "d"].map(|name| BusName::parse(name).unwrap());
     log.append(&["a"], 10).await;
-    assert_eq!(log.log.append(&b, vec![event("a", 10)]).await.unwrap()[0].offset, Offset(1));
+    assert_eq!(
+        log.log.append(&b, vec![event("a", 10)]).await.unwrap()[0].offset,
+        Offset(1)
+    );
     log.log.end(&c).unwrap();
     let error = log.log.end(&d).unwrap_err();
-    assert_eq!((error.kind(), error.code()), (Kind::Conflict, "too_many_buses"));
+    assert_eq!(
+        (error.kind(), error.code()),
+        (Kind::Conflict, "too_many_buses")
+    );
     let error = log.log.read(&d, Offset(1), ALL).await.unwrap_err();
-    assert_eq!((error.kind(), error.code()), (Kind::NotFound, "bus_not_found"));
-    assert_eq!(log.log.offset_at(&d, START).await.unwrap_err().code(), "bus_not_found");
+    assert_eq!(
+        (error.kind(), error.code()),
+        (Kind::NotFound, "bus_not_found")
+    );
+    assert_eq!(
+        log.log.offset_at(&d, START).await.unwrap_err().code(),
+        "bus_not_found"
+    );
     assert_eq!(log.log.first(&d), Offset(1));
     log.reopen().await;
     assert_eq!(log.log.buses(), [b, c, log.bus.clone()]);
@@ -153,8 +235,21 @@ async fn a_time_is_found_by_halving() {
         log.clock.advance(Duration::from_millis(10));
     }
     for _ in 0..2 {
-        for (at, expected) in [(-5, 1), (0, 1), (1, 2), (10, 2), (305, 32), (590, 60), (591, 61), (9_999, 61)] {
-            let found = log.log.offset_at(&log.bus, Timestamp(START.0 + at)).await.unwrap();
+        for (at, expected) in [
+            (-5, 1),
+            (0, 1),
+            (1, 2),
+            (10, 2),
+            (305, 32),
+            (590, 60),
+            (591, 61),
+            (9_999, 61),
+        ] {
+            let found = log
+                .log
+                .offset_at(&log.bus, Timestamp(START.0 + at))
+                .await
+                .unwrap();
             assert_eq!(found, Offset(expected), "{at}");
         }
         log.reopen().await;
@@ -175,9 +270,19 @@ async fn times_do_not_go_back_with_the_clock() {
 async fn a_second_hub_is_refused_until_the_first_has_closed() {
     let log = Fixture::new();
     log.append(&["a"], 10).await;
-    let again = || EventLog::open(log.dir.path(), log.settings.clone(), log.clock.clone(), Tasks::new());
+    let again = || {
+        EventLog::open(
+            log.dir.path(),
+            log.settings.clone(),
+            log.clock.clone(),
+            Tasks::new(),
+        )
+    };
     let error = again().unwrap_err();
-    assert_eq!((error.kind(), error.code()), (Kind::Unavailable, "store_locked"));
+    assert_eq!(
+        (error.kind(), error.code()),
+        (Kind::Unavailable, "store_locked")
+    );
     log.log.close().await;
     assert_eq!(again().unwrap().buses().len(), 1);
 }
@@ -185,10 +290,11 @@ async fn a_second_hub_is_refused_until_the_first_has_closed() {
 #[tokio::test]
 async fn a_closed_log_refuses_appends_and_keeps_what_was_queued() {
     let mut log = Fixture::new();
+    let tasks = Tasks::new();
     let queued: Vec<_> = (0..20)
         .map(|id| {
             let (log, bus) = (log.log.clone(), log.bus.clone());
-            tokio::spawn(async move { log.append(&bus, vec![event(&format!("q{id}"), 10)]).await })
+            tasks.spawn(async move { log.append(&bus, vec![event(&format!("q{id}"), 10)]).await })
         })
         .collect();
     tokio::task::yield_now().await;
@@ -200,9 +306,16 @@ async fn a_closed_log_refuses_appends_and_keeps_what_was_queued() {
             Err(error) => assert_eq!(error.code(), "shutting_down"),
         }
     }
-    let error = log.log.append(&log.bus, vec![event("late", 10)]).await.unwrap_err();
+    let error = log
+        .log
+        .append(&log.bus, vec![event("late", 10)])
+        .await
+        .unwrap_err();
     assert_eq!(error.code(), "shutting_down");
-    assert_eq!(log.log.end(&BusName::own()).unwrap_err().code(), "shutting_down");
+    assert_eq!(
+        log.log.end(&BusName::own()).unwrap_err().code(),
+        "shutting_down"
+    );
     log.reopen().await;
     assert_eq!(log.read_all(1).await.0.len(), stored);
 }

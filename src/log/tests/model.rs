@@ -10,7 +10,10 @@ use super::*;
 enum Step {
     /// Appends by several producers at once, each with these ids.
     Append(Vec<Vec<u8>>),
-    Read { from: u64, records: usize },
+    Read {
+        from: u64,
+        records: usize,
+    },
     Pause(u64),
     Reopen,
 }
@@ -62,7 +65,11 @@ async fn run(steps: Vec<Step>) {
                     let ids: Vec<_> = ids.iter().map(u8::to_string).collect();
                     let events = ids.iter().map(|id| event(id, 500)).collect();
                     let append = log.log.append(&log.bus, events);
-                    async move { ids.into_iter().zip(append.await.unwrap()).collect::<Vec<_>>() }
+                    async move {
+                        ids.into_iter()
+                            .zip(append.await.unwrap())
+                            .collect::<Vec<_>>()
+                    }
                 });
                 let told = futures_util::future::join_all(appends).await;
                 let told = told.into_iter().flatten();
@@ -70,9 +77,23 @@ async fn run(steps: Vec<Step>) {
                 model.check_append(log.clock.now().0, told.collect());
             }
             Step::Read { from, records } => {
-                let batch = log.read(from, ReadLimit { records, bytes: 1 << 30 }).await;
-                let read: Vec<_> = batch.records.iter().map(|record| record.event.id()).collect();
-                let begin = usize::try_from(from.max(1) - 1).unwrap().min(model.ids.len());
+                let batch = log
+                    .read(
+                        from,
+                        ReadLimit {
+                            records,
+                            bytes: 1 << 30,
+                        },
+                    )
+                    .await;
+                let read: Vec<_> = batch
+                    .records
+                    .iter()
+                    .map(|record| record.event.id())
+                    .collect();
+                let begin = usize::try_from(from.max(1) - 1)
+                    .unwrap()
+                    .min(model.ids.len());
                 let most = &model.ids[begin..model.ids.len().min(begin + records)];
                 assert_eq!(batch.gap, None);
                 assert_eq!(read[..], most[..read.len()]);
@@ -83,7 +104,13 @@ async fn run(steps: Vec<Step>) {
             Step::Reopen => log.reopen().await,
         }
     }
-    let ids: Vec<_> = log.read_all(1).await.0.into_iter().map(|(_, id)| id).collect();
+    let ids: Vec<_> = log
+        .read_all(1)
+        .await
+        .0
+        .into_iter()
+        .map(|(_, id)| id)
+        .collect();
     assert_eq!(ids, model.ids);
 }
 

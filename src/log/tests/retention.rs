@@ -3,8 +3,16 @@
 use super::*;
 
 fn keeping(age: Option<u64>, size: Option<u64>) -> Settings {
-    let retention = Retention { age: age.map(Duration::from_secs), size, drop_unacknowledged: false };
-    Settings { retention, segment_size: 16 << 10, ..settings() }
+    let retention = Retention {
+        age: age.map(Duration::from_secs),
+        size,
+        drop_unacknowledged: false,
+    };
+    Settings {
+        retention,
+        segment_size: 16 << 10,
+        ..settings()
+    }
 }
 
 #[tokio::test]
@@ -28,7 +36,10 @@ async fn age_drops_whole_files_and_readers_are_told_of_the_gap() {
         let stats = &log.log.stats()[0];
         assert_eq!((stats.first, stats.end), (Offset(first), Offset(61)));
         assert!(stats.oldest.is_some_and(|oldest| oldest >= START));
-        assert_eq!(log.log.offset_at(&log.bus, START).await.unwrap(), Offset(first));
+        assert_eq!(
+            log.log.offset_at(&log.bus, START).await.unwrap(),
+            Offset(first)
+        );
         log.reopen().await;
     }
 }
@@ -45,12 +56,18 @@ async fn everything_may_go_and_the_offsets_go_on() {
     log.reopen().await;
     assert_eq!((log.log.first(&log.bus), log.end()), (Offset(31), 31));
     assert_eq!(log.append(&["31"], 10).await, [31]);
-    assert_eq!(log.read_all(1).await, (vec![(31, "31".to_owned())], vec![(1, 31)]));
+    assert_eq!(
+        log.read_all(1).await,
+        (vec![(31, "31".to_owned())], vec![(1, 31)])
+    );
 }
 
 #[tokio::test]
 async fn size_bounds_what_a_bus_takes() {
-    let log = Fixture::with(keeping(None, Some(256 << 10)));
+    let log = Fixture::with(Settings {
+        segment_size: 1 << 30,
+        ..keeping(None, Some(256 << 10))
+    });
     for round in 0..6_u64 {
         log.fill(round * 100 + 1..round * 100 + 101, 1_000).await;
         log.log.trim().await.unwrap();

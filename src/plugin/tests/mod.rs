@@ -38,7 +38,14 @@ struct Filter {
 
 impl Default for Filter {
     fn default() -> Self {
-        Self { summary: "a test", describe: "", init: "", reads: "", evaluate: "", module: "" }
+        Self {
+            summary: "a test",
+            describe: "",
+            init: "",
+            reads: "",
+            evaluate: "",
+            module: "",
+        }
     }
 }
 
@@ -72,7 +79,14 @@ impl Filter {
 
     /// The component of it, in a world that imports more.
     fn build_in(&self, world: &str, imports: &str) -> Vec<u8> {
-        let Self { summary, describe, init, reads, evaluate, module } = self;
+        let Self {
+            summary,
+            describe,
+            init,
+            reads,
+            evaluate,
+            module,
+        } = self;
         let text = format!(
             r#"(module
     (import "busway:plugin/log@0.1.0" "write" (func $log (param i32 i32 i32)))
@@ -108,12 +122,25 @@ impl Filter {
 fn component_with(text: &str, world: &str, more: &[&str]) -> Vec<u8> {
     let mut module = wat::parse_str(text).unwrap();
     let mut resolve = wit_parser::Resolve::default();
-    let (ours, _) = resolve.push_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("wit/v0")).unwrap();
-    let others = more.iter().map(|package| resolve.push_str("test.wit", package).unwrap()).last();
+    let (ours, _) = resolve
+        .push_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("wit/v0"))
+        .unwrap();
+    let others = more
+        .iter()
+        .map(|package| resolve.push_str("test.wit", package).unwrap())
+        .last();
     let packages: Vec<_> = [Some(ours), others].into_iter().flatten().collect();
-    let found = packages.iter().find_map(|package| resolve.select_world(&[*package], Some(world)).ok()).unwrap();
+    let found = packages
+        .iter()
+        .find_map(|package| resolve.select_world(&[*package], Some(world)).ok())
+        .unwrap();
     embed_component_metadata(&mut module, &resolve, found, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+    ComponentEncoder::default()
+        .module(&module)
+        .unwrap()
+        .validate(true)
+        .encode()
+        .unwrap()
 }
 
 /// A filter that drops every event, giving these words.
@@ -123,7 +150,12 @@ fn dropping(words: &'static str) -> Vec<u8> {
         2 => "(return (call $verdict (i32.const 1) (i32.const 1024) (i32.const 2)))",
         _ => panic!("one or two letters"),
     };
-    Filter { summary: words, evaluate, ..Filter::default() }.build()
+    Filter {
+        summary: words,
+        evaluate,
+        ..Filter::default()
+    }
+    .build()
 }
 
 /// A host with folders of its own.
@@ -141,7 +173,11 @@ impl Bench {
         let home = TempDir::new().unwrap();
         std::fs::create_dir(home.path().join("plugins")).unwrap();
         for (name, bytes) in files {
-            std::fs::write(home.path().join("plugins").join(format!("{name}.wasm")), bytes).unwrap();
+            std::fs::write(
+                home.path().join("plugins").join(format!("{name}.wasm")),
+                bytes,
+            )
+            .unwrap();
         }
         Self::open_in(home, settings).await
     }
@@ -150,14 +186,36 @@ impl Bench {
     async fn open_in(home: TempDir, settings: &[(&str, PluginSettings)]) -> Self {
         let (tell, notices) = mpsc::unbounded_channel();
         let (tasks, metrics) = (Tasks::new(), Arc::new(Metrics::new()));
-        let settings = Settings { dir: home.path().join("plugins"), cache: home.path().join("cache"), plugins: by_name(settings) };
+        let settings = Settings {
+            dir: home.path().join("plugins"),
+            cache: home.path().join("cache"),
+            plugins: by_name(settings),
+        };
         let client = Client::new(Guard::new(GuardSettings::default()));
-        let plugins = Plugins::open(settings, client, Clock::system(), tasks.clone(), metrics.clone(), tell).await.unwrap();
-        Self { plugins, notices, tasks, metrics, home }
+        let plugins = Plugins::open(
+            settings,
+            client,
+            Clock::system(),
+            tasks.clone(),
+            metrics.clone(),
+            tell,
+        )
+        .await
+        .unwrap();
+        Self {
+            plugins,
+            notices,
+            tasks,
+            metrics,
+            home,
+        }
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.home.path().join("plugins").join(format!("{name}.wasm"))
+        self.home
+            .path()
+            .join("plugins")
+            .join(format!("{name}.wasm"))
     }
 
     /// Replaces a file as a careful copy does: by another name, then a rename.
@@ -169,25 +227,34 @@ impl Bench {
 
     /// The next thing that happened.
     async fn notice(&mut self) -> Notice {
-        tokio::time::timeout(std::time::Duration::from_secs(30), self.notices.recv()).await.expect("a notice").expect("a sender")
+        tokio::time::timeout(std::time::Duration::from_secs(30), self.notices.recv())
+            .await
+            .expect("a notice")
+            .expect("a sender")
     }
 
     async fn loaded(&mut self) -> (String, u64) {
         match self.notice().await {
-            Notice::Loaded { name, generation, .. } => (name, generation),
+            Notice::Loaded {
+                name, generation, ..
+            } => (name, generation),
             other => panic!("not loaded: {other:?}"),
         }
     }
 
     async fn rejected(&mut self) -> (String, bool) {
         match self.notice().await {
-            Notice::Rejected { reason, serving, .. } => (reason, serving),
+            Notice::Rejected {
+                reason, serving, ..
+            } => (reason, serving),
             other => panic!("not rejected: {other:?}"),
         }
     }
 
     async fn evaluate(&self, name: &str, events: &[Arc<Event>]) -> Vec<Result<Verdict, CallError>> {
-        self.plugins.evaluate(name, &"".into(), events.to_vec()).await
+        self.plugins
+            .evaluate(name, &"".into(), events.to_vec())
+            .await
     }
 
     /// One event's answer.
@@ -196,7 +263,11 @@ impl Bench {
     }
 
     fn status(&self, name: &str) -> PluginStatus {
-        self.plugins.status().into_iter().find(|status| status.name == name).expect("a plugin of this name")
+        self.plugins
+            .status()
+            .into_iter()
+            .find(|status| status.name == name)
+            .expect("a plugin of this name")
     }
 }
 
@@ -207,12 +278,24 @@ impl Drop for Bench {
 }
 
 fn by_name(settings: &[(&str, PluginSettings)]) -> BTreeMap<String, PluginSettings> {
-    settings.iter().map(|(name, settings)| ((*name).to_owned(), settings.clone())).collect()
+    settings
+        .iter()
+        .map(|(name, settings)| ((*name).to_owned(), settings.clone()))
+        .collect()
 }
 
 fn event(id: &str, json: &str) -> Arc<Event> {
-    let data = Some(Data { kind: DataKind::Json, bytes: json.to_owned().into() });
-    let draft = Draft { id: id.to_owned(), source: "/test".to_owned(), ty: "test".to_owned(), data, ..Draft::default() };
+    let data = Some(Data {
+        kind: DataKind::Json,
+        bytes: json.to_owned().into(),
+    });
+    let draft = Draft {
+        id: id.to_owned(),
+        source: "/test".to_owned(),
+        ty: "test".to_owned(),
+        data,
+        ..Draft::default()
+    };
     Arc::new(draft.check().unwrap())
 }
 

@@ -20,9 +20,18 @@ const COUNTING: Filter = Filter {
 #[tokio::test]
 async fn an_instance_is_used_again_and_init_runs_once() {
     let bench = Bench::open(&[("p", COUNTING.build())], &[]).await;
-    assert_eq!(bench.evaluate("p", &[event("1", "{}"), event("2", "{}")]).await, [dropped("a"), dropped("b")]);
+    assert_eq!(
+        bench
+            .evaluate("p", &[event("1", "{}"), event("2", "{}")])
+            .await,
+        [dropped("a"), dropped("b")]
+    );
     assert_eq!(bench.ask("p").await, dropped("c"));
-    bench.plugins.check(World::Filter, "p", &"".into()).await.unwrap();
+    bench
+        .plugins
+        .check(World::Filter, "p", &"".into())
+        .await
+        .unwrap();
     assert_eq!(bench.ask("p").await, dropped("d"));
     assert_eq!(bench.status("p").instances, 1);
 }
@@ -31,7 +40,10 @@ async fn an_instance_is_used_again_and_init_runs_once() {
 async fn every_config_has_instances_of_its_own() {
     let bench = Bench::open(&[("p", COUNTING.build())], &[]).await;
     for config in ["{}", r#"{"n":1}"#, r#"{"n":2}"#] {
-        let answers = bench.plugins.evaluate("p", &config.into(), vec![event("1", "{}")]).await;
+        let answers = bench
+            .plugins
+            .evaluate("p", &config.into(), vec![event("1", "{}")])
+            .await;
         assert_eq!(answers, [dropped("a")], "{config}");
     }
     assert_eq!(bench.status("p").instances, 3);
@@ -42,14 +54,27 @@ async fn no_more_instances_than_the_limit_and_then_busy() {
     let mut settings = PluginSettings::default();
     settings.limits.instances = 1;
     settings.limits.timeout = Some(Duration::from_millis(100));
-    let looping = Filter { evaluate: "(loop $for_ever (br $for_ever))", ..Filter::default() }.build();
+    let looping = Filter {
+        evaluate: "(loop $for_ever (br $for_ever))",
+        ..Filter::default()
+    }
+    .build();
     let bench = Bench::open(&[("p", looping)], &[("p", settings)]).await;
     let (plugins, config): (_, Arc<str>) = (bench.plugins.clone(), "".into());
-    let both = [vec![event("1", "{}"); 20], vec![event("1", "{}")]].map(|events| plugins.evaluate("p", &config, events));
+    let both = [vec![event("1", "{}"); 20], vec![event("1", "{}")]]
+        .map(|events| plugins.evaluate("p", &config, events));
     let answers = futures_util::future::join_all(both).await;
-    assert!(answers[0].iter().all(|answer| *answer == Err(CallError::Deadline(Duration::from_millis(100)))));
+    assert!(
+        answers[0]
+            .iter()
+            .all(|answer| *answer == Err(CallError::Deadline(Duration::from_millis(100))))
+    );
     assert_eq!(answers[1], [Err(CallError::Busy)]);
-    assert_eq!(bench.ask("p").await, Err(CallError::Deadline(Duration::from_millis(100))), "the slot came back");
+    assert_eq!(
+        bench.ask("p").await,
+        Err(CallError::Deadline(Duration::from_millis(100))),
+        "the slot came back"
+    );
 }
 
 #[tokio::test]
@@ -57,13 +82,24 @@ async fn what_nobody_uses_is_dropped() {
     let bench = Bench::open(&[("p", COUNTING.build())], &[]).await;
     for number in 0..100 {
         let config = format!("{{\"n\":{number}}}").into();
-        bench.plugins.check(World::Filter, "p", &config).await.unwrap();
+        bench
+            .plugins
+            .check(World::Filter, "p", &config)
+            .await
+            .unwrap();
     }
     let generation = bench.plugins.0.live.generation("p").unwrap();
-    assert_eq!((bench.status("p").instances, generation.pools()), (100, 100));
+    assert_eq!(
+        (bench.status("p").instances, generation.pools()),
+        (100, 100)
+    );
     let now = bench.plugins.0.clock.instant();
     generation.sweep(now, false);
-    assert_eq!((bench.status("p").instances, generation.pools()), (100, 100), "they were used just now");
+    assert_eq!(
+        (bench.status("p").instances, generation.pools()),
+        (100, 100),
+        "they were used just now"
+    );
     generation.sweep(now, true);
     assert_eq!(bench.status("p").instances, 0, "there was no room");
     generation.sweep(now + Duration::from_secs(61), false);
@@ -98,16 +134,48 @@ async fn the_event_is_read_through_the_handle() {
     let evaluate = "(if (i32.eqz (i32.load8_u (i32.const 256))) (then (return (call $verdict (i32.const 0) (i32.const 0) (i32.const 0))))) \
                     (return (call $verdict (i32.const 2) (i32.load (i32.const 260)) (i32.load (i32.const 264))))";
     let module = r#"(data (i32.const 2048) "/a/b")"#;
-    let bench = Bench::open(&[("p", Filter { reads, evaluate, module, ..Filter::default() }.build())], &[]).await;
-    let events = [event("1", r#"{"a": {"b": [1, "x"]}}"#), event("2", "{}"), event("3", "no json")];
+    let bench = Bench::open(
+        &[(
+            "p",
+            Filter {
+                reads,
+                evaluate,
+                module,
+                ..Filter::default()
+            }
+            .build(),
+        )],
+        &[],
+    )
+    .await;
+    let events = [
+        event("1", r#"{"a": {"b": [1, "x"]}}"#),
+        event("2", "{}"),
+        event("3", "no json"),
+    ];
     let answers = bench.evaluate("p", &events).await;
-    assert_eq!(answers, [Ok(Verdict::Replace(r#"[1,"x"]"#.into())), Ok(Verdict::Pass), Ok(Verdict::Pass)]);
+    assert_eq!(
+        answers,
+        [
+            Ok(Verdict::Replace(r#"[1,"x"]"#.into())),
+            Ok(Verdict::Pass),
+            Ok(Verdict::Pass)
+        ]
+    );
 }
 
 #[tokio::test]
 async fn an_empty_batch_and_an_unknown_name_are_answered() {
     let bench = Bench::open(&[("p", COUNTING.build())], &[]).await;
     assert!(bench.evaluate("p", &[]).await.is_empty());
-    assert_eq!(bench.evaluate("q", &[event("1", "{}"), event("2", "{}")]).await, vec![Err(CallError::NotLoaded("q".to_owned())); 2]);
-    assert_eq!(bench.plugins.check(World::Notifier, "p", &"".into()).await, Err(CallError::NotLoaded("p".to_owned())));
+    assert_eq!(
+        bench
+            .evaluate("q", &[event("1", "{}"), event("2", "{}")])
+            .await,
+        vec![Err(CallError::NotLoaded("q".to_owned())); 2]
+    );
+    assert_eq!(
+        bench.plugins.check(World::Notifier, "p", &"".into()).await,
+        Err(CallError::NotLoaded("p".to_owned()))
+    );
 }

@@ -10,11 +10,18 @@ use super::*;
 /// Refuses every config, giving the config itself as the reason: what `init` was told.
 fn telling() -> Vec<u8> {
     let init = "(return (call $answer (i32.const 128) (i32.const 1) (local.get $config) (local.get $config_len)))";
-    Filter { init, ..Filter::default() }.build()
+    Filter {
+        init,
+        ..Filter::default()
+    }
+    .build()
 }
 
 fn configured(config: serde_json::Value) -> PluginSettings {
-    PluginSettings { config: config.as_object().unwrap().clone(), ..PluginSettings::default() }
+    PluginSettings {
+        config: config.as_object().unwrap().clone(),
+        ..PluginSettings::default()
+    }
 }
 
 async fn told(bench: &Bench, own: &str) -> serde_json::Value {
@@ -26,9 +33,16 @@ async fn told(bench: &Bench, own: &str) -> serde_json::Value {
 
 #[tokio::test]
 async fn init_is_told_both_configs_as_one() {
-    let bench = Bench::open(&[("p", telling())], &[("p", configured(json!({"host": "a", "port": 1})))]).await;
+    let bench = Bench::open(
+        &[("p", telling())],
+        &[("p", configured(json!({"host": "a", "port": 1})))],
+    )
+    .await;
     assert_eq!(told(&bench, "").await, json!({"host": "a", "port": 1}));
-    assert_eq!(told(&bench, r#"{"port": 2, "to": "x"}"#).await, json!({"host": "a", "port": 2, "to": "x"}));
+    assert_eq!(
+        told(&bench, r#"{"port": 2, "to": "x"}"#).await,
+        json!({"host": "a", "port": 2, "to": "x"})
+    );
 }
 
 #[tokio::test]
@@ -37,24 +51,53 @@ async fn new_settings_make_a_new_generation_of_what_they_concern() {
     bench.loaded().await;
     bench.loaded().await;
     assert_eq!(told(&bench, "").await, json!({}));
-    bench.plugins.reconfigure(by_name(&[("p", configured(json!({"n": 1})))])).await;
+    bench
+        .plugins
+        .reconfigure(by_name(&[("p", configured(json!({"n": 1})))]))
+        .await;
     assert_eq!(bench.loaded().await, ("p".to_owned(), 2));
     assert_eq!(told(&bench, "").await, json!({"n": 1}));
-    bench.plugins.reconfigure(by_name(&[("p", configured(json!({"n": 1})))])).await;
-    assert_eq!((bench.status("p").generation, bench.status("q").generation), (2, 1), "what is the same stays");
+    bench
+        .plugins
+        .reconfigure(by_name(&[("p", configured(json!({"n": 1})))]))
+        .await;
+    assert_eq!(
+        (bench.status("p").generation, bench.status("q").generation),
+        (2, 1),
+        "what is the same stays"
+    );
     bench.plugins.reconfigure(BTreeMap::new()).await;
-    assert_eq!(told(&bench, "").await, json!({}), "settings that are gone are the defaults again");
+    assert_eq!(
+        told(&bench, "").await,
+        json!({}),
+        "settings that are gone are the defaults again"
+    );
 }
 
 #[tokio::test]
 async fn settings_that_cannot_be_unload_and_good_ones_bring_it_back() {
     let mut bench = Bench::open(&[("p", dropping("a"))], &[]).await;
     bench.loaded().await;
-    let grants = Grants { http: vec!["everywhere".to_owned()], ..Grants::default() };
-    bench.plugins.reconfigure(by_name(&[("p", PluginSettings { grants, ..PluginSettings::default() })])).await;
+    let grants = Grants {
+        http: vec!["everywhere".to_owned()],
+        ..Grants::default()
+    };
+    bench
+        .plugins
+        .reconfigure(by_name(&[(
+            "p",
+            PluginSettings {
+                grants,
+                ..PluginSettings::default()
+            },
+        )]))
+        .await;
     let (reason, serving) = bench.rejected().await;
     assert!(reason.contains("grants.http") && !serving, "{reason}");
-    assert_eq!(bench.ask("p").await, Err(CallError::NotLoaded("p".to_owned())));
+    assert_eq!(
+        bench.ask("p").await,
+        Err(CallError::NotLoaded("p".to_owned()))
+    );
     bench.plugins.reconfigure(BTreeMap::new()).await;
     assert_eq!(bench.loaded().await, ("p".to_owned(), 2));
     assert_eq!(bench.ask("p").await, dropped("a"));
@@ -66,21 +109,32 @@ async fn new_settings_leave_a_refused_file_refused() {
     bench.loaded().await;
     bench.replace("p", b"no component");
     let (reason, _) = bench.rejected().await;
-    bench.plugins.reconfigure(by_name(&[("p", configured(json!({"n": 1})))])).await;
+    bench
+        .plugins
+        .reconfigure(by_name(&[("p", configured(json!({"n": 1})))]))
+        .await;
     let status = bench.status("p");
-    assert_eq!((status.generation, status.state, status.reason), (2, "rejected", Some(reason)));
+    assert_eq!(
+        (status.generation, status.state, status.reason),
+        (2, "rejected", Some(reason))
+    );
     assert_eq!(bench.ask("p").await, dropped("a"));
 }
 
 #[tokio::test]
 async fn settings_for_what_is_not_there_change_nothing() {
     let bench = Bench::open(&[], &[]).await;
-    bench.plugins.reconfigure(by_name(&[("p", configured(json!({"n": 1})))])).await;
+    bench
+        .plugins
+        .reconfigure(by_name(&[("p", configured(json!({"n": 1})))]))
+        .await;
     assert!(bench.plugins.status().is_empty());
 }
 
 fn kept(bench: &Bench) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(bench.home.path().join("cache")) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(bench.home.path().join("cache")) else {
+        return Vec::new();
+    };
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
@@ -102,9 +156,17 @@ async fn code_is_kept_and_damage_is_found() {
     let bench = again(bench).await;
     assert_eq!(bench.ask("p").await, dropped("a"));
     assert_eq!(kept(&bench), first);
-    assert_eq!(std::fs::metadata(&first[0]).unwrap().modified().unwrap(), written.modified().unwrap(), "it was used as it was");
+    assert_eq!(
+        std::fs::metadata(&first[0]).unwrap().modified().unwrap(),
+        written.modified().unwrap(),
+        "it was used as it was"
+    );
 
-    for damage in [|code: &mut Vec<u8>| code[100] ^= 1, |code: &mut Vec<u8>| code.truncate(1_000), Vec::clear] {
+    for damage in [
+        |code: &mut Vec<u8>| code[100] ^= 1,
+        |code: &mut Vec<u8>| code.truncate(1_000),
+        Vec::clear,
+    ] {
         let mut code = std::fs::read(&first[0]).unwrap();
         damage(&mut code);
         std::fs::write(&first[0], &code).unwrap();
@@ -121,10 +183,18 @@ fn copy_of(bench: &Bench) -> TempDir {
         std::fs::create_dir(copy.path().join(folder)).unwrap();
         for entry in std::fs::read_dir(bench.home.path().join(folder)).unwrap() {
             let entry = entry.unwrap();
-            std::fs::copy(entry.path(), copy.path().join(folder).join(entry.file_name())).unwrap();
+            std::fs::copy(
+                entry.path(),
+                copy.path().join(folder).join(entry.file_name()),
+            )
+            .unwrap();
         }
     }
-    std::fs::set_permissions(copy.path().join("cache"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::set_permissions(
+        copy.path().join("cache"),
+        std::fs::Permissions::from_mode(0o700),
+    )
+    .unwrap();
     copy
 }
 
@@ -134,7 +204,11 @@ async fn a_folder_that_others_can_enter_is_not_used() {
     std::fs::create_dir(home.path().join("plugins")).unwrap();
     std::fs::write(home.path().join("plugins/p.wasm"), dropping("a")).unwrap();
     std::fs::create_dir(home.path().join("cache")).unwrap();
-    std::fs::set_permissions(home.path().join("cache"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(
+        home.path().join("cache"),
+        std::fs::Permissions::from_mode(0o755),
+    )
+    .unwrap();
     let bench = Bench::open_in(home, &[]).await;
     assert_eq!(bench.ask("p").await, dropped("a"), "it works without");
     assert!(kept(&bench).is_empty());

@@ -78,10 +78,17 @@ async fn a_removed_file_unloads_and_may_come_back() {
     bench.loaded().await;
     std::fs::remove_file(bench.file("p")).unwrap();
     assert!(matches!(bench.notice().await, Notice::Removed { name } if name == "p"));
-    assert_eq!(bench.ask("p").await, Err(CallError::NotLoaded("p".to_owned())));
+    assert_eq!(
+        bench.ask("p").await,
+        Err(CallError::NotLoaded("p".to_owned()))
+    );
     assert!(bench.plugins.status().is_empty());
     bench.replace("p", &dropping("a"));
-    assert_eq!(bench.loaded().await, ("p".to_owned(), 2), "generations are never counted anew");
+    assert_eq!(
+        bench.loaded().await,
+        ("p".to_owned(), 2),
+        "generations are never counted anew"
+    );
     answers(&bench, "a").await;
 }
 
@@ -108,7 +115,10 @@ async fn a_bad_file_leaves_the_good_one_serving() {
     assert!(reason.contains("not WebAssembly") && serving, "{reason}");
     answers(&bench, "a").await;
     let status = bench.status("p");
-    assert_eq!((status.state, status.reason, status.generation), ("rejected", Some(reason), 1));
+    assert_eq!(
+        (status.state, status.reason, status.generation),
+        ("rejected", Some(reason), 1)
+    );
     bench.replace("p", &dropping("b"));
     assert_eq!(bench.loaded().await, ("p".to_owned(), 2));
     answers(&bench, "b").await;
@@ -125,7 +135,10 @@ async fn going_back_to_the_good_bytes_clears_the_reason() {
     bench.replace("p", &dropping("a"));
     changes.changed().await.unwrap();
     let status = bench.status("p");
-    assert_eq!((status.state, status.reason, status.generation), ("active", None, 1));
+    assert_eq!(
+        (status.state, status.reason, status.generation),
+        ("active", None, 1)
+    );
 }
 
 #[tokio::test]
@@ -146,18 +159,31 @@ async fn a_call_in_flight_ends_on_its_own_generation() {
     // The first generation computes for a while, then answers "a".
     let evaluate = "(loop $on (br_if $on (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 60000000)))) \
                     (return (call $verdict (i32.const 1) (i32.const 1024) (i32.const 1)))";
-    let slow = Filter { summary: "a", evaluate, ..Filter::default() }.build();
+    let slow = Filter {
+        summary: "a",
+        evaluate,
+        ..Filter::default()
+    }
+    .build();
     let mut settings = PluginSettings::default();
     settings.limits.timeout = Some(std::time::Duration::from_secs(60));
     let mut bench = Bench::open(&[("p", slow)], &[("p", settings)]).await;
     bench.loaded().await;
     let plugins = bench.plugins.clone();
-    let before = bench.tasks.spawn(async move { plugins.evaluate("p", &"".into(), vec![event("1", "{}"); 40]).await });
+    let before = bench.tasks.spawn(async move {
+        plugins
+            .evaluate("p", &"".into(), vec![event("1", "{}"); 40])
+            .await
+    });
     bench.replace("p", &dropping("b"));
     bench.loaded().await;
     answers(&bench, "b").await;
     assert_eq!(before.await.unwrap(), vec![dropped("a"); 40]);
-    assert_eq!(bench.status("p").instances, 1, "the old generation's instances are gone");
+    assert_eq!(
+        bench.status("p").instances,
+        1,
+        "the old generation's instances are gone"
+    );
 }
 
 /// Callers that never pause see fifty swaps as nothing but another answer.
@@ -172,9 +198,18 @@ async fn fifty_swaps_cost_no_call() {
             bench.tasks.spawn(async move {
                 let mut calls = 0_u32;
                 while !stop.is_stopping() {
-                    let answers = plugins.evaluate("p", &"".into(), vec![event("1", "{}"); 8]).await;
-                    assert!(answers.iter().all(|answer| answer == &answers[0]), "one batch, one generation");
-                    assert!(answers[0] == dropped("a") || answers[0] == dropped("b"), "{:?}", answers[0]);
+                    let answers = plugins
+                        .evaluate("p", &"".into(), vec![event("1", "{}"); 8])
+                        .await;
+                    assert!(
+                        answers.iter().all(|answer| answer == &answers[0]),
+                        "one batch, one generation"
+                    );
+                    assert!(
+                        answers[0] == dropped("a") || answers[0] == dropped("b"),
+                        "{:?}",
+                        answers[0]
+                    );
                     calls += 1;
                 }
                 calls

@@ -1,0 +1,197 @@
+//! The words in which the rest of the hub speaks with plugins: plain types, no behaviour.
+//!
+//! Invariant: none of them names wasmtime, and none is the WIT's own type: a new WIT version changes nothing here.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a plugin exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum World {
+    /// `filter-plugin`.
+    Filter,
+    /// `notifier-plugin`.
+    Notifier,
+}
+
+/// What a filter decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The event goes on.
+    Pass,
+    /// It ends here, for this reason.
+    Drop(String),
+    /// It goes on with this data.
+    Replace(bytes::Bytes),
+}
+
+/// Why a call gave no verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallError {
+    /// No plugin of this name is loaded (or not of the needed world): wait for one.
+    NotLoaded(String),
+    /// The guest trapped (panic, out of bounds, stack overflow, unreachable).
+    Trap(String),
+    /// The call took longer than its limit.
+    Deadline(Duration),
+    /// The instance wanted more memory than its limit.
+    Memory(String),
+    /// No instance came free in time.
+    Busy,
+    /// `init` refused the config, in these words.
+    Config(String),
+    /// The guest itself returned an error, in these words.
+    Guest(String),
+}
+
+/// Why a notifier did not deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotifyError {
+    /// The plugin's own answer.
+    Failure {
+        /// In words.
+        reason: String,
+        /// Whether another try can help.
+        retry: bool,
+        /// The shortest wait before it.
+        retry_after: Option<Duration>,
+    },
+    /// The call itself failed.
+    Call(CallError),
+}
+
+/// What a notifier is told of the delivery.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The subscription's id.
+    pub subscription: String,
+    /// From 1.
+    pub attempt: u32,
+    /// Stable over attempts.
+    pub id: String,
+}
+
+/// Bounds of one plugin. Defaults apply where the config is silent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// All memories and tables of one instance, in bytes.
+    pub memory: usize,
+    /// One call, wall clock. None: 250 ms for a filter, 10 s for a notifier.
+    pub timeout: Option<Duration>,
+    /// Instances of one (plugin, config).
+    pub instances: usize,
+    /// What a call may return, in bytes.
+    pub output: usize,
+}
+
+/// What the operator's config says of one plugin.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PluginSettings {
+    /// Its config, overlaid by each subscription's own.
+    pub config: serde_json::Map<String, serde_json::Value>,
+    /// What it may do.
+    pub grants: Grants,
+    /// Its bounds.
+    pub limits: Limits,
+}
+
+/// What a plugin may do beyond computing and logging.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Grants {
+    /// Origins for outgoing HTTP: `https://hooks.example.com`, `http://*.internal:8080`.
+    pub http: Vec<String>,
+    /// `host:port` for outgoing TCP.
+    pub tcp: Vec<String>,
+    /// Environment variables: the value, or `file:PATH`, or `env:NAME`.
+    pub env: BTreeMap<String, String>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 64 << 20,
+            timeout: None,
+            instances: 4,
+            output: 1 << 20,
+        }
+    }
+}
+
+/// Options of the host.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The plugin directory.
+    pub dir: PathBuf,
+    /// Where precompiled code is kept (only this process writes there).
+    pub cache: PathBuf,
+    /// What the operator's config says, by plugin name.
+    pub plugins: BTreeMap<String, PluginSettings>,
+}
+
+/// Something that happened to a plugin, for self-events and the log.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// A generation went live.
+    Loaded {
+        /// Plugin name.
+        name: String,
+        /// Its digest, hex SHA-256.
+        digest: String,
+        /// The nth load of this name since the start.
+        generation: u64,
+        /// From the file's change to the swap.
+        took: Duration,
+    },
+    /// A file was refused; the last good generation, if any, stays live.
+    Rejected {
+        /// Plugin name.
+        name: String,
+        /// Why, and what to do.
+        reason: String,
+        /// Whether an older generation goes on serving.
+        serving: bool,
+    },
+    /// A file went away.
+    Removed {
+        /// Plugin name.
+        name: String,
+    },
+}
+
+/// Figures and state of one plugin.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct PluginStatus {
+    /// Its name: the file's, without `.wasm`.
+    pub name: String,
+    /// `filter` or `notifier`; none if nothing is loaded.
+    pub kind: Option<&'static str>,
+    /// `active`, or `rejected`.
+    pub state: &'static str,
+    /// Why the newest file was refused, if it was.
+    pub reason: Option<String>,
+    /// Live generation.
+    pub generation: u64,
+    /// Hex SHA-256 of the live component.
+    pub digest: Option<String>,
+    /// Its own one-line summary.
+    pub summary: Option<String>,
+    /// Its config schema, if it has one.
+    pub config_schema: Option<serde_json::Value>,
+    /// What it imports.
+    pub imports: Vec<String>,
+    /// What it was granted (values of env not shown).
+    pub grants: Vec<String>,
+    /// Calls since the start.
+    pub calls: u64,
+    /// Failed calls since the start.
+    pub errors: u64,
+    /// Median call, microseconds.
+    pub p50_us: u64,
+    /// 99th percentile, microseconds.
+    pub p99_us: u64,
+    /// Instances now.
+    pub instances: usize,
+    /// Bytes held by its instances now.
+    pub memory: usize,
+}
