@@ -6,6 +6,7 @@
 //! Invariant: guests build in `<target folder>/guests`, so that they never wait for the lock of a cargo around them.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde::Deserialize;
 
@@ -28,22 +29,13 @@ const PROFILE: [&str; 6] = [
 
 /// Builds the package in `dir`.
 pub(super) fn build(tools: &Tools, dir: &Path, say: &mut dyn FnMut(&str)) -> Result<Built, Error> {
-    let manifest = dir.join("Cargo.toml");
-    let package = Package::read(tools, &manifest)?;
-    ensure_target(tools, &package.target, say)?;
+    let package = Package::read(tools, dir)?;
+    ensure_target(tools, dir, &package.target, say)?;
     say(&format!("building {} for {}", package.name, package.target));
-    let mut cargo = tools.command("cargo", GET_RUST)?;
-    cargo.args([
-        "build",
-        "--lib",
-        "--release",
-        "--color=never",
-        "--target",
-        &package.target,
-    ]);
+    let mut cargo = rust_tool(tools, dir, "cargo")?;
+    cargo.args(["build", "--lib", "--release", "--color=never"]);
     cargo
-        .arg("--manifest-path")
-        .arg(&manifest)
+        .args(["--target", &package.target])
         .arg("--target-dir")
         .arg(&package.target_dir);
     for setting in PROFILE {
@@ -54,22 +46,27 @@ pub(super) fn build(tools: &Tools, dir: &Path, say: &mut dyn FnMut(&str)) -> Res
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     tools::run(&mut cargo, say)?;
+    let file = format!("{}.wasm", package.library);
     let made = package
         .target_dir
         .join(&package.target)
         .join("release")
-        .join(format!("{}.wasm", package.library));
+        .join(file);
     let wasm = std::fs::read(&made).map_err(|cause| {
-        Error::invalid(
-            "build_failed",
-            format!("cargo made no {}: {cause}", made.display()),
-        )
-        .with_cause(cause)
+        let what = format!("cargo made no {}: {cause}", made.display());
+        Error::invalid("build_failed", what).with_cause(cause)
     })?;
     Ok(Built {
         name: package.name,
         wasm,
     })
+}
+
+/// In the plugin's folder, so that its own `.cargo/config.toml` and `rust-toolchain.toml` count.
+fn rust_tool(tools: &Tools, dir: &Path, name: &str) -> Result<Command, Error> {
+    let mut command = tools.command(name, GET_RUST)?;
+    command.current_dir(dir);
+    Ok(command)
 }
 
 /// What cargo knows of the package.
@@ -81,19 +78,13 @@ struct Package {
 }
 
 impl Package {
-    fn read(tools: &Tools, manifest: &Path) -> Result<Self, Error> {
-        let mut cargo = tools.command("cargo", GET_RUST)?;
-        cargo
-            .args([
-                "metadata",
-                "--no-deps",
-                "--format-version=1",
-                "--manifest-path",
-            ])
-            .arg(manifest);
+    fn read(tools: &Tools, dir: &Path) -> Result<Self, Error> {
+        let mut cargo = rust_tool(tools, dir, "cargo")?;
+        cargo.args(["metadata", "--no-deps", "--format-version=1"]);
         let metadata: Metadata =
             serde_json::from_str(&tools::output(&mut cargo)?).map_err(Error::internal)?;
-        let manifest = std::fs::canonicalize(manifest).unwrap_or_else(|_| manifest.to_owned());
+        let manifest = dir.join("Cargo.toml");
+        let manifest = std::fs::canonicalize(&manifest).unwrap_or(manifest);
         let Some(package) = metadata
             .packages
             .into_iter()
@@ -164,20 +155,26 @@ struct BuswayMetadata {
 }
 
 /// Adds the target if this toolchain has no library for it.
-fn ensure_target(tools: &Tools, target: &str, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
-    let mut rustc = tools.command("rustc", GET_RUST)?;
+fn ensure_target(
+    tools: &Tools,
+    dir: &Path,
+    target: &str,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), Error> {
+    let mut rustc = rust_tool(tools, dir, "rustc")?;
     let library = tools::output(rustc.args(["--print", "target-libdir", "--target", target]))?;
     if Path::new(library.trim()).is_dir() {
         return Ok(());
     }
-    let rustup = format!(
+    let explained = format!(
         "the Rust here cannot build for {target} and there is no rustup to add it: install rustup \
          (https://rustup.rs) and run `rustup target add {target}`, or install the package of your system that has \
          this target (Debian: libstd-rust-dev-wasm32)"
     );
     let Some(path) = tools.find(&["rustup"]) else {
-        return Err(tools::missing(rustup));
+        return Err(tools::missing(explained));
     };
     say(&format!("adding the target {target} with rustup"));
-    tools::run(tools.command_at(path).args(["target", "add", target]), say)
+    let mut rustup = tools.command_at(path);
+    tools::run(rustup.current_dir(dir).args(["target", "add", target]), say)
 }

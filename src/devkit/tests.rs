@@ -1,5 +1,7 @@
 //! Builds what is in `plugins/` and `tests/guests/`, and everything that can be wrong with a folder or a machine.
 
+mod behaviour;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -256,6 +258,33 @@ fn a_missing_rust_target_is_added_or_explained() {
             .contains("asked for target add wasm32-unknown-unknown"),
         "{error}"
     );
+}
+
+/// The example of `plugins/README.md`, as it stands there.
+#[test]
+fn the_readme_builds() {
+    let readme = fs::read_to_string(repository().join("plugins/README.md")).unwrap();
+    let block = |language: &str| {
+        let (_, after) = readme.split_once(&format!("```{language}\n")).unwrap();
+        after.split_once("```").unwrap().0
+    };
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().nth(3).unwrap().display().to_string();
+    let lock = fs::read_to_string(repository().join("Cargo.lock")).unwrap();
+    let files = [
+        ("Cargo.toml", block("toml")),
+        ("Cargo.lock", &lock),
+        ("src/lib.rs", block("rust")),
+        ("wit/busway.wit", super::WIT),
+        (
+            ".cargo/config.toml",
+            &format!("[build]\ntarget-dir = {target:?}\n"),
+        ),
+    ];
+    let (_dir, result) = built(&files, &Tools::from_env());
+    let path = result.unwrap();
+    assert_eq!(path.file_name().unwrap(), "mine.wasm");
+    assert_eq!(world_of(&fs::read(path).unwrap()).unwrap(), World::Filter);
 }
 
 fn lay_tool(folder: &Path, name: &str) {

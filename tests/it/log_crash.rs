@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use busway::event::{Data, DataKind, Draft, Event};
-use busway::log::{BusName, EventLog, Offset, ReadLimit, Retention, Settings};
+use busway::log::{Appended, BusName, EventLog, Offset, ReadLimit, Retention, Settings};
 use busway::tasks::Tasks;
 use busway::time::Clock;
 
@@ -69,7 +69,7 @@ async fn crash_child() {
             for append in 0.. {
                 let events = events(run, producer, append);
                 let ids: Vec<_> = events.iter().map(|event| event.id().to_owned()).collect();
-                let places = log.append(&BusName::default_bus(), events).await.unwrap();
+                let places = append_until_stored(&log, &events).await;
                 let mut lines = String::new();
                 for (id, place) in ids.iter().zip(places) {
                     lines += &format!("\nACK {} {id} .", place.offset.0);
@@ -83,8 +83,26 @@ async fn crash_child() {
     futures_util::future::join_all(producers).await;
 }
 
+/// A producer that does what the answer says: it sends the same events again.
+async fn append_until_stored(log: &EventLog, events: &[Event]) -> Vec<Appended> {
+    loop {
+        match log.append(&BusName::default_bus(), events.to_vec()).await {
+            Ok(places) => return places,
+            Err(error) => {
+                assert_eq!(error.code(), "store_unavailable");
+                assert!(log.fault().is_some());
+                std::io::stdout().write_all(b"\nREFUSED .").unwrap();
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
+}
+
 fn start(run: u64, dir: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    // Past a limit on file sizes the kernel sends a signal, unless it is ignored: then writing is an error.
+    Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
         .args([
             "--exact",
             "log_crash::crash_child",
@@ -98,16 +116,31 @@ fn start(run: u64, dir: &Path) -> Child {
         .unwrap()
 }
 
+/// A line of the child's.
+enum Told {
+    Stored(u64, String),
+    Refused,
+}
+
+/// What the child tells, until it ends. The pipe still has more after a kill: all of it was acknowledged.
+fn listen(child: &mut Child) -> impl Iterator<Item = Told> + use<> {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines
+        .map_while(Result::ok)
+        .filter_map(|line| match line.split(' ').collect::<Vec<_>>()[..] {
+            ["ACK", offset, id, "."] => Some(Told::Stored(offset.parse().unwrap(), id.to_owned())),
+            ["REFUSED", "."] => Some(Told::Refused),
+            _ => None,
+        })
+}
+
 /// Lets the child acknowledge so many events, kills it, and returns what it told: offsets and ids.
 fn kill_after(mut child: Child, acknowledged: usize) -> Vec<(u64, String)> {
     let mut told = Vec::new();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    for line in lines.map_while(Result::ok) {
-        let words: Vec<_> = line.split(' ').collect();
-        if let ["ACK", offset, id, "."] = words[..] {
-            told.push((offset.parse().unwrap(), id.to_owned()));
+    for line in listen(&mut child) {
+        if let Told::Stored(offset, id) = line {
+            told.push((offset, id));
         }
-        // The pipe still has more to tell after the kill: everything in it was acknowledged.
         if told.len() == acknowledged {
             child.kill().unwrap();
         }
@@ -173,36 +206,78 @@ fn check_whole(read: &[(u64, String, String)]) {
     }
 }
 
+/// Opens the log and looks for everything that was told.
+fn check(dir: &Path, told: &HashMap<u64, String>) {
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let log = open(dir);
+        let read = read_all(&log).await;
+        for (at, (offset, ..)) in read.iter().enumerate() {
+            assert_eq!(*offset, at as u64 + 1, "offsets follow each other");
+        }
+        for (offset, id) in told {
+            let found = read.get(*offset as usize - 1).map(|(_, id, _)| id);
+            assert_eq!(found, Some(id), "{id} was acknowledged at {offset}");
+        }
+        check_whole(&read);
+        tokio::time::timeout(Duration::from_secs(60), log.close())
+            .await
+            .unwrap();
+    });
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9() {
     let rounds = std::env::var("BUSWAY_CRASH_ROUNDS")
         .ok()
         .and_then(|rounds| rounds.parse().ok());
     let dir = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let mut told: HashMap<u64, String> = HashMap::new();
+    let mut told = HashMap::new();
     for run in 0..rounds.unwrap_or(10_u64) {
         // Anywhere: in the first commits, in a rotation, in a write-back.
         let acknowledged = 1 + rand::random_range(0..600_usize);
         told.extend(kill_after(start(run, dir.path()), acknowledged));
-        runtime.block_on(async {
-            let log = open(dir.path());
-            let read = read_all(&log).await;
-            for (at, (offset, ..)) in read.iter().enumerate() {
-                assert_eq!(*offset, at as u64 + 1, "offsets follow each other");
-            }
-            for (offset, id) in &told {
-                let found = read.get(*offset as usize - 1).map(|(_, id, _)| id);
-                assert_eq!(
-                    found,
-                    Some(id),
-                    "round {run}: {id} was acknowledged at {offset}"
-                );
-            }
-            check_whole(&read);
-            tokio::time::timeout(Duration::from_secs(60), log.close())
-                .await
-                .unwrap();
-        });
+        check(dir.path(), &told);
     }
+}
+
+/// From here on the kernel refuses what the process writes past so many bytes of any file; with none, nothing.
+#[cfg(target_os = "linux")]
+fn limit_files(child: &Child, bytes: Option<u64>) {
+    let bytes = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+    let pid = child.id().to_string();
+    let set = Command::new("prlimit")
+        .args(["--pid", &pid, &format!("--fsize={bytes}:")])
+        .status();
+    assert!(set.unwrap().success());
+}
+
+/// True errors of the kernel's, in the middle of commits, and then a kill.
+#[cfg(target_os = "linux")]
+#[test]
+fn writes_that_the_kernel_refuses_are_survived_without_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = start(0, dir.path());
+    let (mut told, mut refused, mut enough) = (HashMap::new(), 0, usize::MAX);
+    for line in listen(&mut child) {
+        match line {
+            Told::Refused => refused += 1,
+            Told::Stored(offset, id) => _ = told.insert(offset, id),
+        }
+        match (told.len(), refused) {
+            (200, 0) => limit_files(&child, Some(4_096)),
+            (stored, 20..) if enough == usize::MAX => {
+                limit_files(&child, None);
+                enough = stored + 300;
+            }
+            (stored, _) if stored >= enough => child.kill().unwrap(),
+            _ => {}
+        }
+    }
+    let ended = child.wait().unwrap();
+    assert!(
+        refused >= 20 && told.len() >= enough,
+        "{refused} refused, {} stored, {ended}",
+        told.len()
+    );
+    check(dir.path(), &told);
 }
