@@ -5,6 +5,15 @@
 //!
 //! `cargo bench --bench log`
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and ends when something fails"
+)]
+
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
