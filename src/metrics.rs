@@ -138,26 +138,81 @@ impl Metrics {
     fn register(&mut self) {
         let r = &mut self.registry;
         r.register("events_published", "Events made durable", self.published.clone());
-        r.register("events_duplicate", "Events answered as duplicates", self.duplicates.clone());
-        r.register_with_unit("publish", "Arrival to on disk", Unit::Seconds, self.publish_seconds.clone());
-        r.register("requests_refused", "Requests refused, by error code", self.refused.clone());
+        r.register(
+            "events_duplicate",
+            "Events answered as duplicates",
+            self.duplicates.clone(),
+        );
+        r.register_with_unit(
+            "publish",
+            "Arrival to on disk",
+            Unit::Seconds,
+            self.publish_seconds.clone(),
+        );
+        r.register(
+            "requests_refused",
+            "Requests refused, by error code",
+            self.refused.clone(),
+        );
         r.register("deliveries", "Attempts and ends of deliveries", self.deliveries.clone());
-        r.register_with_unit("attempt", "One delivery attempt", Unit::Seconds, self.attempt_seconds.clone());
-        r.register_with_unit("delivery", "Accepted to delivered", Unit::Seconds, self.delivery_seconds.clone());
+        r.register_with_unit(
+            "attempt",
+            "One delivery attempt",
+            Unit::Seconds,
+            self.attempt_seconds.clone(),
+        );
+        r.register_with_unit(
+            "delivery",
+            "Accepted to delivered",
+            Unit::Seconds,
+            self.delivery_seconds.clone(),
+        );
         r.register("plugin_calls", "Calls of plugins", self.plugin_calls.clone());
-        r.register_with_unit("plugin_call", "One plugin call", Unit::Seconds, self.plugin_seconds.clone());
+        r.register_with_unit(
+            "plugin_call",
+            "One plugin call",
+            Unit::Seconds,
+            self.plugin_seconds.clone(),
+        );
         r.register("streams", "Open streams", self.streams.clone());
         r.register("events_streamed", "Events sent on streams", self.streamed.clone());
         r.register("subscriptions", "Subscriptions", self.subscriptions.clone());
-        r.register("log_first_offset", "First offset still in the log", self.log_first.clone());
+        r.register(
+            "log_first_offset",
+            "First offset still in the log",
+            self.log_first.clone(),
+        );
         r.register("log_end_offset", "Offset of the next event", self.log_end.clone());
         r.register_with_unit("log", "Size of the log", Unit::Bytes, self.log_bytes.clone());
-        r.register_with_unit("log_age", "Age of the oldest record", Unit::Seconds, self.log_age_seconds.clone());
-        r.register("behind_records", "Records the slowest subscription is behind", self.behind.clone());
-        r.register_with_unit("behind_age", "Age of the oldest unsettled record", Unit::Seconds, self.behind_age_seconds.clone());
-        r.register("retries_waiting", "Deliveries waiting for a retry", self.retrying.clone());
+        r.register_with_unit(
+            "log_age",
+            "Age of the oldest record",
+            Unit::Seconds,
+            self.log_age_seconds.clone(),
+        );
+        r.register(
+            "behind_records",
+            "Records the slowest subscription is behind",
+            self.behind.clone(),
+        );
+        r.register_with_unit(
+            "behind_age",
+            "Age of the oldest unsettled record",
+            Unit::Seconds,
+            self.behind_age_seconds.clone(),
+        );
+        r.register(
+            "retries_waiting",
+            "Deliveries waiting for a retry",
+            self.retrying.clone(),
+        );
         r.register("dead_letters", "Dead letters kept", self.dead_letters.clone());
-        r.register_with_unit("plugin_memory", "Held by plugin instances", Unit::Bytes, self.plugin_memory_bytes.clone());
+        r.register_with_unit(
+            "plugin_memory",
+            "Held by plugin instances",
+            Unit::Bytes,
+            self.plugin_memory_bytes.clone(),
+        );
     }
 
     /// The text that `/metrics` answers (OpenMetrics, which Prometheus reads).

@@ -26,7 +26,10 @@ impl Tasks {
     /// An owner whose tasks are also asked to stop when this one's are.
     #[must_use]
     pub fn child(&self) -> Self {
-        Self { tracker: TaskTracker::new(), stop: self.stop.child_token() }
+        Self {
+            tracker: TaskTracker::new(),
+            stop: self.stop.child_token(),
+        }
     }
 
     /// Starts a task in the caller's span. It should end soon after [`Tasks::stopping`].

@@ -25,8 +25,14 @@ pub(super) async fn refuse_other_sites(request: Request, next: Next) -> Response
 
 fn is_same_site(request: &Request) -> bool {
     let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = request.headers().get(header::ORIGIN) else { return true };
-    let site = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok()).and_then(|origin| origin.authority().cloned());
+    let Some(origin) = request.headers().get(header::ORIGIN) else {
+        return true;
+    };
+    let site = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.parse::<Uri>().ok())
+        .and_then(|origin| origin.authority().cloned());
     let host = text(header::HOST).or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     site.is_some_and(|site| host.is_some_and(|host| site.as_str().eq_ignore_ascii_case(host)))
 }

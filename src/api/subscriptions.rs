@@ -33,14 +33,22 @@ fn created(made: &Subscription) -> Response {
 pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     let query = Query::of(&uri, &["limit", "after"])?;
     let limit = query.limit(1_000, 10_000)?;
-    let mut found = door.hub.subscriptions(scope.named.as_ref(), query.one("after")?, limit + 1);
+    let mut found = door
+        .hub
+        .subscriptions(scope.named.as_ref(), query.one("after")?, limit + 1);
     let more = found.len() > limit;
     found.truncate(limit);
     let mut response = body::ok(&found.iter().map(Subscription::to_json).collect());
     if let (true, Some(last)) = (more, found.last()) {
-        let base = scope.named.as_ref().map(|bus| format!("/v1/buses/{bus}")).unwrap_or_else(|| "/v1".into());
+        let base = scope
+            .named
+            .as_ref()
+            .map(|bus| format!("/v1/buses/{bus}"))
+            .unwrap_or_else(|| "/v1".into());
         let link = format!("<{base}/subscriptions?after={}&limit={limit}>; rel=\"next\"", last.id);
-        response.headers_mut().extend(HeaderValue::from_str(&link).ok().map(|link| (header::LINK, link)));
+        response
+            .headers_mut()
+            .extend(HeaderValue::from_str(&link).ok().map(|link| (header::LINK, link)));
     }
     Ok(response)
 }
@@ -57,11 +65,21 @@ pub(super) async fn show(State(door): State<Door>, scope: Scope, uri: Uri) -> An
 }
 
 /// `PUT …/{id}`: replaces it, or makes it under the caller's id.
-pub(super) async fn replace(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
+pub(super) async fn replace(
+    State(door): State<Door>,
+    scope: Scope,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
     let (subscription, made) = door.hub.replace(scope.named.as_ref(), &scope.item, &json).await?;
-    Ok(if made { created(&subscription) } else { body::ok(&subscription.to_json()) })
+    Ok(if made {
+        created(&subscription)
+    } else {
+        body::ok(&subscription.to_json())
+    })
 }
 
 /// `PATCH …/{id}`: a JSON merge patch.
@@ -81,12 +99,16 @@ pub(super) async fn remove(State(door): State<Door>, scope: Scope, uri: Uri) -> 
 
 /// `POST …/{id}/pause`.
 pub(super) async fn pause(State(door): State<Door>, scope: Scope) -> Answer {
-    Ok(body::ok(&door.hub.pause(scope.named.as_ref(), &scope.item).await?.to_json()))
+    Ok(body::ok(
+        &door.hub.pause(scope.named.as_ref(), &scope.item).await?.to_json(),
+    ))
 }
 
 /// `POST …/{id}/resume`.
 pub(super) async fn resume(State(door): State<Door>, scope: Scope) -> Answer {
-    Ok(body::ok(&door.hub.resume(scope.named.as_ref(), &scope.item).await?.to_json()))
+    Ok(body::ok(
+        &door.hub.resume(scope.named.as_ref(), &scope.item).await?.to_json(),
+    ))
 }
 
 /// `POST …/{id}/test`: delivers one test event now; the attempt.
@@ -98,8 +120,12 @@ pub(super) async fn test(State(door): State<Door>, scope: Scope) -> Answer {
 /// `GET …/{id}/deliveries`: recent attempts, newest first.
 pub(super) async fn deliveries(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     Query::of(&uri, &[])?;
-    let recent: Vec<Value> =
-        door.hub.deliveries(scope.named.as_ref(), &scope.item)?.into_iter().map(|one| serde_json::to_value(one).unwrap_or_default()).collect();
+    let recent: Vec<Value> = door
+        .hub
+        .deliveries(scope.named.as_ref(), &scope.item)?
+        .into_iter()
+        .map(|one| serde_json::to_value(one).unwrap_or_default())
+        .collect();
     Ok(body::ok(&json!({ "deliveries": recent })))
 }
 

@@ -16,7 +16,10 @@ const INCOMING: usize = 64 << 10;
 
 /// Answers the upgrade and follows the stream.
 pub(super) fn answer(upgrade: WebSocketUpgrade, events: EventStream, form: Form, door: Door) -> Response {
-    upgrade.max_message_size(INCOMING).max_frame_size(INCOMING).on_upgrade(move |socket| follow(socket, events, form, door))
+    upgrade
+        .max_message_size(INCOMING)
+        .max_frame_size(INCOMING)
+        .on_upgrade(move |socket| follow(socket, events, form, door))
 }
 
 async fn follow(mut socket: WebSocket, mut events: EventStream, form: Form, door: Door) {
@@ -58,5 +61,10 @@ fn frame(item: &Item, form: Form) -> String {
 
 async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
     // The client may be gone already: nothing more can be done for it.
-    let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+    let _ = socket
+        .send(Message::Close(Some(CloseFrame {
+            code,
+            reason: reason.into(),
+        })))
+        .await;
 }

@@ -9,8 +9,8 @@ use super::client::escape;
 use super::exit::{Code, Failure};
 use super::out::{Form, row};
 use super::{Output, Remote};
-use crate::{devkit, plugin};
 use crate::error::{Error, Kind};
+use crate::{devkit, plugin};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -58,18 +58,11 @@ impl Command {
                 name: Some(name),
                 remote,
             } => {
-                let answer = remote
-                    .client()?
-                    .get(&format!("/v1/plugins/{}", escape(&name)))
-                    .await?;
+                let answer = remote.client()?.get(&format!("/v1/plugins/{}", escape(&name))).await?;
                 Ok(remote.output.out().document(&answer)?)
             }
             Verb::Inspect { file, output } => inspect(&file, &output),
-            Verb::Build {
-                folder,
-                out,
-                output,
-            } => build(&folder, out.as_deref(), &output),
+            Verb::Build { folder, out, output } => build(&folder, out.as_deref(), &output),
         }
     }
 }
@@ -111,11 +104,7 @@ async fn list(remote: &Remote) -> Result<(), Failure> {
     )?)
 }
 
-fn build(
-    folder: &Path,
-    to: Option<&Path>,
-    output: &Output,
-) -> Result<(), Failure> {
+fn build(folder: &Path, to: Option<&Path>, output: &Output) -> Result<(), Failure> {
     let mut say = |line: &str| progress(line);
     let path = devkit::build(folder, to, &mut say).map_err(|error| failed(&error))?;
     let mut out = output.out();
@@ -139,14 +128,8 @@ fn failed(error: &Error) -> Failure {
         Kind::Internal => Code::Software,
         _ => Code::Data,
     };
-    let cause = error
-        .cause()
-        .map(|cause| format!(": {cause:#}"))
-        .unwrap_or_default();
-    Failure::new(
-        code,
-        format!("{} ({}){cause}", error.message(), error.code()),
-    )
+    let cause = error.cause().map(|cause| format!(": {cause:#}")).unwrap_or_default();
+    Failure::new(code, format!("{} ({}){cause}", error.message(), error.code()))
 }
 
 fn inspect(file: &Path, output: &Output) -> Result<(), Failure> {

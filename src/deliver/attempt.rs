@@ -25,10 +25,7 @@ use crate::plugin;
 use crate::subscription::{Attempt, Format, Sink, Subscription, SubscriptionId, Webhook};
 use crate::time::Timestamp;
 
-const ONE: ReadLimit = ReadLimit {
-    records: 1,
-    bytes: 1,
-};
+const ONE: ReadLimit = ReadLimit { records: 1, bytes: 1 };
 
 /// An item that the filters let through, and the event they made of it, if they changed it.
 struct Passed<'a> {
@@ -76,19 +73,12 @@ pub(super) async fn attempt(engine: &Engine, mut work: Work) -> Done {
     }
     drop(passed);
     // An item without an end cannot be; were there one, it would wait and be tried again.
-    let ends = ends
-        .into_iter()
-        .map(|end| end.unwrap_or(End::Unread))
-        .collect();
+    let ends = ends.into_iter().map(|end| end.unwrap_or(End::Unread)).collect();
     Done { work, ends }
 }
 
 /// Sends one record to a sink outside of any lane, unfiltered; what came of it.
-pub(super) async fn once(
-    engine: &Engine,
-    subscription: &Subscription,
-    candidate: &Candidate,
-) -> Attempt {
+pub(super) async fn once(engine: &Engine, subscription: &Subscription, candidate: &Candidate) -> Attempt {
     let item = Item {
         offset: candidate.offset(),
         queued: None,
@@ -137,12 +127,7 @@ async fn fetch(engine: &Engine, subscription: &Subscription, item: &mut Item) ->
     if item.queued.is_some() {
         return None;
     }
-    let batch = match engine
-        .parts
-        .log
-        .read(&subscription.bus, item.offset, ONE)
-        .await
-    {
+    let batch = match engine.parts.log.read(&subscription.bus, item.offset, ONE).await {
         Ok(batch) => batch,
         Err(error) => {
             warn!(subscription = %subscription.id, offset = item.offset.0, %error, "cannot read the log, will try again");
@@ -185,23 +170,14 @@ async fn filter(
                 words,
                 answer: None,
             };
-            Err(tried(
-                engine,
-                subscription,
-                item,
-                (&begun, &answered, false),
-            ))
+            Err(tried(engine, subscription, item, (&begun, &answered, false)))
         }
         Judged::Held(plugin) => Err(End::Held { plugin }),
     }
 }
 
 /// Calls the sink: once for a batch, else once for each item (of which there is one).
-async fn send(
-    engine: &Engine,
-    subscription: &Subscription,
-    passed: &[Passed<'_>],
-) -> Vec<(usize, End)> {
+async fn send(engine: &Engine, subscription: &Subscription, passed: &[Passed<'_>]) -> Vec<(usize, End)> {
     let mut ends = Vec::with_capacity(passed.len());
     match &subscription.sink {
         Sink::Webhook(hook) if hook.format == Format::Batch && !passed.is_empty() => {
@@ -225,32 +201,17 @@ async fn send(
                 ));
             }
         }
-        Sink::Notifier {
-            plugin, settings, ..
-        } => {
+        Sink::Notifier { plugin, settings, .. } => {
             for one in passed {
                 let begun = begin(engine);
-                let event = one
-                    .replaced
-                    .as_ref()
-                    .unwrap_or_else(|| one.candidate.shared());
+                let event = one.replaced.as_ref().unwrap_or_else(|| one.candidate.shared());
                 let delivery = plugin::Delivery {
                     subscription: subscription.id.to_string(),
                     attempt: one.item.tries.saturating_add(1),
                     id: delivery_id(&subscription.id, one.item.offset),
                 };
-                let end = match notifier::notify(
-                    &engine.parts.plugins,
-                    plugin,
-                    settings,
-                    event,
-                    delivery,
-                )
-                .await
-                {
-                    Ok(answered) => {
-                        tried(engine, subscription, one.item, (&begun, &answered, true))
-                    }
+                let end = match notifier::notify(&engine.parts.plugins, plugin, settings, event, delivery).await {
+                    Ok(answered) => tried(engine, subscription, one.item, (&begun, &answered, true)),
                     Err(plugin) => End::Held { plugin },
                 };
                 ends.push((one.nth, end));
@@ -267,31 +228,15 @@ async fn send(
                 }
             )
         };
-        if ends
-            .iter()
-            .any(|(nth, end)| *nth == one.nth && accepted(end))
-        {
-            let since = engine
-                .parts
-                .clock
-                .now()
-                .since(one.candidate.record.received);
-            engine
-                .parts
-                .metrics
-                .delivery_seconds
-                .observe(since.as_secs_f64());
+        if ends.iter().any(|(nth, end)| *nth == one.nth && accepted(end)) {
+            let since = engine.parts.clock.now().since(one.candidate.record.received);
+            engine.parts.metrics.delivery_seconds.observe(since.as_secs_f64());
         }
     }
     ends
 }
 
-async fn post(
-    engine: &Engine,
-    subscription: &Subscription,
-    hook: &Webhook,
-    one: &Passed<'_>,
-) -> Answered {
+async fn post(engine: &Engine, subscription: &Subscription, hook: &Webhook, one: &Passed<'_>) -> Answered {
     let id = delivery_id(&subscription.id, one.item.offset);
     let form = mode(hook.format);
     let encoded = match &one.replaced {
@@ -304,12 +249,7 @@ async fn post(
     call(engine, subscription.config.timeout, request).await
 }
 
-async fn post_batch(
-    engine: &Engine,
-    subscription: &Subscription,
-    hook: &Webhook,
-    all: &[Passed<'_>],
-) -> Answered {
+async fn post_batch(engine: &Engine, subscription: &Subscription, hook: &Webhook, all: &[Passed<'_>]) -> Answered {
     let events: Vec<&Event> = all
         .iter()
         .map(|one| one.replaced.as_deref().unwrap_or(one.candidate.event()))
@@ -324,35 +264,15 @@ async fn post_batch(
         }
         (first, _) => delivery_id(&subscription.id, first.unwrap_or_default()),
     };
-    let request = webhook::request(
-        hook,
-        encode_batch(&events),
-        &id,
-        engine.parts.clock.now(),
-        None,
-    );
+    let request = webhook::request(hook, encode_batch(&events), &id, engine.parts.clock.now(), None);
     call(engine, subscription.config.timeout, request).await
 }
 
-async fn call(
-    engine: &Engine,
-    timeout: Duration,
-    request: Result<http::Request<bytes::Bytes>, String>,
-) -> Answered {
+async fn call(engine: &Engine, timeout: Duration, request: Result<http::Request<bytes::Bytes>, String>) -> Answered {
     match request {
-        Ok(request) => {
-            webhook::send(
-                &engine.parts.client,
-                request,
-                timeout,
-                engine.parts.clock.now(),
-            )
-            .await
-        }
+        Ok(request) => webhook::send(&engine.parts.client, request, timeout, engine.parts.clock.now()).await,
         Err(reason) => {
-            let outcome = Outcome::Rejected {
-                reason: reason.clone(),
-            };
+            let outcome = Outcome::Rejected { reason: reason.clone() };
             Answered {
                 outcome,
                 status: None,
@@ -382,11 +302,7 @@ fn tried(
     item: &Item,
     (begun, answered, sink): (&Begun, &Answered, bool),
 ) -> End {
-    let took = engine
-        .parts
-        .clock
-        .instant()
-        .saturating_duration_since(begun.instant);
+    let took = engine.parts.clock.instant().saturating_duration_since(begun.instant);
     let attempt = Attempt {
         number: item.tries.saturating_add(1),
         at: begun.at.0,
@@ -395,11 +311,7 @@ fn tried(
         outcome: answered.words.clone(),
         answer: answered.answer.clone(),
     };
-    engine
-        .parts
-        .metrics
-        .attempt_seconds
-        .observe(took.as_secs_f64());
+    engine.parts.metrics.attempt_seconds.observe(took.as_secs_f64());
     let outcome = match answered.outcome {
         Outcome::Accepted => "accepted",
         Outcome::Retry { .. } => "retry",

@@ -13,10 +13,8 @@ use crate::error::Error;
 /// # Errors
 /// `build_failed`: the text is not WebAssembly, or is no such plugin.
 pub fn assemble(text: &str, world: &str) -> Result<Vec<u8>, Error> {
-    let mut module =
-        wat::parse_str(text).map_err(|cause| Error::invalid("build_failed", cause.to_string()))?;
-    encode(&mut module, world)
-        .map_err(|cause| Error::invalid("build_failed", format!("not a {world}: {cause:#}")))
+    let mut module = wat::parse_str(text).map_err(|cause| Error::invalid("build_failed", cause.to_string()))?;
+    encode(&mut module, world).map_err(|cause| Error::invalid("build_failed", format!("not a {world}: {cause:#}")))
 }
 
 fn encode(module: &mut Vec<u8>, world: &str) -> anyhow::Result<Vec<u8>> {

@@ -14,7 +14,10 @@ use crate::subscription::Start;
 /// At most this many records are looked at for one page, however few of them match.
 const SCANNED: usize = 20_000;
 /// One read of the log.
-const READ: ReadLimit = ReadLimit { records: 1_000, bytes: 4 << 20 };
+const READ: ReadLimit = ReadLimit {
+    records: 1_000,
+    bytes: 4 << 20,
+};
 /// One page holds about this many bytes of events at most.
 const PAGE_BYTES: usize = 16 << 20;
 
@@ -52,10 +55,16 @@ impl Hub {
     fn check_sizes(&self, events: &[Event]) -> Result<(), Error> {
         let limits = &self.0.limits;
         if events.len() > limits.batch_events {
-            let text = format!("the batch has {} events; at most {} may come at once", events.len(), limits.batch_events);
+            let text = format!(
+                "the batch has {} events; at most {} may come at once",
+                events.len(),
+                limits.batch_events
+            );
             return Err(Error::new(Kind::TooLarge, "batch_too_large", text));
         }
-        let large = events.iter().position(|event| event.data().is_some_and(|data| data.bytes.len() > limits.event_bytes));
+        let large = events
+            .iter()
+            .position(|event| event.data().is_some_and(|data| data.bytes.len() > limits.event_bytes));
         match large {
             None => Ok(()),
             Some(index) => {
@@ -69,9 +78,17 @@ impl Hub {
         let label = Bus { bus: bus.to_string() };
         let duplicates = appended.iter().filter(|one| one.duplicate).count();
         let stored = appended.len().saturating_sub(duplicates);
-        self.0.metrics.published.get_or_create(&label).inc_by(u64::try_from(stored).unwrap_or_default());
+        self.0
+            .metrics
+            .published
+            .get_or_create(&label)
+            .inc_by(u64::try_from(stored).unwrap_or_default());
         if duplicates > 0 {
-            self.0.metrics.duplicates.get_or_create(&label).inc_by(u64::try_from(duplicates).unwrap_or_default());
+            self.0
+                .metrics
+                .duplicates
+                .get_or_create(&label)
+                .inc_by(u64::try_from(duplicates).unwrap_or_default());
         }
     }
 
@@ -80,7 +97,10 @@ impl Hub {
     /// # Errors
     /// `bus_not_found`, `store_unavailable`.
     pub async fn read(&self, bus: &BusName, start: Start, selector: &Selector, limit: usize) -> Result<Page, Error> {
-        let mut page = Page { next: self.position(bus, start).await?, ..Page::default() };
+        let mut page = Page {
+            next: self.position(bus, start).await?,
+            ..Page::default()
+        };
         let (mut scanned, mut bytes) = (0, 0);
         while page.records.len() < limit && scanned < SCANNED && bytes < PAGE_BYTES {
             let batch = self.0.log.read(bus, page.next, READ).await?;
@@ -93,7 +113,10 @@ impl Hub {
             }
             scanned += batch.records.len();
             let end = batch.next;
-            let wanted = batch.records.into_iter().filter(|record| selector.matches(&record.event) == Match::Yes);
+            let wanted = batch
+                .records
+                .into_iter()
+                .filter(|record| selector.matches(&record.event) == Match::Yes);
             for record in wanted {
                 bytes += record.event.weight();
                 page.records.push(record);
@@ -115,11 +138,25 @@ impl Hub {
     /// `event_not_found` (not yet there, or removed by retention), `bus_not_found`, `store_unavailable`.
     pub async fn event(&self, bus: &BusName, offset: Offset) -> Result<Arc<Record>, Error> {
         let batch = self.0.log.read(bus, offset, ReadLimit { records: 1, bytes: 1 }).await?;
-        batch.records.into_iter().find(|record| record.offset == offset).ok_or_else(|| {
-            let first = self.0.log.first(bus);
-            let why = if offset < first { "retention has removed it, or it never was" } else { "there is no event at this offset" };
-            Error::not_found("event_not_found", format!("no event at offset {} of the bus `{bus}`: {why}; the first one there is {}", offset.0, first.0))
-        })
+        batch
+            .records
+            .into_iter()
+            .find(|record| record.offset == offset)
+            .ok_or_else(|| {
+                let first = self.0.log.first(bus);
+                let why = if offset < first {
+                    "retention has removed it, or it never was"
+                } else {
+                    "there is no event at this offset"
+                };
+                Error::not_found(
+                    "event_not_found",
+                    format!(
+                        "no event at offset {} of the bus `{bus}`: {why}; the first one there is {}",
+                        offset.0, first.0
+                    ),
+                )
+            })
     }
 
     /// The offset that a start means now.

@@ -10,14 +10,14 @@
 //! Invariant: nothing here knows HTTP; nothing here decides what a front door must translate.
 //! Invariant: a subscription is on disk before delivery knows of it, and off the disk before delivery forgets it.
 
-mod open;
+mod dead_letters;
 mod events;
+mod life;
+mod open;
+mod plugins;
+mod status;
 mod stream;
 mod subscriptions;
-mod plugins;
-mod dead_letters;
-mod status;
-mod life;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -144,7 +144,11 @@ impl Hub {
 
     fn refuse_when_stopping(&self) -> Result<(), Error> {
         match self.is_stopping() {
-            true => Err(Error::new(Kind::Unavailable, "stopping", "the hub is shutting down; try again once it is back")),
+            true => Err(Error::new(
+                Kind::Unavailable,
+                "stopping",
+                "the hub is shutting down; try again once it is back",
+            )),
             false => Ok(()),
         }
     }

@@ -33,7 +33,13 @@ impl Hub {
     /// `store_unavailable` and its like: the data folder cannot be used, and why.
     pub async fn open(settings: Settings, clock: Clock) -> Result<Self, Error> {
         let own = Tasks::new();
-        let owners = Owners { streams: Tasks::new(), delivery: Tasks::new(), plugins: Tasks::new(), log: Tasks::new(), own };
+        let owners = Owners {
+            streams: Tasks::new(),
+            delivery: Tasks::new(),
+            plugins: Tasks::new(),
+            log: Tasks::new(),
+            own,
+        };
         let ends = [&owners.delivery, &owners.plugins, &owners.own, &owners.log].map(Tasks::clone);
         let opened = wire(settings, clock, owners).await;
         if opened.is_err() {
@@ -48,13 +54,28 @@ impl Hub {
 async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, Error> {
     let metrics = Arc::new(Metrics::new());
     let (log, store, kept) = open_files(&settings, &clock, &owners).await?;
-    metrics.subscriptions.set(i64::try_from(kept.subscriptions.len()).unwrap_or(i64::MAX));
-    info!(subscriptions = kept.subscriptions.len(), retries = kept.retries.len(), buses = log.buses().len(), "the store is open");
+    metrics
+        .subscriptions
+        .set(i64::try_from(kept.subscriptions.len()).unwrap_or(i64::MAX));
+    info!(
+        subscriptions = kept.subscriptions.len(),
+        retries = kept.retries.len(),
+        buses = log.buses().len(),
+        "the store is open"
+    );
     let client = Client::new(Guard::new(settings.egress));
     let (plugin_notices, from_plugins) = mpsc::unbounded_channel();
     let (notices, from_delivery) = mpsc::unbounded_channel();
     let plugin_tasks = owners.plugins.clone();
-    let plugins = Plugins::open(settings.plugins, client.clone(), clock.clone(), plugin_tasks, Arc::clone(&metrics), plugin_notices).await?;
+    let plugins = Plugins::open(
+        settings.plugins,
+        client.clone(),
+        clock.clone(),
+        plugin_tasks,
+        Arc::clone(&metrics),
+        plugin_notices,
+    )
+    .await?;
     let parts = deliver::Parts {
         log: log.clone(),
         store: store.clone(),
@@ -82,14 +103,27 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         life,
         owners,
     }));
-    tasks.spawn(life::report(hub.clone(), tasks.clone(), life::Sources { told, from_plugins, from_delivery }));
+    tasks.spawn(life::report(
+        hub.clone(),
+        tasks.clone(),
+        life::Sources {
+            told,
+            from_plugins,
+            from_delivery,
+        },
+    ));
     tasks.spawn(trim(hub.clone(), tasks.clone()));
     hub.0.life.tell(life::started());
     Ok(hub)
 }
 
 async fn open_files(settings: &Settings, clock: &Clock, owners: &Owners) -> Result<(EventLog, Store, Kept), Error> {
-    let (data, log_settings, clock, log_tasks) = (settings.data.clone(), settings.log.clone(), clock.clone(), owners.log.clone());
+    let (data, log_settings, clock, log_tasks) = (
+        settings.data.clone(),
+        settings.log.clone(),
+        clock.clone(),
+        owners.log.clone(),
+    );
     let opening = owners.own.blocking(move || {
         create_folder(&data)?;
         let log = EventLog::open(&data.join("log"), log_settings, clock, log_tasks)?;

@@ -51,7 +51,11 @@ impl Hub {
             let reason = plugin.reason.as_ref()?;
             Some(format!("plugin {}: {}: {reason}", plugin.name, plugin.state))
         });
-        let standing = if failing.is_empty() { Standing::Degraded } else { Standing::Failing };
+        let standing = if failing.is_empty() {
+            Standing::Degraded
+        } else {
+            Standing::Failing
+        };
         let reasons: Vec<String> = failing.into_iter().chain(rejected).collect();
         Health {
             status: if reasons.is_empty() { Standing::Ok } else { standing },
@@ -85,7 +89,14 @@ impl Hub {
     /// # Errors
     /// `store_unavailable` when dead letters cannot be counted.
     pub async fn metrics_text(&self) -> Result<String, Error> {
-        let dead: u64 = self.0.store.dead_counts().await?.into_iter().map(|(_, count)| count).sum();
+        let dead: u64 = self
+            .0
+            .store
+            .dead_counts()
+            .await?
+            .into_iter()
+            .map(|(_, count)| count)
+            .sum();
         self.0.metrics.dead_letters.set(signed(dead));
         self.measure_log();
         self.measure_plugins();
@@ -95,13 +106,19 @@ impl Hub {
 
     /// Counts a request that a front door refused.
     pub fn count_refusal(&self, code: &'static str) {
-        self.0.metrics.refused.get_or_create(&crate::metrics::Refusal { code }).inc();
+        self.0
+            .metrics
+            .refused
+            .get_or_create(&crate::metrics::Refusal { code })
+            .inc();
     }
 
     fn measure_log(&self) {
         let now = self.0.clock.now();
         for bus in self.0.log.stats() {
-            let label = Bus { bus: bus.bus.to_string() };
+            let label = Bus {
+                bus: bus.bus.to_string(),
+            };
             self.0.metrics.log_first.get_or_create(&label).set(signed(bus.first.0));
             self.0.metrics.log_end.get_or_create(&label).set(signed(bus.end.0));
             self.0.metrics.log_bytes.get_or_create(&label).set(signed(bus.bytes));
@@ -113,15 +130,22 @@ impl Hub {
     fn measure_plugins(&self) {
         for plugin in self.plugins() {
             let label = crate::metrics::Plugin { plugin: plugin.name };
-            self.0.metrics.plugin_memory_bytes.get_or_create(&label).set(i64::try_from(plugin.memory).unwrap_or(i64::MAX));
+            self.0
+                .metrics
+                .plugin_memory_bytes
+                .get_or_create(&label)
+                .set(i64::try_from(plugin.memory).unwrap_or(i64::MAX));
         }
     }
 
     fn measure_lanes(&self) {
-        let mut behind: BTreeMap<String, u64> = self.0.log.buses().into_iter().map(|bus| (bus.to_string(), 0)).collect();
+        let mut behind: BTreeMap<String, u64> =
+            self.0.log.buses().into_iter().map(|bus| (bus.to_string(), 0)).collect();
         let mut retrying = 0;
         for subscription in self.0.delivery.list() {
-            let Some(lane) = self.0.delivery.status(&subscription.id) else { continue };
+            let Some(lane) = self.0.delivery.status(&subscription.id) else {
+                continue;
+            };
             retrying += lane.retrying;
             let most = behind.entry(subscription.bus.to_string()).or_default();
             *most = lane.behind.max(*most);

@@ -28,7 +28,12 @@ impl Hub {
     ///
     /// # Errors
     /// As [`Hub::create`].
-    pub async fn replace(&self, scope: Option<&BusName>, id: &str, json: &Value) -> Result<(Subscription, bool), Error> {
+    pub async fn replace(
+        &self,
+        scope: Option<&BusName>,
+        id: &str,
+        json: &Value,
+    ) -> Result<(Subscription, bool), Error> {
         let id = SubscriptionId::parse(id)?;
         let _changing = self.0.changing.lock().await;
         match self.find(scope, &id) {
@@ -37,7 +42,10 @@ impl Hub {
                 self.change(new).await.map(|subscription| (subscription, false))
             }
             Err(missing) if self.0.delivery.get(&id).is_some() => Err(missing),
-            Err(_) => self.make(id, scope, json).await.map(|subscription| (subscription, true)),
+            Err(_) => self
+                .make(id, scope, json)
+                .await
+                .map(|subscription| (subscription, true)),
         }
     }
 
@@ -48,7 +56,9 @@ impl Hub {
     pub async fn patch(&self, scope: Option<&BusName>, id: &str, patch: &Value) -> Result<Subscription, Error> {
         let id = SubscriptionId::parse(id)?;
         let _changing = self.0.changing.lock().await;
-        let new = self.find(scope, &id)?.patched(patch, &self.0.defaults, self.0.clock.now())?;
+        let new = self
+            .find(scope, &id)?
+            .patched(patch, &self.0.defaults, self.0.clock.now())?;
         self.change(new).await
     }
 
@@ -103,7 +113,14 @@ impl Hub {
     /// # Errors
     /// `subscription_not_found`, `store_unavailable`.
     pub async fn pause(&self, scope: Option<&BusName>, id: &str) -> Result<Subscription, Error> {
-        self.set_state(scope, id, State::Paused { reason: "requested".into() }).await
+        self.set_state(
+            scope,
+            id,
+            State::Paused {
+                reason: "requested".into(),
+            },
+        )
+        .await
     }
 
     /// Goes on where it was paused.
@@ -121,7 +138,8 @@ impl Hub {
     pub async fn test(&self, scope: Option<&BusName>, id: &str) -> Result<Attempt, Error> {
         let found = self.subscription(scope, id)?;
         let now = self.0.clock.now();
-        let data = json!({"subscription": found.id.as_str(), "message": "a test event: the sink is reached"}).to_string();
+        let data =
+            json!({"subscription": found.id.as_str(), "message": "a test event: the sink is reached"}).to_string();
         let draft = Draft {
             id: format!("test-{:032x}", rand::random::<u128>()),
             source: "busway".into(),
@@ -129,20 +147,34 @@ impl Hub {
             subject: Some(found.id.to_string()),
             time: Some(now.to_string()),
             datacontenttype: Some("application/json".into()),
-            data: Some(Data { kind: DataKind::Json, bytes: data.into() }),
+            data: Some(Data {
+                kind: DataKind::Json,
+                bytes: data.into(),
+            }),
             ..Draft::default()
         };
         let event = draft.check().map_err(Error::internal)?;
         // Offset 0 is before the first record: it stands for none in the log.
-        let record = Record { offset: Offset(0), received: now, event };
+        let record = Record {
+            offset: Offset(0),
+            received: now,
+            event,
+        };
         self.0.delivery.once(&found.id, Arc::new(record)).await
     }
 
     fn find(&self, scope: Option<&BusName>, id: &SubscriptionId) -> Result<Subscription, Error> {
-        let found = self.0.delivery.get(id).filter(|found| scope.is_none_or(|bus| found.bus == *bus));
+        let found = self
+            .0
+            .delivery
+            .get(id)
+            .filter(|found| scope.is_none_or(|bus| found.bus == *bus));
         found.ok_or_else(|| {
             let place = scope.map(|bus| format!(" on the bus `{bus}`")).unwrap_or_default();
-            Error::not_found("subscription_not_found", format!("there is no subscription `{id}`{place}"))
+            Error::not_found(
+                "subscription_not_found",
+                format!("there is no subscription `{id}`{place}"),
+            )
         })
     }
 
@@ -177,7 +209,10 @@ impl Hub {
         let _changing = self.0.changing.lock().await;
         let mut found = self.find(scope, &id)?;
         // `gone` says more than `requested`: a pause of what is paused changes nothing.
-        let same = matches!((&found.state, &state), (State::Active, State::Active) | (State::Paused { .. }, State::Paused { .. }));
+        let same = matches!(
+            (&found.state, &state),
+            (State::Active, State::Active) | (State::Paused { .. }, State::Paused { .. })
+        );
         if same {
             return Ok(found);
         }

@@ -40,14 +40,8 @@ fn main() {
         ours.push(measure(|| client_round(url.clone())));
     }
     let (bare, ours) = (median(bare), median(ours));
-    println!(
-        "bare hyper  {:>8.0}/s  {:>6.2} µs of CPU a request",
-        bare.0, bare.1
-    );
-    println!(
-        "net::Client {:>8.0}/s  {:>6.2} µs of CPU a request",
-        ours.0, ours.1
-    );
+    println!("bare hyper  {:>8.0}/s  {:>6.2} µs of CPU a request", bare.0, bare.1);
+    println!("net::Client {:>8.0}/s  {:>6.2} µs of CPU a request", ours.0, ours.1);
     println!(
         "ours / bare: {:.2} by CPU, {:.2} by the clock",
         bare.1 / ours.1,
@@ -65,10 +59,7 @@ fn measure<F: Future<Output = ()>>(round: impl FnOnce() -> F) -> (f64, f64) {
     runtime.block_on(round());
     let (cpu, wall) = (cpu_time() - cpu, wall.elapsed());
     let requests = REQUESTS as f64;
-    (
-        requests / wall.as_secs_f64(),
-        cpu.as_secs_f64() * 1e6 / requests,
-    )
+    (requests / wall.as_secs_f64(), cpu.as_secs_f64() * 1e6 / requests)
 }
 
 async fn bare_round(address: String) {
@@ -108,10 +99,7 @@ async fn client_round(url: String) {
         workers.spawn(async move {
             for _ in 0..REQUESTS / AT_ONCE {
                 let request = Request::post(&url).body(body()).unwrap();
-                client
-                    .send(request, Duration::from_secs(15), 1_024)
-                    .await
-                    .unwrap();
+                client.send(request, Duration::from_secs(15), 1_024).await.unwrap();
             }
         });
     }
@@ -132,8 +120,7 @@ fn start_sink() -> String {
             .unwrap();
         runtime.block_on(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(listener.local_addr().unwrap().to_string())
-                .unwrap();
+            tell.send(listener.local_addr().unwrap().to_string()).unwrap();
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
                 let serve = hyper::server::conn::http1::Builder::new();

@@ -69,9 +69,7 @@ const SHAPES: [Shape; 5] = [
 
 fn main() {
     // A process for each shape: what one shape has freed would hide what the next takes.
-    let chosen = std::env::args()
-        .nth(1)
-        .and_then(|number| number.parse::<usize>().ok());
+    let chosen = std::env::args().nth(1).and_then(|number| number.parse::<usize>().ok());
     match chosen.and_then(|number| SHAPES.get(number)) {
         Some(shape) => row(shape),
         None => table(),
@@ -79,9 +77,7 @@ fn main() {
 }
 
 fn table() {
-    println!(
-        "time an event, {MATCHES} matches each; ratios to 10 subscriptions; bytes a subscription at a million"
-    );
+    println!("time an event, {MATCHES} matches each; ratios to 10 subscriptions; bytes a subscription at a million");
     println!(
         "{:<26} {:>9} {:>9} {:>9} {:>9}   {:>6} {:>6} {:>6}   {:>9} {:>6} {:>8}",
         "shape", "10", "1k", "100k", "1M", "1k", "100k", "1M", "selector", "index", "insert"
@@ -95,8 +91,7 @@ fn table() {
 
 fn row(shape: &Shape) {
     // The largest first, while the process is small.
-    let [million, hundred, thousand, ten] =
-        [1_000_000, 100_000, 1_000, MATCHES].map(|size| measure(shape, size));
+    let [million, hundred, thousand, ten] = [1_000_000, 100_000, 1_000, MATCHES].map(|size| measure(shape, size));
     let ratio = |row: &Row| row.time / ten.time;
     println!(
         "{:<26} {:>6.0} ns {:>6.0} ns {:>6.0} ns {:>6.0} ns   {:>6.2} {:>6.2} {:>6.2}   {:>7} B {:>4} B {:>5.0} ns",
@@ -140,12 +135,8 @@ fn measure(shape: &Shape, size: u32) -> Row {
 
     let groups = size / MATCHES;
     let chosen = groups.min(100);
-    let events: Vec<Event> = (0..chosen)
-        .map(|n| (shape.event)(n * (groups / chosen)))
-        .collect();
-    events
-        .iter()
-        .for_each(|event| assert!(event.json().is_some()));
+    let events: Vec<Event> = (0..chosen).map(|n| (shape.event)(n * (groups / chosen))).collect();
+    events.iter().for_each(|event| assert!(event.json().is_some()));
     let time = time_an_event(&index, &events, Some(MATCHES as usize));
     let each = |bytes: u64| bytes / u64::from(size);
     Row {
@@ -180,7 +171,8 @@ fn time_an_event(index: &Index<u64>, events: &[Event], expected: Option<usize>) 
 fn unanchored() {
     let mut index = Index::new();
     for key in 0..10_000u64 {
-        let but = json!([{"pattern": {"data": {"user": [{"anything-but": key}], "amount": [{"numeric": ["<", key]}]}}}]);
+        let but =
+            json!([{"pattern": {"data": {"user": [{"anything-but": key}], "amount": [{"numeric": ["<", key]}]}}}]);
         index.insert(
             key,
             Arc::new(Selector {
@@ -228,10 +220,7 @@ fn prefix_selector(group: u32, member: u32) -> Selector {
         "**.order",
     ];
     let prefix = format!("/app-{group}/");
-    selector(
-        types[member as usize],
-        json!([{"prefix": {"subject": prefix}}]),
-    )
+    selector(types[member as usize], json!([{"prefix": {"subject": prefix}}]))
 }
 
 fn literal_selector(group: u32, member: u32) -> Selector {

@@ -66,7 +66,10 @@ pub(super) struct Board {
 
 impl Board {
     pub(super) fn new() -> Self {
-        Self { seen: Arc::default(), changes: watch::Sender::new(0) }
+        Self {
+            seen: Arc::default(),
+            changes: watch::Sender::new(0),
+        }
     }
 
     /// An event arrived. `stamp` is the version of the judge that let it pass, if that is known.
@@ -83,18 +86,30 @@ impl Board {
 
     /// What this subscriber has seen until now.
     pub(super) fn seen(&self, who: Who) -> Seen {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&who).cloned().unwrap_or_default()
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&who)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// How many different events have arrived there.
     pub(super) fn count(&self, who: Who) -> usize {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&who).map_or(0, |seen| seen.arrivals.len())
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&who)
+            .map_or(0, |seen| seen.arrivals.len())
     }
 
     /// Who has seen this event.
     pub(super) fn who_saw(&self, id: &str) -> Vec<Who> {
         let all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().filter(|(_, seen)| seen.arrivals.contains_key(id)).map(|(who, _)| *who).collect()
+        all.iter()
+            .filter(|(_, seen)| seen.arrivals.contains_key(id))
+            .map(|(who, _)| *who)
+            .collect()
     }
 
     /// Counts up at every arrival.
@@ -110,7 +125,14 @@ mod tests {
     #[test]
     fn repeats_and_stamps_are_counted_by_event() {
         let board = Board::new();
-        for (id, stamp) in [("a", Some(1)), ("a", Some(1)), ("b", Some(2)), ("c", Some(1)), ("c", Some(2)), ("d", None)] {
+        for (id, stamp) in [
+            ("a", Some(1)),
+            ("a", Some(1)),
+            ("b", Some(2)),
+            ("c", Some(1)),
+            ("c", Some(2)),
+            ("d", None),
+        ] {
             board.arrived(Who::Judged, id, stamp);
         }
         let seen = board.seen(Who::Judged);

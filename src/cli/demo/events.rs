@@ -8,7 +8,11 @@ const RECORDED: &str = include_str!("../../../tests/fixtures/events/seeds.jsonl"
 
 /// The recorded events, in their order.
 pub(super) fn recorded() -> Result<Vec<Value>, Failure> {
-    let events: Result<Vec<Value>, _> = RECORDED.lines().filter(|line| !line.is_empty()).map(serde_json::from_str).collect();
+    let events: Result<Vec<Value>, _> = RECORDED
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(serde_json::from_str)
+        .collect();
     events.map_err(|cause| Failure::new(Code::Software, format!("a recorded event is not JSON: {cause}")))
 }
 
@@ -36,7 +40,10 @@ pub(super) fn for_chat(event: &Value) -> bool {
 
 /// Whether the threshold plugin keeps this event: a number at `/timestamp` of at least this.
 pub(super) fn above_threshold(event: &Value) -> bool {
-    event.pointer("/data/timestamp").and_then(Value::as_f64).is_some_and(|number| number >= THRESHOLD)
+    event
+        .pointer("/data/timestamp")
+        .and_then(Value::as_f64)
+        .is_some_and(|number| number >= THRESHOLD)
 }
 
 /// September 2020 in Unix milliseconds: between the recorded MSE events.

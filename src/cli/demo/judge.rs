@@ -21,15 +21,23 @@ pub(super) fn second_drops(ty: &str) -> bool {
 /// The component of this version.
 pub(super) fn assemble(version: u8) -> Result<Vec<u8>, Failure> {
     let drop = if version == 1 { 0 } else { b's' };
-    let text = TEXT.replace("VERSION", &version.to_string()).replace("DROP", &drop.to_string());
+    let text = TEXT
+        .replace("VERSION", &version.to_string())
+        .replace("DROP", &drop.to_string());
     devkit::assemble(&text, "filter-plugin").map_err(|error| Failure::new(Code::Software, error.to_string()))
 }
 
 /// Puts a component in place whole: written beside, then renamed.
 pub(super) fn place(wasm: &[u8], plugins: &Path) -> Result<(), Failure> {
     let beside = plugins.join(format!("{NAME}.next"));
-    let written = std::fs::write(&beside, wasm).and_then(|()| std::fs::rename(&beside, plugins.join(format!("{NAME}.wasm"))));
-    written.map_err(|cause| Failure::new(Code::Io, format!("the judge cannot be written to {}: {cause}", plugins.display())))
+    let written =
+        std::fs::write(&beside, wasm).and_then(|()| std::fs::rename(&beside, plugins.join(format!("{NAME}.wasm"))));
+    written.map_err(|cause| {
+        Failure::new(
+            Code::Io,
+            format!("the judge cannot be written to {}: {cause}", plugins.display()),
+        )
+    })
 }
 
 #[cfg(test)]

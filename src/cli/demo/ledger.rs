@@ -75,14 +75,23 @@ impl Ledger {
             let mut account = Account::draw_up(who, published, &stage.board.seen(who));
             if who != Who::Stream {
                 let by_plugin = matches!(who, Who::Threshold | Who::Judged);
-                account.hub_filtered = if by_plugin { Some(stage.figure(who, "filtered").await?) } else { None };
+                account.hub_filtered = if by_plugin {
+                    Some(stage.figure(who, "filtered").await?)
+                } else {
+                    None
+                };
                 account.retried = stage.figure(who, "failed").await?;
                 dead += stage.figure(who, "dead").await?;
             }
             accounts.push(account);
         }
         let seen = stage.board.seen(Who::Judged);
-        Ok(Self { published: published.len(), accounts, judged: [1, 2, 3].map(|set| seen.stamped(set)), dead })
+        Ok(Self {
+            published: published.len(),
+            accounts,
+            judged: [1, 2, 3].map(|set| seen.stamped(set)),
+            dead,
+        })
     }
 
     /// Shows the accounts.
@@ -101,11 +110,20 @@ impl Ledger {
             .collect();
         screen.0.table(&head, &rows)?;
         let [first, second, both] = self.judged;
-        let judged = self.accounts.iter().find(|one| one.who == Who::Judged).map_or(0, |one| one.filtered);
+        let judged = self
+            .accounts
+            .iter()
+            .find(|one| one.who == Who::Judged)
+            .map_or(0, |one| one.filtered);
         screen.say("")?;
-        screen.say(&format!("judged by version 1: {first}; by version 2: {second} passed, {judged} dropped; by both: {both}"))?;
+        screen.say(&format!(
+            "judged by version 1: {first}; by version 2: {second} passed, {judged} dropped; by both: {both}"
+        ))?;
         let (ms, meanwhile) = (swapped.took.as_millis(), swapped.meanwhile);
-        screen.say(&format!("swap time: {ms} ms, with {meanwhile} events published meanwhile; dead letters: {}", self.dead))?;
+        screen.say(&format!(
+            "swap time: {ms} ms, with {meanwhile} events published meanwhile; dead letters: {}",
+            self.dead
+        ))?;
         let lost: usize = self.accounts.iter().map(|one| one.lost).sum();
         Ok(screen.say(&format!("published {}, lost {lost}", self.published))?)
     }
@@ -116,14 +134,19 @@ impl Ledger {
         if faults.is_empty() {
             return Ok(());
         }
-        Err(Failure::new(Code::Software, format!("the ledger does not close: {}", faults.join("; "))))
+        Err(Failure::new(
+            Code::Software,
+            format!("the ledger does not close: {}", faults.join("; ")),
+        ))
     }
 
     fn faults(&self) -> Vec<String> {
         let mut faults: Vec<String> = self.accounts.iter().flat_map(Account::faults).collect();
         let [first, second, both] = self.judged;
         if both > 0 || first == 0 || second == 0 {
-            faults.push(format!("judged by version 1: {first}, by version 2: {second}, by both: {both}"));
+            faults.push(format!(
+                "judged by version 1: {first}, by version 2: {second}, by both: {both}"
+            ));
         }
         if self.dead > 0 {
             faults.push(format!("{} dead letters", self.dead));
@@ -171,7 +194,10 @@ impl Account {
             faults.push(format!("{name} got {} it should not have", self.stray));
         }
         if let Some(hub) = self.hub_filtered.filter(|hub| *hub != self.filtered as u64) {
-            faults.push(format!("{name}: the hub counts {hub} filtered, we count {}", self.filtered));
+            faults.push(format!(
+                "{name}: the hub counts {hub} filtered, we count {}",
+                self.filtered
+            ));
         }
         if self.who == Who::Callback && self.retried == 0 {
             faults.push(format!("{name}: its sink was killed and nothing was retried"));
@@ -190,11 +216,19 @@ mod tests {
     }
 
     fn check(who: Who, arrivals: &[(&str, Option<u8>)], expected: (usize, usize, usize, usize)) {
-        let published = [event("1", "deployment_info"), event("2", "status_update_event"), event("3", "x")];
+        let published = [
+            event("1", "deployment_info"),
+            event("2", "status_update_event"),
+            event("3", "x"),
+        ];
         let board = super::super::board::Board::new();
         arrivals.iter().for_each(|(id, stamp)| board.arrived(who, id, *stamp));
         let account = Account::draw_up(who, &published, &board.seen(who));
-        assert_eq!((account.delivered, account.filtered, account.lost, account.stray), expected, "{arrivals:?}");
+        assert_eq!(
+            (account.delivered, account.filtered, account.lost, account.stray),
+            expected,
+            "{arrivals:?}"
+        );
     }
 
     #[test]
@@ -205,6 +239,10 @@ mod tests {
         check(Who::Chat, &[("1", None), ("3", None)], (2, 1, 0, 1));
         check(Who::Judged, &[("1", Some(1)), ("3", Some(2))], (2, 1, 0, 0));
         check(Who::Judged, &[("1", Some(1))], (1, 1, 1, 0));
-        check(Who::Judged, &[("1", Some(1)), ("2", Some(2)), ("3", Some(2))], (3, 0, 0, 1));
+        check(
+            Who::Judged,
+            &[("1", Some(1)), ("2", Some(2)), ("3", Some(2))],
+            (3, 0, 0, 1),
+        );
     }
 }

@@ -43,18 +43,29 @@ pub(super) async fn run(stage: &mut Stage, load: &[Value], screen: &mut Screen) 
         if number == quarter {
             let second = judge::assemble(2)?;
             judge::place(&second, &stage.plugins)?;
-            swap = Swap::Waiting { since: clock.instant(), published };
-            screen.say(&format!("{published:>6}  the judge's version 2 is put in place, under load"))?;
+            swap = Swap::Waiting {
+                since: clock.instant(),
+                published,
+            };
+            screen.say(&format!(
+                "{published:>6}  the judge's version 2 is put in place, under load"
+            ))?;
         }
         swap = swap.look(stage, published, screen).await?;
-        if number == quarter * 2 && let Some(sink) = stage.sinks.remove(&Who::Callback) {
+        if number == quarter * 2
+            && let Some(sink) = stage.sinks.remove(&Who::Callback)
+        {
             killed = Some(sink.kill().await);
             screen.say(&format!("{published:>6}  the callback's sink is killed"))?;
         }
-        if number == quarter * 3 && let Some(dead) = killed.take() {
+        if number == quarter * 3
+            && let Some(dead) = killed.take()
+        {
             let missing = published.saturating_sub(stage.board.count(Who::Callback));
             stage.sinks.insert(Who::Callback, dead.revive().await?);
-            screen.say(&format!("{published:>6}  the sink is back on its port; about {missing} events wait for it"))?;
+            screen.say(&format!(
+                "{published:>6}  the sink is back on its port; about {missing} events wait for it"
+            ))?;
         }
         if (number + 1) % (batches.len() / 10).max(1) == 0 {
             progress(stage, published.min(load.len()), screen)?;
@@ -74,15 +85,26 @@ enum Swap {
 impl Swap {
     /// Asks the hub whether the new version is live.
     async fn look(self, stage: &Stage, published: usize, screen: &mut Screen) -> Result<Self, Failure> {
-        let Self::Waiting { since, published: before } = self else { return Ok(self) };
+        let Self::Waiting {
+            since,
+            published: before,
+        } = self
+        else {
+            return Ok(self);
+        };
         let plugin = stage.client.get(&format!("/v1/plugins/{}", judge::NAME)).await?;
         let generation = plugin.get("generation").and_then(Value::as_u64).unwrap_or_default();
         if generation < 2 {
             return Ok(self);
         }
-        let swapped = Swapped { took: since.elapsed(), meanwhile: published - before };
+        let swapped = Swapped {
+            took: since.elapsed(),
+            meanwhile: published - before,
+        };
         let (ms, meanwhile) = (swapped.took.as_millis(), swapped.meanwhile);
-        screen.say(&format!("{published:>6}  version 2 is live after {ms} ms, {meanwhile} events later"))?;
+        screen.say(&format!(
+            "{published:>6}  version 2 is live after {ms} ms, {meanwhile} events later"
+        ))?;
         Ok(Self::Done(swapped))
     }
 

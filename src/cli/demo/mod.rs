@@ -63,16 +63,23 @@ impl Screen {
 impl Demo {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let mut screen = Screen(Out::stdout(Form::Table));
-        let folder = tempfile::tempdir().map_err(|cause| Failure::new(Code::Io, format!("no temporary folder: {cause}")))?;
+        let folder =
+            tempfile::tempdir().map_err(|cause| Failure::new(Code::Io, format!("no temporary folder: {cause}")))?;
         let home = folder.path().join("plugins");
         screen.head("1. Building the plugins")?;
         plugins::build(&self.plugins, &home, &mut screen)?;
         screen.head("2. Starting a hub and its subscribers")?;
         let mut stage = Stage::start(folder.path(), &mut screen).await?;
         let recorded = events::recorded()?;
-        screen.head(&format!("3. Publishing {} recorded events (Marathon, Docker Cloud, Pulp, MSE)", recorded.len()))?;
+        screen.head(&format!(
+            "3. Publishing {} recorded events (Marathon, Docker Cloud, Pulp, MSE)",
+            recorded.len()
+        ))?;
         self.replay(&stage, &recorded, &mut screen).await?;
-        screen.head(&format!("4. {} events of load; a filter is swapped, a sink is killed", self.load))?;
+        screen.head(&format!(
+            "4. {} events of load; a filter is swapped, a sink is killed",
+            self.load
+        ))?;
         let load = events::load(&recorded, self.load as usize);
         let swapped = load::run(&mut stage, &load, &mut screen).await?;
         screen.head("5. Waiting for what is still on its way")?;
@@ -98,7 +105,12 @@ impl Demo {
             let saw = stage.board.who_saw(id);
             let marks = Who::ALL.map(|who| format!("{:<9}", if saw.contains(&who) { "●" } else { "·" }));
             let cut = |name: &str, width: usize| text(event, name).chars().take(width).collect::<String>();
-            screen.say(&format!("{:<26}{:<22}{}", cut("type", 25), cut("subject", 20), marks.join(" ")))?;
+            screen.say(&format!(
+                "{:<26}{:<22}{}",
+                cut("type", 25),
+                cut("subject", 20),
+                marks.join(" ")
+            ))?;
         }
         Ok(())
     }

@@ -28,11 +28,18 @@ pub(super) fn build(source: &Path, home: &Path, screen: &mut Screen) -> Result<(
             Failure::new(Code::Unavailable, message)
         })?;
         let size = std::fs::metadata(&path).map_or(0, |file| file.len() / 1024);
-        screen.say(&format!("{name:<18} from source, {size} KiB, {:.1} s", began.elapsed().as_secs_f64()))?;
+        screen.say(&format!(
+            "{name:<18} from source, {size} KiB, {:.1} s",
+            began.elapsed().as_secs_f64()
+        ))?;
     }
     let first = judge::assemble(1)?;
     judge::place(&first, home)?;
-    screen.say(&format!("{:<18} from WebAssembly text, {} bytes, version 1", judge::NAME, first.len()))?;
+    screen.say(&format!(
+        "{:<18} from WebAssembly text, {} bytes, version 1",
+        judge::NAME,
+        first.len()
+    ))?;
     Ok(())
 }
 

@@ -43,11 +43,17 @@ impl Sink {
     /// Ends it: its port answers no more. What is needed to start it again.
     pub(super) async fn kill(self) -> Dead {
         self.tasks.drain(KILL).await;
-        Dead { address: self.address, who: self.who, board: self.board }
+        Dead {
+            address: self.address,
+            who: self.who,
+            board: self.board,
+        }
     }
 
     async fn start_at(address: Address, who: Who, board: Board) -> Result<Self, Failure> {
-        let bound = bind(&address).await.map_err(|error| Failure::new(Code::Unavailable, error.to_string()))?;
+        let bound = bind(&address)
+            .await
+            .map_err(|error| Failure::new(Code::Unavailable, error.to_string()))?;
         let address = bound.address.clone();
         let (tasks, shown) = (Tasks::new(), board.clone());
         let service = service_fn(move |request: Request<Incoming>| {
@@ -60,7 +66,12 @@ impl Sink {
             header_size: 64 << 10,
         };
         tasks.spawn(accept(bound, service, limits, tasks.clone()));
-        Ok(Self { address, who, board, tasks })
+        Ok(Self {
+            address,
+            who,
+            board,
+            tasks,
+        })
     }
 }
 

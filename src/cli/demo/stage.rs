@@ -52,10 +52,19 @@ impl Stage {
         let started = Server::start(&settings, Clock::system()).await;
         let server = started.map_err(|error| Failure::new(Code::Unavailable, error.to_string()))?;
         let address = server.addresses().first().map(ToString::to_string).unwrap_or_default();
-        screen.say(&format!("hub        http://{address}, store and plugins in a temporary folder"))?;
+        screen.say(&format!(
+            "hub        http://{address}, store and plugins in a temporary folder"
+        ))?;
         let client = HubClient::new(&format!("http://{address}"))?;
         let plugins = settings.data.plugins.clone();
-        let stage = Self { board, client, plugins, sinks, server, tasks: Tasks::new() };
+        let stage = Self {
+            board,
+            client,
+            plugins,
+            sinks,
+            server,
+            tasks: Tasks::new(),
+        };
         stage.subscribe(screen).await?;
         stage.follow_stream(&address).await?;
         screen.say("stream     GET /v1/stream, everything")?;
@@ -66,7 +75,10 @@ impl Stage {
     pub(super) async fn publish(&self, events: &[Value]) -> Result<(), Failure> {
         let media = [("content-type", "application/cloudevents-batch+json")];
         let body = Bytes::from(Value::from(events).to_string());
-        self.client.send(Method::POST, "/v1/events", &media, body).await.map(drop)
+        self.client
+            .send(Method::POST, "/v1/events", &media, body)
+            .await
+            .map(drop)
     }
 
     /// Waits until `done`, looking at every arrival, but no longer than `most`.
@@ -85,7 +97,10 @@ impl Stage {
     /// The hub's own figures of one subscription.
     pub(super) async fn figure(&self, who: Who, name: &str) -> Result<u64, Failure> {
         let shown = self.client.get(&format!("/v1/subscriptions/{}", who.name())).await?;
-        Ok(shown.pointer(&format!("/status/{name}")).and_then(Value::as_u64).unwrap_or_default())
+        Ok(shown
+            .pointer(&format!("/status/{name}"))
+            .and_then(Value::as_u64)
+            .unwrap_or_default())
     }
 
     /// Ends everything in order.
@@ -111,7 +126,9 @@ impl Stage {
     async fn follow_stream(&self, address: &str) -> Result<(), Failure> {
         let client = HubClient::new(&format!("http://{address}"))?;
         let headers = [("accept", "text/event-stream")];
-        let answer = client.open(Method::GET, "/v1/stream?from=earliest", &headers, Bytes::new()).await?;
+        let answer = client
+            .open(Method::GET, "/v1/stream?from=earliest", &headers, Bytes::new())
+            .await?;
         let (board, tasks) = (self.board.clone(), self.tasks.clone());
         self.tasks.spawn(async move {
             let (mut body, mut reader) = (answer.into_body(), Sse::default());
@@ -138,11 +155,17 @@ fn subscription(who: Who, sink: &str) -> (Value, String) {
         Who::Threshold => {
             let config = json!({ "pointer": "/timestamp", "min": events::THRESHOLD });
             let filter = json!([{ "plugin": { "name": "filter-threshold", "config": config } }]);
-            (http(filter), format!("HTTP to {sink}, through the plugin filter-threshold"))
+            (
+                http(filter),
+                format!("HTTP to {sink}, through the plugin filter-threshold"),
+            )
         }
         Who::Judged => {
             let filter = json!([{ "plugin": { "name": judge::NAME } }]);
-            (http(filter), format!("HTTP to {sink}, through the plugin {}", judge::NAME))
+            (
+                http(filter),
+                format!("HTTP to {sink}, through the plugin {}", judge::NAME),
+            )
         }
         Who::Chat => {
             let request = json!({
@@ -165,8 +188,15 @@ fn settings(folder: &Path, chat: &str) -> Settings {
     let config = json!({ "url": chat, "template": "{id} {type} {subject}" });
     let config: Map<String, Value> = config.as_object().cloned().unwrap_or_default();
     let origin = chat.trim_end_matches("/hook").to_owned();
-    let grants = Grants { http: vec![origin], ..Grants::default() };
-    let plugin = PluginSettings { config, grants, ..PluginSettings::default() };
+    let grants = Grants {
+        http: vec![origin],
+        ..Grants::default()
+    };
+    let plugin = PluginSettings {
+        config,
+        grants,
+        ..PluginSettings::default()
+    };
     settings.plugins.insert("notifier-chat".to_owned(), plugin);
     settings
 }

@@ -38,23 +38,16 @@ impl Guest for Misbehave {
     }
 
     fn init(config: String) -> Result<(), String> {
-        std::panic::set_hook(Box::new(|panic| {
-            log::write(log::Level::Error, &panic.to_string())
-        }));
-        let config: Config =
-            serde_json::from_str(&config).map_err(|error| format!("config: {error}"))?;
+        std::panic::set_hook(Box::new(|panic| log::write(log::Level::Error, &panic.to_string())));
+        let config: Config = serde_json::from_str(&config).map_err(|error| format!("config: {error}"))?;
         if config.deed == "init-error" {
             return Err("this config will not do".to_owned());
         }
-        CONFIG
-            .set(config)
-            .map_err(|_| "init was called twice".to_owned())
+        CONFIG.set(config).map_err(|_| "init was called twice".to_owned())
     }
 
     fn notify(head: Head, event: &Event, delivery: Delivery) -> Result<(), Failure> {
-        let config = CONFIG
-            .get()
-            .ok_or_else(|| fail("init was not called", false, None))?;
+        let config = CONFIG.get().ok_or_else(|| fail("init was not called", false, None))?;
         let asked = event
             .at("/do")
             .and_then(|json| serde_json::from_str::<String>(&json).ok());

@@ -47,20 +47,15 @@ impl Guest for Misbehave {
     }
 
     fn init(config: String) -> Result<(), String> {
-        std::panic::set_hook(Box::new(|panic| {
-            log::write(log::Level::Error, &panic.to_string())
-        }));
-        let config: Config =
-            serde_json::from_str(&config).map_err(|error| format!("config: {error}"))?;
+        std::panic::set_hook(Box::new(|panic| log::write(log::Level::Error, &panic.to_string())));
+        let config: Config = serde_json::from_str(&config).map_err(|error| format!("config: {error}"))?;
         match config.deed.as_str() {
             "init-error" => return Err("this config will not do".to_owned()),
             "init-loop" => spin(),
             "init-trap" => trap(),
             _ => {}
         }
-        CONFIG
-            .set(config)
-            .map_err(|_| "init was called twice".to_owned())
+        CONFIG.set(config).map_err(|_| "init was called twice".to_owned())
     }
 
     fn evaluate(head: Head, event: &Event) -> Result<Verdict, String> {
@@ -79,14 +74,10 @@ fn act(deed: &str, size: usize, head: &Head) -> Result<Verdict, String> {
         "pass" => {}
         "drop" => return Ok(Verdict::Drop("asked to".to_owned())),
         "replace" => {
-            return Ok(Verdict::Replace(
-                format!("replaced {}", head.id).into_bytes(),
-            ));
+            return Ok(Verdict::Replace(format!("replaced {}", head.id).into_bytes()));
         }
         "mark" => {
-            return Ok(Verdict::Drop(
-                String::from_utf8_lossy(black_box(&MARK)).into_owned(),
-            ));
+            return Ok(Verdict::Drop(String::from_utf8_lossy(black_box(&MARK)).into_owned()));
         }
         "error" => return Err("it went wrong".to_owned()),
         "loop" => spin(),
