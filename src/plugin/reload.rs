@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 
 use super::generation::{Generation, PluginEntry};
 use super::live::Live;
-use super::load::{Load, Loader};
+use super::load::{Load, Loader, Source};
 use super::loading::{FileLoad, Loaded, Outcome, relink};
 use super::status::Figures;
 use super::watch::{self, Change, Settling, Stamp, Watcher};
@@ -208,23 +208,25 @@ impl Reload {
             return;
         };
         self.loading.remove(&name);
+        let stale = self.stale.remove(&name);
         match outcome {
+            // Made under settings that are no longer the operator's: it never serves.
+            Outcome::Good(generation) if stale => self.relink(&name, generation.source, began),
+            Outcome::Good(generation) => self.swap(*generation, began),
+            Outcome::Refused { .. } | Outcome::Moved if stale => {
+                self.settling.put_back(&name);
+                self.renew(&name);
+            }
+            _ if stale => self.renew(&name),
             Outcome::Moved => self.settling.put_back(&name),
             Outcome::Same => self.live.clear_rejection(&name),
             Outcome::StillRefused => {}
-            Outcome::Good(generation) => self.swap(*generation, began),
             Outcome::Refused { reason, settings } => {
                 if settings {
                     self.live.unload(&name);
                 }
                 self.refuse(&name, &reason, digest);
             }
-        }
-        if self.stale.remove(&name) {
-            return self.renew(&name);
-        }
-        for (names, _) in &mut self.waiting {
-            names.remove(&name);
         }
         self.answer_waiting();
     }
@@ -317,31 +319,34 @@ impl Reload {
 
     /// Makes a plugin anew under its present settings: from the component that is live, or else from its file.
     fn renew(&mut self, name: &str) {
+        let now = self.loader.clock.instant();
+        let refused = self
+            .known
+            .entry(name.to_owned())
+            .or_default()
+            .refused
+            .take();
         if let Some(live) = self.live.generation(name) {
-            let (source, loader, began) = (
-                live.source.clone(),
-                self.loader.clone(),
-                self.loader.clock.instant(),
-            );
-            let load = self.next_load(name);
-            return self.start(load, move |load, runtime| {
-                relink(&loader, source, load, runtime, began)
+            if refused.is_some() {
+                // What was refused under the old settings may do under these.
+                self.settling.put_back(name);
+            }
+            return self.relink(name, live.source.clone(), now);
+        }
+        if let Some(stamp) = Stamp::of(&watch::path_of(&self.folder, name)) {
+            self.act(Change {
+                name: name.to_owned(),
+                stamp: Some(stamp),
+                since: now,
             });
         }
-        match Stamp::of(&watch::path_of(&self.folder, name)) {
-            Some(stamp) => {
-                self.known.entry(name.to_owned()).or_default().refused = None;
-                self.act(Change {
-                    name: name.to_owned(),
-                    stamp: Some(stamp),
-                    since: self.loader.clock.instant(),
-                });
-            }
-            None => self
-                .waiting
-                .iter_mut()
-                .for_each(|(names, _)| names.retain(|waited| waited != name)),
-        }
+    }
+
+    fn relink(&mut self, name: &str, source: Source, began: Instant) {
+        let (loader, load) = (self.loader.clone(), self.next_load(name));
+        self.start(load, move |load, runtime| {
+            relink(&loader, source, load, runtime, began)
+        });
     }
 
     fn answer_waiting(&mut self) {
