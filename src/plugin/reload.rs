@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 
 use super::generation::{Generation, PluginEntry};
 use super::live::Live;
-use super::load::{Load, Loader};
+use super::load::{Load, Loader, Source};
 use super::loading::{FileLoad, Loaded, Outcome, relink};
 use super::status::Figures;
 use super::watch::{self, Change, Settling, Stamp, Watcher};
@@ -173,7 +173,8 @@ impl Reload {
     /// Runs a load on a thread of its own.
     fn start(&mut self, load: Load, run: impl FnOnce(Load, &Handle) -> Loaded + Send + 'static) {
         self.loading.insert(load.name.clone());
-        let (threads, tasks, runtime) = (self.threads.clone(), self.tasks.clone(), Handle::current());
+        let (threads, tasks, runtime) =
+            (self.threads.clone(), self.tasks.clone(), Handle::current());
         let (name, began) = (load.name.clone(), self.loader.clock.instant());
         self.loads.push(self.tasks.spawn(async move {
             // The semaphore is never closed.
@@ -207,23 +208,25 @@ impl Reload {
             return;
         };
         self.loading.remove(&name);
+        let stale = self.stale.remove(&name);
         match outcome {
+            // Made under settings that are no longer the operator's: it never serves.
+            Outcome::Good(generation) if stale => self.relink(&name, generation.source, began),
+            Outcome::Good(generation) => self.swap(*generation, began),
+            Outcome::Refused { .. } | Outcome::Moved if stale => {
+                self.settling.put_back(&name);
+                self.renew(&name);
+            }
+            _ if stale => self.renew(&name),
             Outcome::Moved => self.settling.put_back(&name),
             Outcome::Same => self.live.clear_rejection(&name),
             Outcome::StillRefused => {}
-            Outcome::Good(generation) => self.swap(*generation, began),
             Outcome::Refused { reason, settings } => {
                 if settings {
                     self.live.unload(&name);
                 }
                 self.refuse(&name, &reason, digest);
             }
-        }
-        if self.stale.remove(&name) {
-            return self.renew(&name);
-        }
-        for (names, _) in &mut self.waiting {
-            names.remove(&name);
         }
         self.answer_waiting();
     }
@@ -284,15 +287,22 @@ impl Reload {
         }
         if self.live.remove(name) {
             info!(plugin = name, "plugin removed");
-            self.tell(Notice::Removed { name: name.to_owned() });
+            self.tell(Notice::Removed {
+                name: name.to_owned(),
+            });
         }
     }
 
     fn reconfigure(&mut self, request: Reconfigure) {
         let before = std::mem::replace(&mut self.plugins, request.plugins);
-        let names = self.live.names().into_iter().chain(self.loading.iter().cloned());
-        let settings =
-            |plugins: &BTreeMap<String, PluginSettings>, name: &str| plugins.get(name).cloned().unwrap_or_default();
+        let names = self
+            .live
+            .names()
+            .into_iter()
+            .chain(self.loading.iter().cloned());
+        let settings = |plugins: &BTreeMap<String, PluginSettings>, name: &str| {
+            plugins.get(name).cloned().unwrap_or_default()
+        };
         let changed: BTreeSet<String> = names
             .filter(|name| settings(&before, name) != settings(&self.plugins, name))
             .collect();
@@ -309,30 +319,40 @@ impl Reload {
 
     /// Makes a plugin anew under its present settings: from the component that is live, or else from its file.
     fn renew(&mut self, name: &str) {
+        let now = self.loader.clock.instant();
+        let refused = self
+            .known
+            .entry(name.to_owned())
+            .or_default()
+            .refused
+            .take();
         if let Some(live) = self.live.generation(name) {
-            let (source, loader, began) = (live.source.clone(), self.loader.clone(), self.loader.clock.instant());
-            let load = self.next_load(name);
-            return self.start(load, move |load, runtime| relink(&loader, source, load, runtime, began));
-        }
-        match Stamp::of(&watch::path_of(&self.folder, name)) {
-            Some(stamp) => {
-                self.known.entry(name.to_owned()).or_default().refused = None;
-                self.act(Change {
-                    name: name.to_owned(),
-                    stamp: Some(stamp),
-                    since: self.loader.clock.instant(),
-                });
+            if refused.is_some() {
+                // What was refused under the old settings may do under these.
+                self.settling.put_back(name);
             }
-            None => self
-                .waiting
-                .iter_mut()
-                .for_each(|(names, _)| names.retain(|waited| waited != name)),
+            return self.relink(name, live.source.clone(), now);
         }
+        if let Some(stamp) = Stamp::of(&watch::path_of(&self.folder, name)) {
+            self.act(Change {
+                name: name.to_owned(),
+                stamp: Some(stamp),
+                since: now,
+            });
+        }
+    }
+
+    fn relink(&mut self, name: &str, source: Source, began: Instant) {
+        let (loader, load) = (self.loader.clone(), self.next_load(name));
+        self.start(load, move |load, runtime| {
+            relink(&loader, source, load, runtime, began)
+        });
     }
 
     fn answer_waiting(&mut self) {
         // What could not be started (a bad name, a lost file) is not waited for.
-        let pending = |names: &BTreeSet<String>| names.iter().any(|name| self.loading.contains(name));
+        let pending =
+            |names: &BTreeSet<String>| names.iter().any(|name| self.loading.contains(name));
         let (waiting, done): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|(names, _)| pending(names));

@@ -100,6 +100,34 @@ async fn settings_that_cannot_be_unload_and_good_ones_bring_it_back() {
     assert_eq!(bench.ask("p").await, dropped("a"));
 }
 
+/// A file that is being loaded under the old settings never serves under them once the new ones are in force.
+#[tokio::test]
+async fn settings_are_in_force_whatever_is_loading() {
+    let bench = Bench::open(&[("p", telling())], &[]).await;
+    for number in 0..20 {
+        let summary = if number % 2 == 0 { "even" } else { "odd" };
+        let init = "(return (call $answer (i32.const 128) (i32.const 1) (local.get $config) (local.get $config_len)))";
+        bench.replace(
+            "p",
+            &Filter {
+                init,
+                summary,
+                ..Filter::default()
+            }
+            .build(),
+        );
+        if number % 3 == 0 {
+            // The load has begun, or is over: the counter is as good as a coin.
+            bench.plugins.changes().changed().await.unwrap();
+        }
+        bench
+            .plugins
+            .reconfigure(by_name(&[("p", configured(json!({"n": number})))]))
+            .await;
+        assert_eq!(told(&bench, "").await, json!({"n": number}));
+    }
+}
+
 #[tokio::test]
 async fn new_settings_leave_a_refused_file_refused() {
     let mut bench = Bench::open(&[("p", dropping("a"))], &[]).await;
@@ -116,6 +144,37 @@ async fn new_settings_leave_a_refused_file_refused() {
         (2, "rejected", Some(reason))
     );
     assert_eq!(bench.ask("p").await, dropped("a"));
+}
+
+#[tokio::test]
+async fn what_was_refused_for_its_settings_is_tried_under_new_ones() {
+    let mut bench = Bench::open(&[("p", dropping("a"))], &[]).await;
+    bench.loaded().await;
+    // The newer file needs more memory to start than it may have.
+    let mut small = PluginSettings::default();
+    small.limits.memory = 200_000;
+    bench.plugins.reconfigure(by_name(&[("p", small)])).await;
+    bench.loaded().await;
+    let large = Filter {
+        module: "(memory $more 8)",
+        evaluate: "(return (call $verdict (i32.const 1) (i32.const 1024) (i32.const 1)))",
+        ..Filter::default()
+    };
+    bench.replace("p", &large.build());
+    let (reason, serving) = bench.rejected().await;
+    assert!(reason.contains("limits.memory") && serving, "{reason}");
+    bench.plugins.reconfigure(BTreeMap::new()).await;
+    assert_eq!(
+        bench.loaded().await,
+        ("p".to_owned(), 3),
+        "the old file under the new settings"
+    );
+    assert_eq!(
+        bench.loaded().await,
+        ("p".to_owned(), 4),
+        "then the new file"
+    );
+    assert_eq!(bench.status("p").state, "active");
 }
 
 #[tokio::test]
