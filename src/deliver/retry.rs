@@ -70,7 +70,7 @@ impl Jitter {
 
     /// From the machine's randomness.
     pub(super) fn random() -> Self {
-        Self(rand::random())
+        Self::new(rand::random())
     }
 }
 

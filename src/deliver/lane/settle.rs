@@ -95,13 +95,13 @@ impl State {
                     attempt, outcome, ..
                 } => {
                     let next = policy.next(attempt.number, &outcome, now, chance());
-                    self.tried(item, (attempt, next), work.retry, now, &mut effects);
+                    effects.extend(self.tried(item, (attempt, next), work.retry, now));
                 }
                 End::Held { .. } => self.come_back(item, work.retry, now),
                 End::Unread => self.come_back(item, work.retry, now.plus(READ_PAUSE)),
                 End::Lost => {
                     let reason = "retention removed the record before it was delivered".to_owned();
-                    self.bury(item, reason, now, &mut effects);
+                    effects.push(self.bury(item, reason, now));
                 }
             }
         }
@@ -213,8 +213,7 @@ impl State {
         (attempt, next): (Attempt, Next),
         retry: bool,
         now: Timestamp,
-        effects: &mut Vec<Effect>,
-    ) {
+    ) -> Vec<Effect> {
         let reason = attempt.outcome.clone();
         let tries = attempt.number;
         match next {
@@ -224,7 +223,7 @@ impl State {
             }
             Next::Keep => {
                 self.come_back(item, retry, now);
-                self.pause_gone(now, effects);
+                return self.pause_gone(now);
             }
             Next::At(due) => {
                 self.figures.failed += 1;
@@ -249,9 +248,10 @@ impl State {
                     1 => reason,
                     _ => format!("{reason} (attempt {tries})"),
                 };
-                self.bury(item, reason, now, effects);
+                return vec![self.bury(item, reason, now)];
             }
         }
+        Vec::new()
     }
 
     /// Delivered or filtered.
@@ -273,18 +273,18 @@ impl State {
         }
     }
 
-    fn bury(&mut self, item: Item, reason: String, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn bury(&mut self, item: Item, reason: String, now: Timestamp) -> Effect {
         let (subscription, bus, offset) = (
             self.subscription.id.clone(),
             self.subscription.bus.clone(),
             item.offset,
         );
-        effects.push(Effect::Tell(Notice::Dead {
+        let told = Effect::Tell(Notice::Dead {
             subscription: subscription.clone(),
             bus: bus.clone(),
             offset,
             reason: reason.clone(),
-        }));
+        });
         let event = item
             .queued
             .as_ref()
@@ -306,11 +306,12 @@ impl State {
         self.window.settle(offset);
         self.retries.remove(offset);
         self.unsaved.insert(offset, Change::Dead(Box::new(letter)));
+        told
     }
 
-    fn pause_gone(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn pause_gone(&mut self, now: Timestamp) -> Vec<Effect> {
         if matches!(self.subscription.state, Running::Paused { .. }) {
-            return;
+            return Vec::new();
         }
         let mut gone = Subscription::clone(&self.subscription);
         gone.state = Running::Paused {
@@ -318,10 +319,11 @@ impl State {
         };
         gone.updated = now;
         self.subscription = Arc::new(gone);
-        effects.push(Effect::Keep(self.subscription.clone()));
-        effects.push(Effect::Tell(Notice::Gone {
-            subscription: self.subscription.id.clone(),
-        }));
+        let subscription = self.subscription.id.clone();
+        vec![
+            Effect::Keep(self.subscription.clone()),
+            Effect::Tell(Notice::Gone { subscription }),
+        ]
     }
 }
 
