@@ -4,7 +4,7 @@
 //! Invariant: every item of a work gets exactly one end.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tracing::{debug, warn};
 
@@ -13,30 +13,34 @@ use super::engine::Engine;
 use super::evaluate::{Judged, judge};
 use super::lane::{Done, End, Item, Queued, Work, exactly};
 use super::retry::Outcome;
-use super::webhook::{self, Answered};
-use super::{notifier, webhook::mode};
+use super::send::send;
+use super::webhook::Answered;
 use crate::event::Event;
-use crate::event::http::{encode, encode_batch};
 use crate::filter::Match;
-use crate::log::Offset;
 use crate::log::ReadLimit;
 use crate::metrics;
-use crate::plugin;
-use crate::subscription::{Attempt, Format, Sink, Subscription, SubscriptionId, Webhook};
+use crate::subscription::{Attempt, Subscription};
 use crate::time::Timestamp;
 
-const ONE: ReadLimit = ReadLimit { records: 1, bytes: 1 };
+const ONE: ReadLimit = ReadLimit {
+    records: 1,
+    bytes: 1,
+};
 
 /// An item that the filters let through, and the event they made of it, if they changed it.
-struct Passed<'a> {
-    nth: usize,
-    item: &'a Item,
-    candidate: &'a Candidate,
-    replaced: Option<Arc<Event>>,
+pub(super) struct Passed<'a> {
+    /// Which item of the work.
+    pub(super) nth: usize,
+    /// The item.
+    pub(super) item: &'a Item,
+    /// Its record.
+    pub(super) candidate: &'a Candidate,
+    /// The event in place of the record's.
+    pub(super) replaced: Option<Arc<Event>>,
 }
 
 /// When an attempt began.
-struct Begun {
+pub(super) struct Begun {
     at: Timestamp,
     instant: Instant,
 }
@@ -73,12 +77,19 @@ pub(super) async fn attempt(engine: &Engine, mut work: Work) -> Done {
     }
     drop(passed);
     // An item without an end cannot be; were there one, it would wait and be tried again.
-    let ends = ends.into_iter().map(|end| end.unwrap_or(End::Unread)).collect();
+    let ends = ends
+        .into_iter()
+        .map(|end| end.unwrap_or(End::Unread))
+        .collect();
     Done { work, ends }
 }
 
 /// Sends one record to a sink outside of any lane, unfiltered; what came of it.
-pub(super) async fn once(engine: &Engine, subscription: &Subscription, candidate: &Candidate) -> Attempt {
+pub(super) async fn once(
+    engine: &Engine,
+    subscription: &Subscription,
+    candidate: &Candidate,
+) -> Attempt {
     let item = Item {
         offset: candidate.offset(),
         queued: None,
@@ -127,7 +138,12 @@ async fn fetch(engine: &Engine, subscription: &Subscription, item: &mut Item) ->
     if item.queued.is_some() {
         return None;
     }
-    let batch = match engine.parts.log.read(&subscription.bus, item.offset, ONE).await {
+    let batch = match engine
+        .parts
+        .log
+        .read(&subscription.bus, item.offset, ONE)
+        .await
+    {
         Ok(batch) => batch,
         Err(error) => {
             warn!(subscription = %subscription.id, offset = item.offset.0, %error, "cannot read the log, will try again");
@@ -170,125 +186,18 @@ async fn filter(
                 words,
                 answer: None,
             };
-            Err(tried(engine, subscription, item, (&begun, &answered, false)))
+            Err(tried(
+                engine,
+                subscription,
+                item,
+                (&begun, &answered, false),
+            ))
         }
         Judged::Held(plugin) => Err(End::Held { plugin }),
     }
 }
 
-/// Calls the sink: once for a batch, else once for each item (of which there is one).
-async fn send(engine: &Engine, subscription: &Subscription, passed: &[Passed<'_>]) -> Vec<(usize, End)> {
-    let mut ends = Vec::with_capacity(passed.len());
-    match &subscription.sink {
-        Sink::Webhook(hook) if hook.format == Format::Batch && !passed.is_empty() => {
-            let begun = begin(engine);
-            let answered = post_batch(engine, subscription, hook, passed).await;
-            let end = |one: &Passed<'_>| {
-                (
-                    one.nth,
-                    tried(engine, subscription, one.item, (&begun, &answered, true)),
-                )
-            };
-            ends.extend(passed.iter().map(end));
-        }
-        Sink::Webhook(hook) => {
-            for one in passed {
-                let begun = begin(engine);
-                let answered = post(engine, subscription, hook, one).await;
-                ends.push((
-                    one.nth,
-                    tried(engine, subscription, one.item, (&begun, &answered, true)),
-                ));
-            }
-        }
-        Sink::Notifier { plugin, settings, .. } => {
-            for one in passed {
-                let begun = begin(engine);
-                let event = one.replaced.as_ref().unwrap_or_else(|| one.candidate.shared());
-                let delivery = plugin::Delivery {
-                    subscription: subscription.id.to_string(),
-                    attempt: one.item.tries.saturating_add(1),
-                    id: delivery_id(&subscription.id, one.item.offset),
-                };
-                let end = match notifier::notify(&engine.parts.plugins, plugin, settings, event, delivery).await {
-                    Ok(answered) => tried(engine, subscription, one.item, (&begun, &answered, true)),
-                    Err(plugin) => End::Held { plugin },
-                };
-                ends.push((one.nth, end));
-            }
-        }
-    }
-    for one in passed {
-        let accepted = |end: &End| {
-            matches!(
-                end,
-                End::Tried {
-                    outcome: Outcome::Accepted,
-                    ..
-                }
-            )
-        };
-        if ends.iter().any(|(nth, end)| *nth == one.nth && accepted(end)) {
-            let since = engine.parts.clock.now().since(one.candidate.record.received);
-            engine.parts.metrics.delivery_seconds.observe(since.as_secs_f64());
-        }
-    }
-    ends
-}
-
-async fn post(engine: &Engine, subscription: &Subscription, hook: &Webhook, one: &Passed<'_>) -> Answered {
-    let id = delivery_id(&subscription.id, one.item.offset);
-    let form = mode(hook.format);
-    let encoded = match &one.replaced {
-        Some(event) => encode(form, event),
-        None => one.candidate.encoded(form),
-    };
-    let trace = one.candidate.event().attribute("traceparent");
-    let now = engine.parts.clock.now();
-    let request = webhook::request(hook, encoded, &id, now, trace.as_deref());
-    call(engine, subscription.config.timeout, request).await
-}
-
-async fn post_batch(engine: &Engine, subscription: &Subscription, hook: &Webhook, all: &[Passed<'_>]) -> Answered {
-    let events: Vec<&Event> = all
-        .iter()
-        .map(|one| one.replaced.as_deref().unwrap_or(one.candidate.event()))
-        .collect();
-    let (first, last) = (
-        all.first().map(|one| one.item.offset),
-        all.last().map(|one| one.item.offset),
-    );
-    let id = match (first, last) {
-        (Some(first), Some(last)) if first != last => {
-            format!("{}-{}", delivery_id(&subscription.id, first), last.0)
-        }
-        (first, _) => delivery_id(&subscription.id, first.unwrap_or_default()),
-    };
-    let request = webhook::request(hook, encode_batch(&events), &id, engine.parts.clock.now(), None);
-    call(engine, subscription.config.timeout, request).await
-}
-
-async fn call(engine: &Engine, timeout: Duration, request: Result<http::Request<bytes::Bytes>, String>) -> Answered {
-    match request {
-        Ok(request) => webhook::send(&engine.parts.client, request, timeout, engine.parts.clock.now()).await,
-        Err(reason) => {
-            let outcome = Outcome::Rejected { reason: reason.clone() };
-            Answered {
-                outcome,
-                status: None,
-                words: reason,
-                answer: None,
-            }
-        }
-    }
-}
-
-/// The same for every attempt at one record, so that a sink can tell a repeat.
-fn delivery_id(subscription: &SubscriptionId, offset: Offset) -> String {
-    format!("msg_{subscription}_{}", offset.0)
-}
-
-fn begin(engine: &Engine) -> Begun {
+pub(super) fn begin(engine: &Engine) -> Begun {
     Begun {
         at: engine.parts.clock.now(),
         instant: engine.parts.clock.instant(),
@@ -296,13 +205,17 @@ fn begin(engine: &Engine) -> Begun {
 }
 
 /// The end that an answer is, counted and logged.
-fn tried(
+pub(super) fn tried(
     engine: &Engine,
     subscription: &Subscription,
     item: &Item,
     (begun, answered, sink): (&Begun, &Answered, bool),
 ) -> End {
-    let took = engine.parts.clock.instant().saturating_duration_since(begun.instant);
+    let took = engine
+        .parts
+        .clock
+        .instant()
+        .saturating_duration_since(begun.instant);
     let attempt = Attempt {
         number: item.tries.saturating_add(1),
         at: begun.at.0,
@@ -311,7 +224,23 @@ fn tried(
         outcome: answered.words.clone(),
         answer: answered.answer.clone(),
     };
-    engine.parts.metrics.attempt_seconds.observe(took.as_secs_f64());
+    engine
+        .parts
+        .metrics
+        .attempt_seconds
+        .observe(took.as_secs_f64());
+    if let (Outcome::Accepted, Some(queued)) = (&answered.outcome, &item.queued) {
+        let waited = engine
+            .parts
+            .clock
+            .now()
+            .since(queued.candidate.record.received);
+        engine
+            .parts
+            .metrics
+            .delivery_seconds
+            .observe(waited.as_secs_f64());
+    }
     let outcome = match answered.outcome {
         Outcome::Accepted => "accepted",
         Outcome::Retry { .. } => "retry",

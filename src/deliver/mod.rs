@@ -3,7 +3,7 @@
 //! One dispatcher a bus (`dispatch`) reads the log in order, finds who wants each record, and offers it to their
 //! lanes. A `lane` is a subscription's own queue, schedule and state; it gets a task only while it has something to
 //! do, and when it is full, blocked or new it reads the log by itself and is handed back later (`window`). An
-//! `attempt` asks plugin filters (`evaluate`), then the sink (`webhook`, signed by `sign`, or `notifier`); `retry`
+//! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: `webhook`, signed by `sign`, or `notifier`); `retry`
 //! and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
 //!
 //! Why a cursor and not a row a delivery: a healthy subscription costs nothing on disk, one that is behind a row,
@@ -25,6 +25,7 @@ mod history;
 mod lane;
 mod notifier;
 mod retry;
+mod send;
 mod sign;
 mod timer;
 mod webhook;
@@ -174,7 +175,9 @@ impl Delivery {
         for background in [
             engine.tasks.spawn(timer::ring(engine.clone())),
             engine.tasks.spawn(checkpoint::keep_writing(engine.clone())),
-            engine.tasks.spawn(engine::watch_plugins(engine.clone(), changes)),
+            engine
+                .tasks
+                .spawn(engine::watch_plugins(engine.clone(), changes)),
         ] {
             drop(background);
         }
@@ -263,10 +266,20 @@ impl Delivery {
         let parts = &self.0.parts;
         let batch = parts
             .log
-            .read(&lane.bus.name, offset, ReadLimit { records: 1, bytes: 1 })
+            .read(
+                &lane.bus.name,
+                offset,
+                ReadLimit {
+                    records: 1,
+                    bytes: 1,
+                },
+            )
             .await?;
         if lane::exactly(offset, batch.records).is_none() {
-            let message = format!("the log no longer has the record at offset {offset}", offset = offset.0);
+            let message = format!(
+                "the log no longer has the record at offset {offset}",
+                offset = offset.0
+            );
             return Err(Error::not_found("record_not_found", message));
         }
         let due = parts.clock.now();
@@ -303,5 +316,8 @@ impl Delivery {
 }
 
 fn unknown(id: &SubscriptionId) -> Error {
-    Error::not_found("subscription_not_found", format!("there is no subscription {id}"))
+    Error::not_found(
+        "subscription_not_found",
+        format!("there is no subscription {id}"),
+    )
 }

@@ -91,15 +91,17 @@ impl State {
                     self.figures.filtered += 1;
                     self.over(&item, work.retry);
                 }
-                End::Tried { attempt, outcome, .. } => {
+                End::Tried {
+                    attempt, outcome, ..
+                } => {
                     let next = policy.next(attempt.number, &outcome, now, chance());
-                    self.tried(item, (attempt, next), work.retry, now, &mut effects);
+                    effects.extend(self.tried(item, (attempt, next), work.retry, now));
                 }
                 End::Held { .. } => self.come_back(item, work.retry, now),
                 End::Unread => self.come_back(item, work.retry, now.plus(READ_PAUSE)),
                 End::Lost => {
                     let reason = "retention removed the record before it was delivered".to_owned();
-                    self.bury(item, reason, now, &mut effects);
+                    effects.push(self.bury(item, reason, now));
                 }
             }
         }
@@ -107,7 +109,13 @@ impl State {
     }
 
     /// Takes in what was read from the log: the records that are wanted, and where to read on.
-    pub(in crate::deliver) fn took_read(&mut self, from: Offset, wanted: Vec<Queued>, upto: Offset, now: Timestamp) {
+    pub(in crate::deliver) fn took_read(
+        &mut self,
+        from: Offset,
+        wanted: Vec<Queued>,
+        upto: Offset,
+        now: Timestamp,
+    ) {
         self.reading = false;
         // Parked meanwhile, or removed: it will be read again from where the window says.
         if self.removed || self.window.feed() != (Feed::Behind { next: from }) {
@@ -119,7 +127,9 @@ impl State {
         }
         self.window
             .take_read(wanted.iter().map(|queued| queued.candidate.offset()), upto);
-        wanted.into_iter().for_each(|queued| self.enqueue(queued, now));
+        wanted
+            .into_iter()
+            .for_each(|queued| self.enqueue(queued, now));
     }
 
     /// A read failed: another one in a while.
@@ -203,8 +213,7 @@ impl State {
         (attempt, next): (Attempt, Next),
         retry: bool,
         now: Timestamp,
-        effects: &mut Vec<Effect>,
-    ) {
+    ) -> Vec<Effect> {
         let reason = attempt.outcome.clone();
         let tries = attempt.number;
         match next {
@@ -214,7 +223,7 @@ impl State {
             }
             Next::Keep => {
                 self.come_back(item, retry, now);
-                self.pause_gone(now, effects);
+                return self.pause_gone(now);
             }
             Next::At(due) => {
                 self.figures.failed += 1;
@@ -239,9 +248,10 @@ impl State {
                     1 => reason,
                     _ => format!("{reason} (attempt {tries})"),
                 };
-                self.bury(item, reason, now, effects);
+                return vec![self.bury(item, reason, now)];
             }
         }
+        Vec::new()
     }
 
     /// Delivered or filtered.
@@ -263,14 +273,18 @@ impl State {
         }
     }
 
-    fn bury(&mut self, item: Item, reason: String, now: Timestamp, effects: &mut Vec<Effect>) {
-        let (subscription, bus, offset) = (self.subscription.id.clone(), self.subscription.bus.clone(), item.offset);
-        effects.push(Effect::Tell(Notice::Dead {
+    fn bury(&mut self, item: Item, reason: String, now: Timestamp) -> Effect {
+        let (subscription, bus, offset) = (
+            self.subscription.id.clone(),
+            self.subscription.bus.clone(),
+            item.offset,
+        );
+        let told = Effect::Tell(Notice::Dead {
             subscription: subscription.clone(),
             bus: bus.clone(),
             offset,
             reason: reason.clone(),
-        }));
+        });
         let event = item
             .queued
             .as_ref()
@@ -292,11 +306,12 @@ impl State {
         self.window.settle(offset);
         self.retries.remove(offset);
         self.unsaved.insert(offset, Change::Dead(Box::new(letter)));
+        told
     }
 
-    fn pause_gone(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn pause_gone(&mut self, now: Timestamp) -> Vec<Effect> {
         if matches!(self.subscription.state, Running::Paused { .. }) {
-            return;
+            return Vec::new();
         }
         let mut gone = Subscription::clone(&self.subscription);
         gone.state = Running::Paused {
@@ -304,10 +319,11 @@ impl State {
         };
         gone.updated = now;
         self.subscription = Arc::new(gone);
-        effects.push(Effect::Keep(self.subscription.clone()));
-        effects.push(Effect::Tell(Notice::Gone {
-            subscription: self.subscription.id.clone(),
-        }));
+        let subscription = self.subscription.id.clone();
+        vec![
+            Effect::Keep(self.subscription.clone()),
+            Effect::Tell(Notice::Gone { subscription }),
+        ]
     }
 }
 
@@ -320,6 +336,12 @@ fn note(attempts: &mut Vec<Attempt>, attempt: Attempt) {
 }
 
 /// The record that a read for one offset returned, if it is the one.
-pub(in crate::deliver) fn exactly(offset: Offset, records: Vec<Arc<Record>>) -> Option<Arc<Record>> {
-    records.into_iter().next().filter(|record| record.offset == offset)
+pub(in crate::deliver) fn exactly(
+    offset: Offset,
+    records: Vec<Arc<Record>>,
+) -> Option<Arc<Record>> {
+    records
+        .into_iter()
+        .next()
+        .filter(|record| record.offset == offset)
 }

@@ -1,0 +1,164 @@
+//! The call of a sink, in whatever way its subscription says: one POST, one POST for a batch, or a notifier plugin.
+//!
+//! Invariant: the delivery's id is the same for every attempt at a record (of a batch: at the same records).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::attempt::{Passed, begin, tried};
+use super::engine::Engine;
+use super::lane::End;
+use super::notifier;
+use super::retry::Outcome;
+use super::webhook::{self, Answered, mode};
+use crate::event::Event;
+use crate::event::http::{encode, encode_batch};
+use crate::log::Offset;
+use crate::plugin;
+use crate::subscription::{Format, Sink, Subscription, SubscriptionId, Webhook};
+
+/// Calls the sink: once for a batch, else once for each item (of which there is one).
+pub(super) async fn send(
+    engine: &Engine,
+    subscription: &Subscription,
+    passed: &[Passed<'_>],
+) -> Vec<(usize, End)> {
+    let mut ends = Vec::with_capacity(passed.len());
+    match &subscription.sink {
+        Sink::Webhook(hook) if hook.format == Format::Batch && !passed.is_empty() => {
+            let begun = begin(engine);
+            let answered = post_batch(engine, subscription, hook, passed).await;
+            for one in passed {
+                ends.push((
+                    one.nth,
+                    tried(engine, subscription, one.item, (&begun, &answered, true)),
+                ));
+            }
+        }
+        Sink::Webhook(hook) => {
+            for one in passed {
+                let begun = begin(engine);
+                let answered = post(engine, subscription, hook, one).await;
+                ends.push((
+                    one.nth,
+                    tried(engine, subscription, one.item, (&begun, &answered, true)),
+                ));
+            }
+        }
+        Sink::Notifier {
+            plugin, settings, ..
+        } => {
+            for one in passed {
+                ends.push((
+                    one.nth,
+                    notify(engine, subscription, (plugin, settings), one).await,
+                ));
+            }
+        }
+    }
+    ends
+}
+
+async fn notify(
+    engine: &Engine,
+    subscription: &Subscription,
+    (plugin, settings): (&Arc<str>, &Arc<str>),
+    one: &Passed<'_>,
+) -> End {
+    let begun = begin(engine);
+    let event = one
+        .replaced
+        .as_ref()
+        .unwrap_or_else(|| one.candidate.shared());
+    let delivery = plugin::Delivery {
+        subscription: subscription.id.to_string(),
+        attempt: one.item.tries.saturating_add(1),
+        id: delivery_id(&subscription.id, one.item.offset),
+    };
+    match notifier::notify(&engine.parts.plugins, plugin, settings, event, delivery).await {
+        Ok(answered) => tried(engine, subscription, one.item, (&begun, &answered, true)),
+        Err(plugin) => End::Held { plugin },
+    }
+}
+
+async fn post(
+    engine: &Engine,
+    subscription: &Subscription,
+    hook: &Webhook,
+    one: &Passed<'_>,
+) -> Answered {
+    let id = delivery_id(&subscription.id, one.item.offset);
+    let form = mode(hook.format);
+    let encoded = match &one.replaced {
+        Some(event) => encode(form, event),
+        None => one.candidate.encoded(form),
+    };
+    let trace = one.candidate.event().attribute("traceparent");
+    let now = engine.parts.clock.now();
+    let request = webhook::request(hook, encoded, &id, now, trace.as_deref());
+    call(engine, subscription.config.timeout, request).await
+}
+
+async fn post_batch(
+    engine: &Engine,
+    subscription: &Subscription,
+    hook: &Webhook,
+    all: &[Passed<'_>],
+) -> Answered {
+    let events: Vec<&Event> = all
+        .iter()
+        .map(|one| one.replaced.as_deref().unwrap_or(one.candidate.event()))
+        .collect();
+    let (first, last) = (
+        all.first().map(|one| one.item.offset),
+        all.last().map(|one| one.item.offset),
+    );
+    let id = match (first, last) {
+        (Some(first), Some(last)) if first != last => {
+            format!("{}-{}", delivery_id(&subscription.id, first), last.0)
+        }
+        (first, _) => delivery_id(&subscription.id, first.unwrap_or_default()),
+    };
+    let request = webhook::request(
+        hook,
+        encode_batch(&events),
+        &id,
+        engine.parts.clock.now(),
+        None,
+    );
+    call(engine, subscription.config.timeout, request).await
+}
+
+async fn call(
+    engine: &Engine,
+    timeout: Duration,
+    request: Result<http::Request<bytes::Bytes>, String>,
+) -> Answered {
+    match request {
+        Ok(request) => {
+            webhook::send(
+                &engine.parts.client,
+                request,
+                timeout,
+                engine.parts.clock.now(),
+            )
+            .await
+        }
+        Err(reason) => {
+            let outcome = Outcome::Rejected {
+                reason: reason.clone(),
+            };
+            Answered {
+                outcome,
+                status: None,
+                words: reason,
+                answer: None,
+            }
+        }
+    }
+}
+
+/// The same for every attempt at one record, so that a sink can tell a repeat.
+fn delivery_id(subscription: &SubscriptionId, offset: Offset) -> String {
+    format!("msg_{subscription}_{}", offset.0)
+}
