@@ -18,6 +18,8 @@ mod plugins;
 mod dead_letters;
 mod status;
 mod life;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
