@@ -18,21 +18,24 @@ use super::{notifier, webhook::mode};
 use crate::event::Event;
 use crate::event::http::{encode, encode_batch};
 use crate::filter::Match;
+use crate::log::Offset;
 use crate::log::ReadLimit;
 use crate::metrics;
 use crate::plugin;
 use crate::subscription::{Attempt, Format, Sink, Subscription, SubscriptionId, Webhook};
-use crate::log::Offset;
 use crate::time::Timestamp;
 
-const ONE: ReadLimit = ReadLimit { records: 1, bytes: 1 };
+const ONE: ReadLimit = ReadLimit {
+    records: 1,
+    bytes: 1,
+};
 
 /// An item that the filters let through, and the event they made of it, if they changed it.
 struct Passed<'a> {
     nth: usize,
     item: &'a Item,
     candidate: &'a Candidate,
-    replaced: Option<Box<Event>>,
+    replaced: Option<Arc<Event>>,
 }
 
 /// When an attempt began.
@@ -51,11 +54,20 @@ pub(super) async fn attempt(engine: &Engine, mut work: Work) -> Done {
     }
     let mut passed = Vec::new();
     for (nth, item) in work.items.iter().enumerate() {
-        let Some(queued) = item.queued.as_ref().filter(|_| ends.get(nth).is_some_and(Option::is_none)) else {
+        let Some(queued) = item
+            .queued
+            .as_ref()
+            .filter(|_| ends.get(nth).is_some_and(Option::is_none))
+        else {
             continue;
         };
         match filter(engine, &work.subscription, item, queued).await {
-            Ok(replaced) => passed.push(Passed { nth, item, candidate: &queued.candidate, replaced }),
+            Ok(replaced) => passed.push(Passed {
+                nth,
+                item,
+                candidate: &queued.candidate,
+                replaced,
+            }),
             Err(end) => put(&mut ends, nth, end),
         }
     }
@@ -64,22 +76,53 @@ pub(super) async fn attempt(engine: &Engine, mut work: Work) -> Done {
     }
     drop(passed);
     // An item without an end cannot be; were there one, it would wait and be tried again.
-    let ends = ends.into_iter().map(|end| end.unwrap_or(End::Unread)).collect();
+    let ends = ends
+        .into_iter()
+        .map(|end| end.unwrap_or(End::Unread))
+        .collect();
     Done { work, ends }
 }
 
 /// Sends one record to a sink outside of any lane, unfiltered; what came of it.
-pub(super) async fn once(engine: &Engine, subscription: &Subscription, candidate: &Candidate) -> Attempt {
-    let item = Item { offset: candidate.offset(), queued: None, tries: 0, attempts: Vec::new() };
-    let passed = [Passed { nth: 0, item: &item, candidate, replaced: None }];
+pub(super) async fn once(
+    engine: &Engine,
+    subscription: &Subscription,
+    candidate: &Candidate,
+) -> Attempt {
+    let item = Item {
+        offset: candidate.offset(),
+        queued: None,
+        tries: 0,
+        attempts: Vec::new(),
+    };
+    let passed = [Passed {
+        nth: 0,
+        item: &item,
+        candidate,
+        replaced: None,
+    }];
     let at = engine.parts.clock.now().0;
     match send(engine, subscription, &passed).await.pop() {
         Some((_, End::Tried { attempt, .. })) => attempt,
         Some((_, End::Held { plugin })) => {
             let outcome = format!("no plugin {plugin} is loaded");
-            Attempt { number: 1, at, took_ms: 0, status: None, outcome, answer: None }
+            Attempt {
+                number: 1,
+                at,
+                took_ms: 0,
+                status: None,
+                outcome,
+                answer: None,
+            }
         }
-        _ => Attempt { number: 1, at, took_ms: 0, status: None, outcome: "not sent".to_owned(), answer: None },
+        _ => Attempt {
+            number: 1,
+            at,
+            took_ms: 0,
+            status: None,
+            outcome: "not sent".to_owned(),
+            answer: None,
+        },
     }
 }
 
@@ -94,16 +137,26 @@ async fn fetch(engine: &Engine, subscription: &Subscription, item: &mut Item) ->
     if item.queued.is_some() {
         return None;
     }
-    let batch = match engine.parts.log.read(&subscription.bus, item.offset, ONE).await {
+    let batch = match engine
+        .parts
+        .log
+        .read(&subscription.bus, item.offset, ONE)
+        .await
+    {
         Ok(batch) => batch,
         Err(error) => {
             warn!(subscription = %subscription.id, offset = item.offset.0, %error, "cannot read the log, will try again");
             return Some(End::Unread);
         }
     };
-    let Some(record) = exactly(item.offset, batch.records) else { return Some(End::Lost) };
+    let Some(record) = exactly(item.offset, batch.records) else {
+        return Some(End::Lost);
+    };
     let says = subscription.selector.matches(&record.event);
-    item.queued = Some(Queued { candidate: Arc::new(Candidate::new(record)), says });
+    item.queued = Some(Queued {
+        candidate: Arc::new(Candidate::new(record)),
+        says,
+    });
     (says == Match::No).then_some(End::Filtered)
 }
 
@@ -113,7 +166,7 @@ async fn filter(
     subscription: &Subscription,
     item: &Item,
     queued: &Queued,
-) -> Result<Option<Box<Event>>, End> {
+) -> Result<Option<Arc<Event>>, End> {
     if queued.says != Match::AskPlugins {
         return Ok(None);
     }
@@ -126,41 +179,78 @@ async fn filter(
             Err(End::Filtered)
         }
         Judged::Failed(words) => {
-            let answered = Answered { outcome: Outcome::Retry { after: None }, status: None, words, answer: None };
-            Err(tried(engine, subscription, item, (&begun, &answered, false)))
+            let answered = Answered {
+                outcome: Outcome::Retry { after: None },
+                status: None,
+                words,
+                answer: None,
+            };
+            Err(tried(
+                engine,
+                subscription,
+                item,
+                (&begun, &answered, false),
+            ))
         }
         Judged::Held(plugin) => Err(End::Held { plugin }),
     }
 }
 
 /// Calls the sink: once for a batch, else once for each item (of which there is one).
-async fn send(engine: &Engine, subscription: &Subscription, passed: &[Passed<'_>]) -> Vec<(usize, End)> {
+async fn send(
+    engine: &Engine,
+    subscription: &Subscription,
+    passed: &[Passed<'_>],
+) -> Vec<(usize, End)> {
     let mut ends = Vec::with_capacity(passed.len());
     match &subscription.sink {
         Sink::Webhook(hook) if hook.format == Format::Batch && !passed.is_empty() => {
             let begun = begin(engine);
             let answered = post_batch(engine, subscription, hook, passed).await;
-            let end = |one: &Passed<'_>| (one.nth, tried(engine, subscription, one.item, (&begun, &answered, true)));
+            let end = |one: &Passed<'_>| {
+                (
+                    one.nth,
+                    tried(engine, subscription, one.item, (&begun, &answered, true)),
+                )
+            };
             ends.extend(passed.iter().map(end));
         }
         Sink::Webhook(hook) => {
             for one in passed {
                 let begun = begin(engine);
                 let answered = post(engine, subscription, hook, one).await;
-                ends.push((one.nth, tried(engine, subscription, one.item, (&begun, &answered, true))));
+                ends.push((
+                    one.nth,
+                    tried(engine, subscription, one.item, (&begun, &answered, true)),
+                ));
             }
         }
-        Sink::Notifier { plugin, settings, .. } => {
+        Sink::Notifier {
+            plugin, settings, ..
+        } => {
             for one in passed {
                 let begun = begin(engine);
-                let event = one.replaced.as_deref().unwrap_or(one.candidate.event());
+                let event = one
+                    .replaced
+                    .as_ref()
+                    .unwrap_or_else(|| one.candidate.shared());
                 let delivery = plugin::Delivery {
                     subscription: subscription.id.to_string(),
                     attempt: one.item.tries.saturating_add(1),
                     id: delivery_id(&subscription.id, one.item.offset),
                 };
-                let end = match notifier::notify(&engine.parts.plugins, plugin, settings, event, delivery).await {
-                    Ok(answered) => tried(engine, subscription, one.item, (&begun, &answered, true)),
+                let end = match notifier::notify(
+                    &engine.parts.plugins,
+                    plugin,
+                    settings,
+                    event,
+                    delivery,
+                )
+                .await
+                {
+                    Ok(answered) => {
+                        tried(engine, subscription, one.item, (&begun, &answered, true))
+                    }
                     Err(plugin) => End::Held { plugin },
                 };
                 ends.push((one.nth, end));
@@ -168,16 +258,40 @@ async fn send(engine: &Engine, subscription: &Subscription, passed: &[Passed<'_>
         }
     }
     for one in passed {
-        let accepted = |end: &End| matches!(end, End::Tried { outcome: Outcome::Accepted, .. });
-        if ends.iter().any(|(nth, end)| *nth == one.nth && accepted(end)) {
-            let since = engine.parts.clock.now().since(one.candidate.record.received);
-            engine.parts.metrics.delivery_seconds.observe(since.as_secs_f64());
+        let accepted = |end: &End| {
+            matches!(
+                end,
+                End::Tried {
+                    outcome: Outcome::Accepted,
+                    ..
+                }
+            )
+        };
+        if ends
+            .iter()
+            .any(|(nth, end)| *nth == one.nth && accepted(end))
+        {
+            let since = engine
+                .parts
+                .clock
+                .now()
+                .since(one.candidate.record.received);
+            engine
+                .parts
+                .metrics
+                .delivery_seconds
+                .observe(since.as_secs_f64());
         }
     }
     ends
 }
 
-async fn post(engine: &Engine, subscription: &Subscription, hook: &Webhook, one: &Passed<'_>) -> Answered {
+async fn post(
+    engine: &Engine,
+    subscription: &Subscription,
+    hook: &Webhook,
+    one: &Passed<'_>,
+) -> Answered {
     let id = delivery_id(&subscription.id, one.item.offset);
     let form = mode(hook.format);
     let encoded = match &one.replaced {
@@ -190,24 +304,61 @@ async fn post(engine: &Engine, subscription: &Subscription, hook: &Webhook, one:
     call(engine, subscription.config.timeout, request).await
 }
 
-async fn post_batch(engine: &Engine, subscription: &Subscription, hook: &Webhook, all: &[Passed<'_>]) -> Answered {
-    let events: Vec<&Event> =
-        all.iter().map(|one| one.replaced.as_deref().unwrap_or(one.candidate.event())).collect();
-    let (first, last) = (all.first().map(|one| one.item.offset), all.last().map(|one| one.item.offset));
+async fn post_batch(
+    engine: &Engine,
+    subscription: &Subscription,
+    hook: &Webhook,
+    all: &[Passed<'_>],
+) -> Answered {
+    let events: Vec<&Event> = all
+        .iter()
+        .map(|one| one.replaced.as_deref().unwrap_or(one.candidate.event()))
+        .collect();
+    let (first, last) = (
+        all.first().map(|one| one.item.offset),
+        all.last().map(|one| one.item.offset),
+    );
     let id = match (first, last) {
-        (Some(first), Some(last)) if first != last => format!("{}-{}", delivery_id(&subscription.id, first), last.0),
+        (Some(first), Some(last)) if first != last => {
+            format!("{}-{}", delivery_id(&subscription.id, first), last.0)
+        }
         (first, _) => delivery_id(&subscription.id, first.unwrap_or_default()),
     };
-    let request = webhook::request(hook, encode_batch(&events), &id, engine.parts.clock.now(), None);
+    let request = webhook::request(
+        hook,
+        encode_batch(&events),
+        &id,
+        engine.parts.clock.now(),
+        None,
+    );
     call(engine, subscription.config.timeout, request).await
 }
 
-async fn call(engine: &Engine, timeout: Duration, request: Result<http::Request<bytes::Bytes>, String>) -> Answered {
+async fn call(
+    engine: &Engine,
+    timeout: Duration,
+    request: Result<http::Request<bytes::Bytes>, String>,
+) -> Answered {
     match request {
-        Ok(request) => webhook::send(&engine.parts.client, request, timeout, engine.parts.clock.now()).await,
+        Ok(request) => {
+            webhook::send(
+                &engine.parts.client,
+                request,
+                timeout,
+                engine.parts.clock.now(),
+            )
+            .await
+        }
         Err(reason) => {
-            let outcome = Outcome::Rejected { reason: reason.clone() };
-            Answered { outcome, status: None, words: reason, answer: None }
+            let outcome = Outcome::Rejected {
+                reason: reason.clone(),
+            };
+            Answered {
+                outcome,
+                status: None,
+                words: reason,
+                answer: None,
+            }
         }
     }
 }
@@ -218,7 +369,10 @@ fn delivery_id(subscription: &SubscriptionId, offset: Offset) -> String {
 }
 
 fn begin(engine: &Engine) -> Begun {
-    Begun { at: engine.parts.clock.now(), instant: engine.parts.clock.instant() }
+    Begun {
+        at: engine.parts.clock.now(),
+        instant: engine.parts.clock.instant(),
+    }
 }
 
 /// The end that an answer is, counted and logged.
@@ -228,7 +382,11 @@ fn tried(
     item: &Item,
     (begun, answered, sink): (&Begun, &Answered, bool),
 ) -> End {
-    let took = engine.parts.clock.instant().saturating_duration_since(begun.instant);
+    let took = engine
+        .parts
+        .clock
+        .instant()
+        .saturating_duration_since(begun.instant);
     let attempt = Attempt {
         number: item.tries.saturating_add(1),
         at: begun.at.0,
@@ -237,7 +395,11 @@ fn tried(
         outcome: answered.words.clone(),
         answer: answered.answer.clone(),
     };
-    engine.parts.metrics.attempt_seconds.observe(took.as_secs_f64());
+    engine
+        .parts
+        .metrics
+        .attempt_seconds
+        .observe(took.as_secs_f64());
     let outcome = match answered.outcome {
         Outcome::Accepted => "accepted",
         Outcome::Retry { .. } => "retry",
@@ -247,9 +409,18 @@ fn tried(
     count(engine, outcome);
     let (offset, number) = (item.offset.0, attempt.number);
     debug!(subscription = %subscription.id, offset, attempt = number, status = attempt.status, outcome, "attempt made");
-    End::Tried { attempt, outcome: answered.outcome.clone(), sink }
+    End::Tried {
+        attempt,
+        outcome: answered.outcome.clone(),
+        sink,
+    }
 }
 
 fn count(engine: &Engine, outcome: &'static str) {
-    engine.parts.metrics.deliveries.get_or_create(&metrics::Outcome { outcome }).inc();
+    engine
+        .parts
+        .metrics
+        .deliveries
+        .get_or_create(&metrics::Outcome { outcome })
+        .inc();
 }

@@ -57,8 +57,16 @@ struct Holds {
 impl Bus {
     /// A bus whose dispatcher begins at `at`.
     pub(super) fn new(name: BusName, at: Offset) -> Self {
-        let position = Position { published: AtomicU64::new(at.0), dispatched: AtomicU64::new(at.0) };
-        Self { name, position, routes: RwLock::default(), holds: Mutex::default() }
+        let position = Position {
+            published: AtomicU64::new(at.0),
+            dispatched: AtomicU64::new(at.0),
+        };
+        Self {
+            name,
+            position,
+            routes: RwLock::default(),
+            holds: Mutex::default(),
+        }
     }
 
     /// Who wants what, to read.
@@ -98,7 +106,10 @@ impl Bus {
     /// The oldest record that anybody needs, with the bus floor at `floor`.
     pub(super) fn needed(&self, floor: Offset) -> Offset {
         let holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
-        holds.order.first().map_or(floor, |(oldest, _)| floor.min(*oldest))
+        holds
+            .order
+            .first()
+            .map_or(floor, |(oldest, _)| floor.min(*oldest))
     }
 
     fn routes_mut(&self) -> RwLockWriteGuard<'_, Routes> {

@@ -25,6 +25,8 @@ pub(super) struct Candidate {
     /// The record.
     pub(super) record: Arc<Record>,
     asked: Mutex<Vec<Asked>>,
+    /// The event as plugins take it; only made if one is asked.
+    shared: OnceLock<Arc<Event>>,
     structured: OnceLock<Encoded>,
     binary: OnceLock<Encoded>,
     raw: OnceLock<Encoded>,
@@ -44,6 +46,7 @@ impl Candidate {
         Self {
             record,
             asked: Mutex::default(),
+            shared: OnceLock::new(),
             structured: OnceLock::new(),
             binary: OnceLock::new(),
             raw: OnceLock::new(),
@@ -60,12 +63,20 @@ impl Candidate {
         &self.record.event
     }
 
+    /// The event, shared with the plugins that are asked about it.
+    pub(super) fn shared(&self) -> &Arc<Event> {
+        self.shared.get_or_init(|| Arc::new(self.event().clone()))
+    }
+
     /// The filter's verdict on the event as it was published.
     pub(super) async fn verdict(&self, plugins: &Plugins, filter: &PluginFilter) -> Answer {
         let asked = self.asked(plugins, filter);
         let answers = asked.answers.await;
         // One answer an event is the plugin host's contract; were one missing, it would be as if nobody answered.
-        answers.get(asked.nth).cloned().unwrap_or(Err(CallError::Busy))
+        answers
+            .get(asked.nth)
+            .cloned()
+            .unwrap_or(Err(CallError::Busy))
     }
 
     /// The event in a form that is the same for every subscription.
@@ -84,25 +95,44 @@ impl Candidate {
         if let Some(known) = all.iter().find(|asked| asked.filter == *filter) {
             return known.clone();
         }
-        let answers = ask(plugins, filter, vec![self.event().clone()]);
-        let asked = Asked { filter: filter.clone(), answers, nth: 0 };
+        let answers = ask(plugins, filter, vec![self.shared().clone()]);
+        let asked = Asked {
+            filter: filter.clone(),
+            answers,
+            nth: 0,
+        };
         all.push(asked.clone());
         asked
     }
 }
 
 /// Has a filter judge all of these in one call, as soon as somebody wants to know about one of them.
-pub(super) fn ask_together(plugins: &Plugins, filter: &PluginFilter, candidates: &[Arc<Candidate>]) {
-    let events = candidates.iter().map(|candidate| candidate.event().clone()).collect();
+pub(super) fn ask_together(
+    plugins: &Plugins,
+    filter: &PluginFilter,
+    candidates: &[Arc<Candidate>],
+) {
+    let events = candidates
+        .iter()
+        .map(|candidate| candidate.shared().clone())
+        .collect();
     let answers = ask(plugins, filter, events);
     for (nth, candidate) in candidates.iter().enumerate() {
-        let mut all = candidate.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(Asked { filter: filter.clone(), answers: answers.clone(), nth });
+        let mut all = candidate
+            .asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.push(Asked {
+            filter: filter.clone(),
+            answers: answers.clone(),
+            nth,
+        });
     }
 }
 
-fn ask(plugins: &Plugins, filter: &PluginFilter, events: Vec<Event>) -> Answers {
+fn ask(plugins: &Plugins, filter: &PluginFilter, events: Vec<Arc<Event>>) -> Answers {
     let (plugins, filter) = (plugins.clone(), filter.clone());
-    let answers = async move { Arc::new(plugins.evaluate(&filter.name, &filter.config, events).await) };
+    let answers =
+        async move { Arc::new(plugins.evaluate(&filter.name, &filter.config, events).await) };
     answers.boxed().shared()
 }

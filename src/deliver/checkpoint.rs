@@ -38,7 +38,10 @@ struct Taken {
 impl Written {
     /// What the store had at start.
     pub(super) fn new(floors: impl IntoIterator<Item = (BusName, Offset)>) -> Self {
-        Self { floors: floors.into_iter().collect(), failing: false }
+        Self {
+            floors: floors.into_iter().collect(),
+            failing: false,
+        }
     }
 }
 
@@ -57,12 +60,23 @@ pub(super) async fn keep_writing(engine: Arc<Engine>) {
 pub(super) async fn write(engine: &Arc<Engine>) -> bool {
     // Held across the write on purpose: two checkpoints must reach the store in the order they were collected.
     let mut written = engine.written.lock().await;
-    let floors: Vec<(Arc<Bus>, Offset)> =
-        engine.buses().into_iter().map(|bus| (bus.position.dispatched(), bus)).map(|(at, bus)| (bus, at)).collect();
+    let floors: Vec<(Arc<Bus>, Offset)> = engine
+        .buses()
+        .into_iter()
+        .map(|bus| (bus.position.dispatched(), bus))
+        .map(|(at, bus)| (bus, at))
+        .collect();
     let mut checkpoint = Checkpoint::default();
-    let moved = floors.iter().filter(|(bus, floor)| written.floors.get(&bus.name) != Some(floor));
-    checkpoint.floors = moved.map(|(bus, floor)| (bus.name.clone(), *floor)).collect();
-    let at: HashMap<BusName, Offset> = floors.iter().map(|(bus, floor)| (bus.name.clone(), *floor)).collect();
+    let moved = floors
+        .iter()
+        .filter(|(bus, floor)| written.floors.get(&bus.name) != Some(floor));
+    checkpoint.floors = moved
+        .map(|(bus, floor)| (bus.name.clone(), *floor))
+        .collect();
+    let at: HashMap<BusName, Offset> = floors
+        .iter()
+        .map(|(bus, floor)| (bus.name.clone(), *floor))
+        .collect();
     let taken = collect(engine, &at, &mut checkpoint);
     let nothing = checkpoint.floors.is_empty()
         && checkpoint.cursors.is_empty()
@@ -96,11 +110,19 @@ pub(super) async fn write(engine: &Arc<Engine>) -> bool {
 }
 
 /// Takes what is to be written out of every lane that was noted.
-fn collect(engine: &Arc<Engine>, floors: &HashMap<BusName, Offset>, checkpoint: &mut Checkpoint) -> Vec<Taken> {
+fn collect(
+    engine: &Arc<Engine>,
+    floors: &HashMap<BusName, Offset>,
+    checkpoint: &mut Checkpoint,
+) -> Vec<Taken> {
     let mut taken = Vec::new();
     for lane in engine.take_noted() {
-        let Some(floor) = floors.get(&lane.bus.name) else { continue };
-        let Some(collected) = lane.lock().collect(*floor) else { continue };
+        let Some(floor) = floors.get(&lane.bus.name) else {
+            continue;
+        };
+        let Some(collected) = lane.lock().collect(*floor) else {
+            continue;
+        };
         engine.note_if(collected.again, &lane);
         lane.bus.hold(lane.key, collected.holds);
         if collected.row.is_none() && collected.changes.is_empty() {
@@ -112,7 +134,10 @@ fn collect(engine: &Arc<Engine>, floors: &HashMap<BusName, Offset>, checkpoint: 
         for (offset, change) in &collected.changes {
             add(checkpoint, &lane.id, *offset, change.clone());
         }
-        taken.push(Taken { lane, changes: collected.changes });
+        taken.push(Taken {
+            lane,
+            changes: collected.changes,
+        });
     }
     taken
 }

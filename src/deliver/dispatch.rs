@@ -21,7 +21,10 @@ use crate::filter::{Match, PluginFilter};
 use crate::log::{Batch, Offset, ReadLimit, Record};
 use crate::plugin::Plugins;
 
-const READ: ReadLimit = ReadLimit { records: 512, bytes: 2 << 20 };
+const READ: ReadLimit = ReadLimit {
+    records: 512,
+    bytes: 2 << 20,
+};
 /// After a read that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -84,9 +87,18 @@ fn skip(bus: &Bus, log_end: Offset) -> Option<Offset> {
 fn offer_all(engine: &Arc<Engine>, bus: &Bus, batch: Batch) -> Offset {
     if let Some(gap) = &batch.gap {
         warn!(bus = %bus.name, from = gap.start.0, to = gap.end.0, "retention removed records before they were dispatched");
-        let lanes: Vec<_> = bus.routes().lanes.values().map(|route| route.lane.id.clone()).collect();
+        let lanes: Vec<_> = bus
+            .routes()
+            .lanes
+            .values()
+            .map(|route| route.lane.id.clone())
+            .collect();
         for subscription in lanes {
-            engine.tell(Notice::Gap { subscription, from: gap.start, to: gap.end });
+            engine.tell(Notice::Gap {
+                subscription,
+                from: gap.start,
+                to: gap.end,
+            });
         }
     }
     let offered = find(bus, batch.records);
@@ -95,7 +107,13 @@ fn offer_all(engine: &Arc<Engine>, bus: &Bus, batch: Batch) -> Offset {
     let now = engine.parts.clock.now();
     for Offered { candidate, to } in offered {
         for (route, says) in to {
-            let asks = route.lane.lock().offer(Queued { candidate: candidate.clone(), says }, now);
+            let asks = route.lane.lock().offer(
+                Queued {
+                    candidate: candidate.clone(),
+                    says,
+                },
+                now,
+            );
             engine.follow(&route.lane, asks);
         }
     }
@@ -111,10 +129,15 @@ fn find(bus: &Bus, records: Vec<Arc<Record>>) -> Vec<Offered> {
     for record in records {
         hits.clear();
         routes.index.matches(&record.event, &mut hits);
-        let known = hits.iter().filter_map(|(key, says)| Some((routes.lanes.get(key)?.clone(), *says)));
+        let known = hits
+            .iter()
+            .filter_map(|(key, says)| Some((routes.lanes.get(key)?.clone(), *says)));
         let to: Vec<_> = known.collect();
         if !to.is_empty() {
-            offered.push(Offered { candidate: Arc::new(Candidate::new(record)), to });
+            offered.push(Offered {
+                candidate: Arc::new(Candidate::new(record)),
+                to,
+            });
         }
     }
     offered
@@ -125,9 +148,14 @@ fn ask_for(plugins: &Plugins, offered: &[Offered]) {
     let mut asked: HashMap<&PluginFilter, Vec<Arc<Candidate>>> = HashMap::new();
     for Offered { candidate, to } in offered {
         for (route, says) in to {
-            let (Some(filter), Match::AskPlugins) = (route.asks.as_deref(), says) else { continue };
+            let (Some(filter), Match::AskPlugins) = (route.asks.as_deref(), says) else {
+                continue;
+            };
             let candidates = asked.entry(filter).or_default();
-            if !candidates.last().is_some_and(|last| Arc::ptr_eq(last, candidate)) {
+            if !candidates
+                .last()
+                .is_some_and(|last| Arc::ptr_eq(last, candidate))
+            {
                 candidates.push(candidate.clone());
             }
         }

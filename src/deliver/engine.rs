@@ -1,6 +1,6 @@
 //! What the parts of delivery share: all lanes and buses, and the ways from one part to another.
 //!
-//! Lock order: `lanes`, then a bus's locks or `buses`, and a lane's own lock alone or last; `noted` and the timer's
+//! Lock order: `changing`, then `lanes`, then a bus's locks or `buses`, and a lane's own lock alone or last; `noted` and the timer's
 //! are leaves. None is held across an await but `written`, which orders the checkpoints.
 //! Invariant: a lane that has something to do has a task, an alarm, or waits for somebody who will wake it.
 
@@ -43,6 +43,8 @@ pub(super) struct Engine {
     buses: Mutex<HashMap<BusName, Arc<Bus>>>,
     noted: Mutex<Vec<Arc<Lane>>>,
     keys: AtomicU64,
+    /// Held while a subscription comes, changes or goes: two lanes of one id would deliver twice.
+    changing: Mutex<()>,
 }
 
 impl Engine {
@@ -61,17 +63,26 @@ impl Engine {
             buses: Mutex::default(),
             noted: Mutex::default(),
             keys: AtomicU64::new(0),
+            changing: Mutex::default(),
         }
     }
 
     /// Makes the lanes of what was kept, and then starts their buses.
     pub(super) fn restore(self: &Arc<Self>, kept: Kept) -> Result<(), Error> {
-        let Kept { subscriptions, floors, cursors, retries } = kept;
+        let Kept {
+            subscriptions,
+            floors,
+            cursors,
+            retries,
+        } = kept;
         let floors: HashMap<BusName, Offset> = floors.into_iter().collect();
         let cursors: HashMap<SubscriptionId, Offset> = cursors.into_iter().collect();
         let mut waiting: HashMap<SubscriptionId, Vec<Retry>> = HashMap::new();
         for retry in retries {
-            waiting.entry(retry.subscription.clone()).or_default().push(retry);
+            waiting
+                .entry(retry.subscription.clone())
+                .or_default()
+                .push(retry);
         }
         let mut starting: HashMap<BusName, (Arc<Bus>, watch::Receiver<Offset>)> = HashMap::new();
         for subscription in subscriptions {
@@ -83,9 +94,12 @@ impl Engine {
                 let bus = self.add_bus(&subscription.bus, at);
                 starting.insert(subscription.bus.clone(), (bus, end));
             }
-            let Some((bus, _)) = starting.get(&subscription.bus) else { continue };
+            let Some((bus, _)) = starting.get(&subscription.bus) else {
+                continue;
+            };
             let row = cursors.get(&subscription.id).copied();
-            let window = row.map_or_else(|| Window::live(bus.position.dispatched()), Window::behind);
+            let window =
+                row.map_or_else(|| Window::live(bus.position.dispatched()), Window::behind);
             let lane = self.add_lane(bus, subscription, window);
             let retries = waiting.remove(&lane.id).unwrap_or_default();
             self.take_up(&lane, row, retries);
@@ -102,14 +116,23 @@ impl Engine {
         state.stored_row(row);
         retries.into_iter().for_each(|retry| state.restore(retry));
         let holds = [row, state.retries.oldest()].into_iter().flatten().min();
-        let asks = if has_work { state.ask() } else { Asks::default() };
+        let asks = if has_work {
+            state.ask()
+        } else {
+            Asks::default()
+        };
         drop(state);
         lane.bus.hold(lane.key, holds);
         self.follow(lane, asks);
     }
 
     /// Adds a subscription, or replaces the one of the same id.
-    pub(super) fn put(self: &Arc<Self>, subscription: Subscription, from: Option<Offset>) -> Result<(), Error> {
+    pub(super) fn put(
+        self: &Arc<Self>,
+        subscription: Subscription,
+        from: Option<Offset>,
+    ) -> Result<(), Error> {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.lane(&subscription.id);
         if let Some(lane) = known.filter(|lane| lane.bus.name == subscription.bus) {
             lane.bus.route(lane.clone(), &subscription);
@@ -121,7 +144,7 @@ impl Engine {
             self.follow(&lane, asks);
             return Ok(());
         }
-        self.remove(&subscription.id);
+        self.forget(&subscription.id);
         let end = self.parts.log.end(&subscription.bus)?;
         let log_end = *end.borrow();
         let (bus, is_new) = self.bus(&subscription.bus, log_end);
@@ -142,7 +165,14 @@ impl Engine {
 
     /// Removes a subscription's lane.
     pub(super) fn remove(&self, id: &SubscriptionId) {
-        let Some(lane) = self.lanes_mut().remove(id) else { return };
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.forget(id);
+    }
+
+    fn forget(&self, id: &SubscriptionId) {
+        let Some(lane) = self.lanes_mut().remove(id) else {
+            return;
+        };
         lane.lock().remove();
         lane.bus.unroute(lane.key);
         self.history.forget(id);
@@ -161,7 +191,12 @@ impl Engine {
 
     /// All buses that have had a subscription.
     pub(super) fn buses(&self) -> Vec<Arc<Bus>> {
-        self.buses.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.buses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// Does what a change of a lane asks for.
@@ -194,7 +229,10 @@ impl Engine {
     /// Notes a lane for the next checkpoint.
     pub(super) fn note_if(&self, note: bool, lane: &Arc<Lane>) {
         if note {
-            self.noted.lock().unwrap_or_else(PoisonError::into_inner).push(lane.clone());
+            self.noted
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(lane.clone());
         }
     }
 
@@ -219,20 +257,51 @@ impl Engine {
     /// Says what happened: in the log of the program, and to whoever makes events of it.
     pub(super) fn tell(&self, notice: Notice) {
         match &notice {
-            Notice::Dead { subscription, bus, offset, reason } => {
-                self.parts.metrics.deliveries.get_or_create(&metrics::Outcome { outcome: "dead" }).inc();
+            Notice::Dead {
+                subscription,
+                bus,
+                offset,
+                reason,
+            } => {
+                self.parts
+                    .metrics
+                    .deliveries
+                    .get_or_create(&metrics::Outcome { outcome: "dead" })
+                    .inc();
                 warn!(%subscription, %bus, offset = offset.0, reason, "delivery given up, it is in the dead letters");
             }
-            Notice::Breaker { subscription, open: true, reason } => {
+            Notice::Breaker {
+                subscription,
+                open: true,
+                reason,
+            } => {
                 warn!(%subscription, reason, "sink keeps failing, it is only probed now");
             }
-            Notice::Breaker { subscription, open: false, .. } => info!(%subscription, "sink works again"),
-            Notice::Held { subscription, held: true, plugin } => {
+            Notice::Breaker {
+                subscription,
+                open: false,
+                ..
+            } => info!(%subscription, "sink works again"),
+            Notice::Held {
+                subscription,
+                held: true,
+                plugin,
+            } => {
                 warn!(%subscription, plugin, "subscription waits for a plugin that is not loaded");
             }
-            Notice::Held { subscription, held: false, plugin } => info!(%subscription, plugin, "subscription goes on"),
-            Notice::Gone { subscription } => warn!(%subscription, "sink wants no more events, subscription paused"),
-            Notice::Gap { subscription, from, to } => {
+            Notice::Held {
+                subscription,
+                held: false,
+                plugin,
+            } => info!(%subscription, plugin, "subscription goes on"),
+            Notice::Gone { subscription } => {
+                warn!(%subscription, "sink wants no more events, subscription paused")
+            }
+            Notice::Gap {
+                subscription,
+                from,
+                to,
+            } => {
                 warn!(%subscription, from = from.0, to = to.0, "retention removed records before they were delivered");
             }
         }
@@ -274,8 +343,7 @@ impl Engine {
 }
 
 /// Lets held lanes try again whenever what is loaded changes.
-pub(super) async fn watch_plugins(engine: Arc<Engine>) {
-    let mut changes = engine.parts.plugins.changes();
+pub(super) async fn watch_plugins(engine: Arc<Engine>, mut changes: watch::Receiver<u64>) {
     loop {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },

@@ -5,6 +5,8 @@
 //! that could say whose data wins.
 //! Invariant: a filter that is not loaded is neither a pass nor a drop: the delivery is held.
 
+use std::sync::Arc;
+
 use crate::event::Event;
 use crate::filter::{Filter, PluginFilter};
 use crate::plugin::{CallError, Plugins, Verdict};
@@ -16,7 +18,7 @@ use super::candidate::{Answer, Candidate};
 #[derive(Debug)]
 pub(super) enum Judged {
     /// It goes out, with other data if some filter replaced it.
-    Passed(Option<Box<Event>>),
+    Passed(Option<Arc<Event>>),
     /// It ends here.
     Dropped(String),
     /// A filter failed, and the subscription wants it tried again.
@@ -33,24 +35,35 @@ enum Word {
 }
 
 /// Asks the subscription's plugin filters.
-pub(super) async fn judge(plugins: &Plugins, subscription: &Subscription, candidate: &Candidate) -> Judged {
-    let mut replaced: Option<Box<Event>> = None;
+pub(super) async fn judge(
+    plugins: &Plugins,
+    subscription: &Subscription,
+    candidate: &Candidate,
+) -> Judged {
+    let mut replaced: Option<Arc<Event>> = None;
     for filter in &subscription.selector.filters {
         let judged = match filter {
             Filter::Plugin(leaf) => {
-                let answer = ask(plugins, leaf, candidate, replaced.as_deref()).await;
+                let answer = ask(plugins, leaf, candidate, replaced.as_ref()).await;
                 match settle(leaf, answer, subscription.config.on_error) {
                     Ok(Word::Pass) => continue,
                     Ok(Word::Drop(why)) => Judged::Dropped(why),
                     Ok(Word::Replace(data)) => {
                         let event = replaced.as_deref().unwrap_or(candidate.event());
-                        replaced = Some(Box::new(event.with_data(data)));
+                        replaced = Some(Arc::new(event.with_data(data)));
                         continue;
                     }
                     Err(stopped) => stopped,
                 }
             }
-            nested => match judge_nested(plugins, subscription, candidate, (nested, replaced.as_deref())).await {
+            nested => match judge_nested(
+                plugins,
+                subscription,
+                candidate,
+                (nested, replaced.as_ref()),
+            )
+            .await
+            {
                 None => continue,
                 Some(stopped) => stopped,
             },
@@ -62,7 +75,11 @@ pub(super) async fn judge(plugins: &Plugins, subscription: &Subscription, candid
 
 /// The plugin filter that is asked first, if the selector has one.
 pub(super) fn first_asked(subscription: &Subscription) -> Option<PluginFilter> {
-    subscription.selector.filters.iter().find_map(|filter| filter.plugins().first().copied().cloned())
+    subscription
+        .selector
+        .filters
+        .iter()
+        .find_map(|filter| filter.plugins().first().copied().cloned())
 }
 
 /// A filter with plugins inside; `None` if it passes.
@@ -70,7 +87,7 @@ async fn judge_nested(
     plugins: &Plugins,
     subscription: &Subscription,
     candidate: &Candidate,
-    (filter, replaced): (&Filter, Option<&Event>),
+    (filter, replaced): (&Filter, Option<&Arc<Event>>),
 ) -> Option<Judged> {
     let leaves = filter.plugins();
     if leaves.is_empty() {
@@ -87,19 +104,29 @@ async fn judge_nested(
             Err(stopped) => return Some(stopped),
         }
     }
-    let event = replaced.unwrap_or(candidate.event());
-    let mut verdict = |leaf: &PluginFilter| passed.iter().any(|(known, pass)| *known == leaf && *pass);
+    let event = replaced.map_or(candidate.event(), Arc::as_ref);
+    let mut verdict =
+        |leaf: &PluginFilter| passed.iter().any(|(known, pass)| *known == leaf && *pass);
     match filter.decide(event, &mut verdict) {
         true => None,
-        false => Some(Judged::Dropped("the filters around its plugins do not pass".to_owned())),
+        false => Some(Judged::Dropped(
+            "the filters around its plugins do not pass".to_owned(),
+        )),
     }
 }
 
-async fn ask(plugins: &Plugins, leaf: &PluginFilter, candidate: &Candidate, replaced: Option<&Event>) -> Answer {
+async fn ask(
+    plugins: &Plugins,
+    leaf: &PluginFilter,
+    candidate: &Candidate,
+    replaced: Option<&Arc<Event>>,
+) -> Answer {
     match replaced {
         None => candidate.verdict(plugins, leaf).await,
         Some(event) => {
-            let answers = plugins.evaluate(&leaf.name, &leaf.config, vec![event.clone()]).await;
+            let answers = plugins
+                .evaluate(&leaf.name, &leaf.config, vec![event.clone()])
+                .await;
             answers.into_iter().next().unwrap_or(Err(CallError::Busy))
         }
     }
@@ -112,9 +139,17 @@ fn settle(leaf: &PluginFilter, answer: Answer, on_error: OnError) -> Result<Word
         (Ok(Verdict::Drop(why)), _) => Ok(Word::Drop(why)),
         (Ok(Verdict::Replace(data)), _) => Ok(Word::Replace(data)),
         (Err(CallError::NotLoaded(_)), _) => Err(Judged::Held(leaf.name.to_string())),
-        (Err(error), OnError::Retry) => Err(Judged::Failed(format!("filter {}: {}", leaf.name, words(&error)))),
+        (Err(error), OnError::Retry) => Err(Judged::Failed(format!(
+            "filter {}: {}",
+            leaf.name,
+            words(&error)
+        ))),
         (Err(_), OnError::Pass) => Ok(Word::Pass),
-        (Err(error), OnError::Drop) => Ok(Word::Drop(format!("filter {}: {}", leaf.name, words(&error)))),
+        (Err(error), OnError::Drop) => Ok(Word::Drop(format!(
+            "filter {}: {}",
+            leaf.name,
+            words(&error)
+        ))),
     }
 }
 
@@ -137,7 +172,10 @@ mod tests {
 
     #[test]
     fn a_failing_filter_follows_on_error_and_a_missing_one_holds() {
-        let leaf = PluginFilter { name: "f".into(), config: "{}".into() };
+        let leaf = PluginFilter {
+            name: "f".into(),
+            config: "{}".into(),
+        };
         let of = |answer: Answer, on_error| match settle(&leaf, answer, on_error) {
             Ok(Word::Pass) => "pass",
             Ok(Word::Drop(_)) => "drop",
@@ -157,6 +195,9 @@ mod tests {
         assert_eq!(of(trap(), OnError::Retry), "retry");
         assert_eq!(of(trap(), OnError::Pass), "pass");
         assert_eq!(of(trap(), OnError::Drop), "drop");
-        assert_eq!(of(Err(CallError::Config("limit".to_owned())), OnError::Retry), "retry");
+        assert_eq!(
+            of(Err(CallError::Config("limit".to_owned())), OnError::Retry),
+            "retry"
+        );
     }
 }

@@ -25,11 +25,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::{LaneStatus, Notice};
 use super::breaker::Breaker;
 use super::bus::Bus;
 use super::candidate::Candidate;
 use super::window::{Feed, Window};
+use super::{LaneStatus, Notice};
 use crate::filter::Match;
 use crate::log::Offset;
 use crate::subscription::{Attempt, Retry, State as Running, Subscription, SubscriptionId};
@@ -39,7 +39,7 @@ pub(super) use retries::Retries;
 pub(super) use run::run;
 pub(super) use settle::{Done, Effect, End, exactly};
 pub(super) use step::Step;
-pub(super) use unsaved::{Change, Collected};
+pub(super) use unsaved::Change;
 
 /// Records a lane holds before it reads the log by itself.
 pub(super) const QUEUE_RECORDS: usize = 1_024;
@@ -153,9 +153,20 @@ pub(super) struct Asks {
 
 impl Lane {
     /// A lane that takes up at `window`.
-    pub(super) fn new(key: u64, bus: Arc<Bus>, subscription: Arc<Subscription>, window: Window) -> Self {
+    pub(super) fn new(
+        key: u64,
+        bus: Arc<Bus>,
+        subscription: Arc<Subscription>,
+        window: Window,
+    ) -> Self {
         let id = subscription.id.clone();
-        Self { id, key, bus, wake: Notify::new(), state: Mutex::new(State::new(subscription, window)) }
+        Self {
+            id,
+            key,
+            bus,
+            wake: Notify::new(),
+            state: Mutex::new(State::new(subscription, window)),
+        }
     }
 
     /// Its state. The lock is short and never held across an await.
@@ -212,7 +223,11 @@ impl State {
     pub(super) fn ask(&mut self) -> Asks {
         let note = self.mark();
         let start = !std::mem::replace(&mut self.running, true);
-        Asks { note, start, wake: !start }
+        Asks {
+            note,
+            start,
+            wake: !start,
+        }
     }
 
     /// Something has changed that the next checkpoint must see; whether the caller has to note the lane.
@@ -234,7 +249,11 @@ impl State {
         let mut effects = Vec::new();
         if let Some(reason) = self.breaker.reason().map(str::to_owned) {
             self.breaker = Breaker::default();
-            effects.push(Effect::Tell(Notice::Breaker { subscription: subscription.id.clone(), open: false, reason }));
+            effects.push(Effect::Tell(Notice::Breaker {
+                subscription: subscription.id.clone(),
+                open: false,
+                reason,
+            }));
         }
         if let Some(hold) = &mut self.hold {
             hold.trial = true;
@@ -268,7 +287,8 @@ impl State {
 
     /// A retry as it was kept, or a dead letter that is tried again. Already in the store.
     pub(super) fn restore(&mut self, retry: Retry) {
-        self.retries.insert(retry.offset, retry.due, retry.tries, retry.attempts);
+        self.retries
+            .insert(retry.offset, retry.due, retry.tries, retry.attempts);
     }
 
     /// Figures and state, given where the dispatcher and the log stand.
@@ -299,10 +319,15 @@ impl State {
             return ("open", Some(reason.to_owned()));
         }
         if self.retries.len() >= MOST_RETRIES {
-            return ("open", Some(format!("{MOST_RETRIES} deliveries wait for a retry")));
+            return (
+                "open",
+                Some(format!("{MOST_RETRIES} deliveries wait for a retry")),
+            );
         }
         match self.window.feed() {
-            Feed::Behind { .. } if self.reading || self.in_flight > 0 || !self.queue.is_empty() => ("catching_up", None),
+            Feed::Behind { .. } if self.reading || self.in_flight > 0 || !self.queue.is_empty() => {
+                ("catching_up", None)
+            }
             _ if self.in_flight > 0 || !self.queue.is_empty() => ("delivering", None),
             _ => ("idle", None),
         }
@@ -316,7 +341,9 @@ impl State {
 
     fn dequeue(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
-        self.queued_bytes = self.queued_bytes.saturating_sub(queued.candidate.event().weight());
+        self.queued_bytes = self
+            .queued_bytes
+            .saturating_sub(queued.candidate.event().weight());
         if self.queue.is_empty() {
             self.batch_since = None;
             // A burst's room goes back: a million idle lanes hold none.

@@ -167,12 +167,16 @@ impl Delivery {
     /// The log cannot open a bus that has subscriptions.
     pub async fn start(parts: Parts, kept: Kept) -> Result<Self, Error> {
         let written = checkpoint::Written::new(kept.floors.iter().cloned());
+        // Subscribed before the first lane can be held: no change goes unseen.
+        let changes = parts.plugins.changes();
         let engine = Arc::new(Engine::new(parts, written));
         engine.restore(kept)?;
         for background in [
             engine.tasks.spawn(timer::ring(engine.clone())),
             engine.tasks.spawn(checkpoint::keep_writing(engine.clone())),
-            engine.tasks.spawn(engine::watch_plugins(engine.clone())),
+            engine
+                .tasks
+                .spawn(engine::watch_plugins(engine.clone(), changes)),
         ] {
             drop(background);
         }
@@ -203,8 +207,10 @@ impl Delivery {
     /// All subscriptions, by id.
     pub fn list(&self) -> Vec<Subscription> {
         let lanes = self.0.all();
-        let mut all: Vec<Subscription> =
-            lanes.iter().map(|lane| Subscription::clone(&lane.lock().subscription)).collect();
+        let mut all: Vec<Subscription> = lanes
+            .iter()
+            .map(|lane| Subscription::clone(&lane.lock().subscription))
+            .collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
     }
@@ -213,7 +219,12 @@ impl Delivery {
     pub fn status(&self, id: &SubscriptionId) -> Option<LaneStatus> {
         let lane = self.0.lane(id)?;
         let dispatched = lane.bus.position.dispatched();
-        let end = self.0.parts.log.end(&lane.bus.name).map_or(dispatched, |end| *end.borrow());
+        let end = self
+            .0
+            .parts
+            .log
+            .end(&lane.bus.name)
+            .map_or(dispatched, |end| *end.borrow());
         let status = lane.lock().status(dispatched, end);
         Some(status)
     }
@@ -233,7 +244,15 @@ impl Delivery {
         let subscription = lane.lock().subscription.clone();
         let (offset, event) = (record.offset, record.event.id().to_owned());
         let attempt = attempt::once(&self.0, &subscription, &Candidate::new(record)).await;
-        self.0.history.note(id, Recent { offset, event, attempt: attempt.clone(), next: None });
+        self.0.history.note(
+            id,
+            Recent {
+                offset,
+                event,
+                attempt: attempt.clone(),
+                next: None,
+            },
+        );
         Ok(attempt)
     }
 
@@ -244,14 +263,36 @@ impl Delivery {
     pub async fn redeliver(&self, id: &SubscriptionId, offset: Offset) -> Result<(), Error> {
         let lane = self.0.lane(id).ok_or_else(|| unknown(id))?;
         let parts = &self.0.parts;
-        let batch = parts.log.read(&lane.bus.name, offset, ReadLimit { records: 1, bytes: 1 }).await?;
+        let batch = parts
+            .log
+            .read(
+                &lane.bus.name,
+                offset,
+                ReadLimit {
+                    records: 1,
+                    bytes: 1,
+                },
+            )
+            .await?;
         if lane::exactly(offset, batch.records).is_none() {
-            let message = format!("the log no longer has the record at offset {offset}", offset = offset.0);
+            let message = format!(
+                "the log no longer has the record at offset {offset}",
+                offset = offset.0
+            );
             return Err(Error::not_found("record_not_found", message));
         }
         let due = parts.clock.now();
-        let retry = Retry { subscription: id.clone(), offset, due, attempts: Vec::new(), tries: 0 };
-        let checkpoint = Checkpoint { retries: vec![retry.clone()], ..Checkpoint::default() };
+        let retry = Retry {
+            subscription: id.clone(),
+            offset,
+            due,
+            attempts: Vec::new(),
+            tries: 0,
+        };
+        let checkpoint = Checkpoint {
+            retries: vec![retry.clone()],
+            ..Checkpoint::default()
+        };
         parts.store.checkpoint(checkpoint).await?;
         let mut state = lane.lock();
         state.restore(retry);
@@ -264,12 +305,18 @@ impl Delivery {
     /// Stops taking work, lets what is in flight end until the deadline, and writes the last checkpoint.
     pub async fn drain(&self, deadline: Duration) {
         if !self.0.tasks.drain(deadline).await {
-            warn!(deadline_s = deadline.as_secs(), "deliveries were still in flight, they will be repeated");
+            warn!(
+                deadline_s = deadline.as_secs(),
+                "deliveries were still in flight, they will be repeated"
+            );
         }
         checkpoint::write(&self.0).await;
     }
 }
 
 fn unknown(id: &SubscriptionId) -> Error {
-    Error::not_found("subscription_not_found", format!("there is no subscription {id}"))
+    Error::not_found(
+        "subscription_not_found",
+        format!("there is no subscription {id}"),
+    )
 }

@@ -1,1 +1,6 @@
-//! tests
+//! Delivery as a whole: a real log, a real store, real sockets, and a clock that a test moves by hand.
+
+mod catching_up;
+mod crash;
+mod outcomes;
+pub(super) mod rig;

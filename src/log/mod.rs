@@ -16,8 +16,9 @@
 //! | the process is killed | everything acknowledged; perhaps appends whose answer did not get out, whole |
 //! | the power goes | the same, if the disk keeps what it says it has synced |
 //! | the disk is full, or fails | everything acknowledged. Appends are refused (`store_unavailable`), [`EventLog::fault`] says why, reads go on, and the first append or probe that succeeds ends it |
-//! | a file is damaged | every record outside the damage |
-//! | the last file disappears | the others; the next append begins a new file where the acknowledged offsets end |
+//! | a file is damaged | every record outside the damage. If it is the last file, the next append begins a new one |
+//! | records vanish from the last file while the hub runs | the others; offsets go on where the acknowledged ones end |
+//! | the last file cannot be read at a start | everything; but the hub refuses to start and names the file, for it cannot know which offsets it has given out |
 //!
 //! # On disk
 //!

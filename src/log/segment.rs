@@ -115,7 +115,7 @@ impl Segment {
         // The writer says when to write the WAL back (`writer.rs`); this bound is for when it never gets to it.
         connection.pragma_update_and_check(None, "wal_autocheckpoint", 32_768, |_| Ok(()))?;
         connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
-        connection.pragma_update(None, "cache_size", -8_192)?;
+        connection.pragma_update(None, "cache_size", -4_096)?;
         self.check_or_create(&mut connection)?;
         // Always: whoever made the file may have died before its name was durable.
         self.path.parent().map_or(Ok(()), sync_folder)?;

@@ -25,9 +25,22 @@ pub(in crate::deliver) struct Waiting {
 
 impl Retries {
     /// Puts one in, in place of the one for the same record.
-    pub(in crate::deliver) fn insert(&mut self, offset: Offset, due: Timestamp, tries: u32, attempts: Vec<Attempt>) {
+    pub(in crate::deliver) fn insert(
+        &mut self,
+        offset: Offset,
+        due: Timestamp,
+        tries: u32,
+        attempts: Vec<Attempt>,
+    ) {
         self.remove(offset);
-        self.waiting.insert(offset, Waiting { due, tries, attempts });
+        self.waiting.insert(
+            offset,
+            Waiting {
+                due,
+                tries,
+                attempts,
+            },
+        );
         self.due.insert((due, offset));
     }
 
@@ -45,7 +58,9 @@ impl Retries {
             return None;
         }
         self.due.remove(&(due, offset));
-        self.waiting.get(&offset).map(|waiting| (offset, waiting.clone()))
+        self.waiting
+            .get(&offset)
+            .map(|waiting| (offset, waiting.clone()))
     }
 
     /// The attempt in flight came to nothing: it is due again at `due`, as it was.
@@ -88,15 +103,28 @@ mod tests {
         for (offset, due) in [(5, 30), (6, 10), (7, 20)] {
             retries.insert(Offset(offset), Timestamp(due), 1, Vec::new());
         }
-        assert_eq!((retries.next_due(), retries.oldest()), (Some(Timestamp(10)), Some(Offset(5))));
+        assert_eq!(
+            (retries.next_due(), retries.oldest()),
+            (Some(Timestamp(10)), Some(Offset(5)))
+        );
         assert!(retries.start(Timestamp(9)).is_none());
-        let started: Vec<u64> = std::iter::from_fn(|| retries.start(Timestamp(20))).map(|(at, _)| at.0).collect();
+        let started: Vec<u64> = std::iter::from_fn(|| retries.start(Timestamp(20)))
+            .map(|(at, _)| at.0)
+            .collect();
         assert_eq!((started, retries.len()), (vec![6, 7], 3));
         retries.put_back(Offset(6), Timestamp(40));
         retries.insert(Offset(7), Timestamp(35), 2, Vec::new());
         retries.remove(Offset(5));
-        assert_eq!((retries.next_due(), retries.oldest()), (Some(Timestamp(35)), Some(Offset(6))));
-        assert_eq!(retries.start(Timestamp(35)).map(|(at, waiting)| (at.0, waiting.tries)), Some((7, 2)));
+        assert_eq!(
+            (retries.next_due(), retries.oldest()),
+            (Some(Timestamp(35)), Some(Offset(6)))
+        );
+        assert_eq!(
+            retries
+                .start(Timestamp(35))
+                .map(|(at, waiting)| (at.0, waiting.tries)),
+            Some((7, 2))
+        );
         retries.remove(Offset(6));
         retries.remove(Offset(7));
         assert_eq!((retries.len(), retries.next_due()), (0, None));

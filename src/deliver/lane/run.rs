@@ -10,20 +10,23 @@ use futures_util::stream::FuturesUnordered;
 use tracing::warn;
 
 use super::{Done, End, Lane, Queued, Step, Work};
+use crate::deliver::Notice;
 use crate::deliver::Recent;
 use crate::deliver::attempt::attempt;
 use crate::deliver::candidate::{Candidate, ask_together};
 use crate::deliver::engine::Engine;
 use crate::deliver::evaluate::first_asked;
 use crate::deliver::retry::Jitter;
-use crate::deliver::Notice;
 use crate::error::Error;
 use crate::filter::Match;
 use crate::log::{Batch, Offset, ReadLimit};
 use crate::subscription::Attempt;
 
 /// One read of a lane that catches up.
-const READ: ReadLimit = ReadLimit { records: 256, bytes: 1 << 20 };
+const READ: ReadLimit = ReadLimit {
+    records: 256,
+    bytes: 1 << 20,
+};
 
 /// What is in flight.
 enum Flight {
@@ -47,7 +50,9 @@ pub(in crate::deliver) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
     loop {
         loop {
             let stopping = engine.tasks.is_stopping();
-            let step = lane.lock().step(engine.parts.clock.now(), &lane.bus.position, stopping);
+            let step = lane
+                .lock()
+                .step(engine.parts.clock.now(), &lane.bus.position, stopping);
             let flight = match step {
                 Step::Attempt(work) => Flight::Attempt(work),
                 Step::Read(from) => Flight::Read(from),
@@ -79,12 +84,18 @@ async fn fly(engine: Arc<Engine>, lane: Arc<Lane>, flight: Flight) -> Landed {
     match flight {
         Flight::Attempt(work) => {
             let loaded = *engine.parts.plugins.changes().borrow();
-            Landed::Done { done: attempt(&engine, work).await, loaded }
+            Landed::Done {
+                done: attempt(&engine, work).await,
+                loaded,
+            }
         }
         Flight::Read(from) => {
             // Closed by nobody: without a permit the read is only less orderly.
             let _permit = engine.reads.acquire().await;
-            Landed::Read(from, engine.parts.log.read(&lane.bus.name, from, READ).await)
+            Landed::Read(
+                from,
+                engine.parts.log.read(&lane.bus.name, from, READ).await,
+            )
         }
     }
 }
@@ -126,8 +137,14 @@ fn tried(done: &Done) -> Vec<(Offset, String, Attempt)> {
     let pairs = done.work.items.iter().zip(&done.ends);
     pairs
         .filter_map(|(item, end)| {
-            let End::Tried { attempt, .. } = end else { return None };
-            let event = item.queued.as_ref().map(|queued| queued.candidate.event().id().to_owned()).unwrap_or_default();
+            let End::Tried { attempt, .. } = end else {
+                return None;
+            };
+            let event = item
+                .queued
+                .as_ref()
+                .map(|queued| queued.candidate.event().id().to_owned())
+                .unwrap_or_default();
             Some((item.offset, event, attempt.clone()))
         })
         .collect()
@@ -146,19 +163,30 @@ fn take_read(engine: &Arc<Engine>, lane: &Arc<Lane>, from: Offset, batch: Result
     };
     if let Some(gap) = &batch.gap {
         let (from, to) = (gap.start, gap.end);
-        engine.tell(Notice::Gap { subscription: lane.id.clone(), from, to });
+        engine.tell(Notice::Gap {
+            subscription: lane.id.clone(),
+            from,
+            to,
+        });
     }
     let subscription = lane.lock().subscription.clone();
     let wanted: Vec<Queued> = batch
         .records
         .into_iter()
-        .filter_map(|record| match subscription.selector.matches(&record.event) {
-            Match::No => None,
-            says => Some(Queued { candidate: Arc::new(Candidate::new(record)), says }),
-        })
+        .filter_map(
+            |record| match subscription.selector.matches(&record.event) {
+                Match::No => None,
+                says => Some(Queued {
+                    candidate: Arc::new(Candidate::new(record)),
+                    says,
+                }),
+            },
+        )
         .collect();
     if let Some(asks) = first_asked(&subscription) {
-        let asking = wanted.iter().filter(|queued| queued.says == Match::AskPlugins);
+        let asking = wanted
+            .iter()
+            .filter(|queued| queued.says == Match::AskPlugins);
         let asking: Vec<_> = asking.map(|queued| queued.candidate.clone()).collect();
         ask_together(&engine.parts.plugins, &asks, &asking);
     }

@@ -91,7 +91,9 @@ impl State {
                     self.figures.filtered += 1;
                     self.over(&item, work.retry);
                 }
-                End::Tried { attempt, outcome, .. } => {
+                End::Tried {
+                    attempt, outcome, ..
+                } => {
                     let next = policy.next(attempt.number, &outcome, now, chance());
                     self.tried(item, (attempt, next), work.retry, now, &mut effects);
                 }
@@ -107,7 +109,13 @@ impl State {
     }
 
     /// Takes in what was read from the log: the records that are wanted, and where to read on.
-    pub(in crate::deliver) fn took_read(&mut self, from: Offset, wanted: Vec<Queued>, upto: Offset, now: Timestamp) {
+    pub(in crate::deliver) fn took_read(
+        &mut self,
+        from: Offset,
+        wanted: Vec<Queued>,
+        upto: Offset,
+        now: Timestamp,
+    ) {
         self.reading = false;
         // Parked meanwhile, or removed: it will be read again from where the window says.
         if self.removed || self.window.feed() != (Feed::Behind { next: from }) {
@@ -117,8 +125,11 @@ impl State {
             self.read_after = Some(now.plus(READ_PAUSE));
             return;
         }
-        self.window.take_read(wanted.iter().map(|queued| queued.candidate.offset()), upto);
-        wanted.into_iter().for_each(|queued| self.enqueue(queued, now));
+        self.window
+            .take_read(wanted.iter().map(|queued| queued.candidate.offset()), upto);
+        wanted
+            .into_iter()
+            .for_each(|queued| self.enqueue(queued, now));
     }
 
     /// A read failed: another one in a while.
@@ -130,13 +141,18 @@ impl State {
     /// One attempt with its sink counts once for the breaker, however many records it carried.
     fn judge_sink(&mut self, work: &Work, ends: &[End], now: Timestamp, effects: &mut Vec<Effect>) {
         let said = ends.iter().find_map(|end| match end {
-            End::Tried { attempt, outcome, sink: true } => Some((attempt, outcome)),
+            End::Tried {
+                attempt,
+                outcome,
+                sink: true,
+            } => Some((attempt, outcome)),
             _ => None,
         });
         let changed = match said {
-            Some((attempt, Outcome::Retry { .. })) => {
-                self.breaker.failed(now, work.probe, &attempt.outcome).then(|| (true, attempt.outcome.clone()))
-            }
+            Some((attempt, Outcome::Retry { .. })) => self
+                .breaker
+                .failed(now, work.probe, &attempt.outcome)
+                .then(|| (true, attempt.outcome.clone())),
             Some((_, Outcome::Accepted)) => {
                 let reason = self.breaker.reason().unwrap_or_default().to_owned();
                 self.breaker.succeeded().then_some((false, reason))
@@ -151,7 +167,11 @@ impl State {
         };
         if let Some((open, reason)) = changed {
             let subscription = self.subscription.id.clone();
-            effects.push(Effect::Tell(Notice::Breaker { subscription, open, reason }));
+            effects.push(Effect::Tell(Notice::Breaker {
+                subscription,
+                open,
+                reason,
+            }));
         }
     }
 
@@ -163,7 +183,10 @@ impl State {
         let (plugin, held) = match (missing, &self.hold) {
             (Some(plugin), known) => {
                 let news = known.is_none();
-                self.hold = Some(Hold { plugin: plugin.clone(), trial: false });
+                self.hold = Some(Hold {
+                    plugin: plugin.clone(),
+                    trial: false,
+                });
                 if !news {
                     return;
                 }
@@ -177,7 +200,11 @@ impl State {
             (None, _) => return,
         };
         let subscription = self.subscription.id.clone();
-        effects.push(Effect::Tell(Notice::Held { subscription, held, plugin }));
+        effects.push(Effect::Tell(Notice::Held {
+            subscription,
+            held,
+            plugin,
+        }));
     }
 
     fn tried(
@@ -203,7 +230,13 @@ impl State {
                 self.figures.failed += 1;
                 note(&mut item.attempts, attempt);
                 let (subscription, offset) = (self.subscription.id.clone(), item.offset);
-                let row = Retry { subscription, offset, due, attempts: item.attempts.clone(), tries };
+                let row = Retry {
+                    subscription,
+                    offset,
+                    due,
+                    attempts: item.attempts.clone(),
+                    tries,
+                };
                 self.window.settle(offset);
                 self.retries.insert(offset, due, tries, item.attempts);
                 self.unsaved.insert(offset, Change::Retry(row));
@@ -241,16 +274,34 @@ impl State {
     }
 
     fn bury(&mut self, item: Item, reason: String, now: Timestamp, effects: &mut Vec<Effect>) {
-        let (subscription, bus, offset) = (self.subscription.id.clone(), self.subscription.bus.clone(), item.offset);
+        let (subscription, bus, offset) = (
+            self.subscription.id.clone(),
+            self.subscription.bus.clone(),
+            item.offset,
+        );
         effects.push(Effect::Tell(Notice::Dead {
             subscription: subscription.clone(),
             bus: bus.clone(),
             offset,
             reason: reason.clone(),
         }));
-        let event = item.queued.as_ref().map(|queued| json::encode(queued.candidate.event())).unwrap_or_default();
+        let event = item
+            .queued
+            .as_ref()
+            .map(|queued| json::encode(queued.candidate.event()))
+            .unwrap_or_default();
         let (tries, attempts) = (item.tries, item.attempts);
-        let letter = DeadLetter { id: 0, subscription, bus, offset, at: now, reason, attempts, tries, event };
+        let letter = DeadLetter {
+            id: 0,
+            subscription,
+            bus,
+            offset,
+            at: now,
+            reason,
+            attempts,
+            tries,
+            event,
+        };
         self.figures.dead += 1;
         self.window.settle(offset);
         self.retries.remove(offset);
@@ -262,11 +313,15 @@ impl State {
             return;
         }
         let mut gone = Subscription::clone(&self.subscription);
-        gone.state = Running::Paused { reason: "gone".to_owned() };
+        gone.state = Running::Paused {
+            reason: "gone".to_owned(),
+        };
         gone.updated = now;
         self.subscription = Arc::new(gone);
         effects.push(Effect::Keep(self.subscription.clone()));
-        effects.push(Effect::Tell(Notice::Gone { subscription: self.subscription.id.clone() }));
+        effects.push(Effect::Tell(Notice::Gone {
+            subscription: self.subscription.id.clone(),
+        }));
     }
 }
 
@@ -279,6 +334,12 @@ fn note(attempts: &mut Vec<Attempt>, attempt: Attempt) {
 }
 
 /// The record that a read for one offset returned, if it is the one.
-pub(in crate::deliver) fn exactly(offset: Offset, records: Vec<Arc<Record>>) -> Option<Arc<Record>> {
-    records.into_iter().next().filter(|record| record.offset == offset)
+pub(in crate::deliver) fn exactly(
+    offset: Offset,
+    records: Vec<Arc<Record>>,
+) -> Option<Arc<Record>> {
+    records
+        .into_iter()
+        .next()
+        .filter(|record| record.offset == offset)
 }

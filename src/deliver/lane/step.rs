@@ -39,7 +39,12 @@ enum Firsts {
 
 impl State {
     /// What to do next. The caller does it and says so to `settle` (or `took_read`).
-    pub(in crate::deliver) fn step(&mut self, now: Timestamp, at: &Position, stopping: bool) -> Step {
+    pub(in crate::deliver) fn step(
+        &mut self,
+        now: Timestamp,
+        at: &Position,
+        stopping: bool,
+    ) -> Step {
         if stopping || self.removed || self.is_blocked() {
             self.park(at);
             return self.rest(None);
@@ -67,7 +72,10 @@ impl State {
             Ok(work) => Step::Attempt(work),
             Err(ready_at) => {
                 // What is due already waits for a place, and an attempt that ends brings one.
-                let ahead = [until, ready_at, self.retries.next_due()].into_iter().flatten().filter(|at| *at > now);
+                let ahead = [until, ready_at, self.retries.next_due()]
+                    .into_iter()
+                    .flatten()
+                    .filter(|at| *at > now);
                 let until = ahead.min();
                 self.rest(until)
             }
@@ -85,7 +93,10 @@ impl State {
     /// Whether the lane as a whole takes nothing: paused, or held (but for one trial).
     fn is_blocked(&self) -> bool {
         let paused = matches!(self.subscription.state, Running::Paused { .. });
-        let held = self.hold.as_ref().is_some_and(|hold| !hold.trial || self.in_flight > 0);
+        let held = self
+            .hold
+            .as_ref()
+            .is_some_and(|hold| !hold.trial || self.in_flight > 0);
         paused || held
     }
 
@@ -115,7 +126,12 @@ impl State {
     }
 
     /// Reads on, if the lane is behind and has room; else when it may.
-    fn feed(&mut self, now: Timestamp, at: &Position, firsts: &Firsts) -> Result<Step, Option<Timestamp>> {
+    fn feed(
+        &mut self,
+        now: Timestamp,
+        at: &Position,
+        firsts: &Firsts,
+    ) -> Result<Step, Option<Timestamp>> {
         let low = match firsts {
             Firsts::All => LOW,
             _ => 0,
@@ -149,7 +165,12 @@ impl State {
         while items.len() < most
             && let Some((offset, waiting)) = self.retries.start(now)
         {
-            items.push(Item { offset, queued: None, tries: waiting.tries, attempts: waiting.attempts });
+            items.push(Item {
+                offset,
+                queued: None,
+                tries: waiting.tries,
+                attempts: waiting.attempts,
+            });
         }
         if items.is_empty() {
             return None;
@@ -161,7 +182,13 @@ impl State {
     fn start(&mut self, items: Vec<Item>, retry: bool, probe: bool) -> Work {
         self.in_flight += 1;
         let trial = self.hold.is_some();
-        Work { subscription: self.subscription.clone(), items, retry, probe, trial }
+        Work {
+            subscription: self.subscription.clone(),
+            items,
+            retry,
+            probe,
+            trial,
+        }
     }
 
     /// A first attempt; or when a batch that is still filling is ready.
@@ -193,12 +220,16 @@ impl State {
         let (mut items, mut bytes) = (Vec::new(), 0_usize);
         while items.len() < most {
             let next = self.again.front().or_else(|| self.queue.front());
-            let Some(weight) = next.map(|queued| queued.candidate.event().weight()) else { break };
+            let Some(weight) = next.map(|queued| queued.candidate.event().weight()) else {
+                break;
+            };
             bytes = bytes.saturating_add(weight);
             if !items.is_empty() && bytes > limit {
                 break;
             }
-            let Some(queued) = self.again.pop_front().or_else(|| self.dequeue()) else { break };
+            let Some(queued) = self.again.pop_front().or_else(|| self.dequeue()) else {
+                break;
+            };
             items.push(first(queued));
         }
         items
@@ -207,7 +238,8 @@ impl State {
     /// Whether a batch may go: full, or old enough. Else when it will be.
     fn batch_ready(&self, now: Timestamp, count: usize) -> Result<(), Option<Timestamp>> {
         let batch = &self.subscription.config.batch;
-        let full = self.queue.len() >= count.min(QUEUE_RECORDS) || self.queued_bytes >= batch.bytes.min(QUEUE_BYTES);
+        let full = self.queue.len() >= count.min(QUEUE_RECORDS)
+            || self.queued_bytes >= batch.bytes.min(QUEUE_BYTES);
         match self.batch_since.map(|since| since.plus(batch.wait)) {
             _ if full || !self.again.is_empty() => Ok(()),
             Some(ready) if now >= ready => Ok(()),
@@ -218,12 +250,19 @@ impl State {
     /// How many events go into one request, if the sink takes batches.
     fn batch_count(&self) -> Option<usize> {
         match &self.subscription.sink {
-            Sink::Webhook(webhook) if webhook.format == Format::Batch => Some(self.subscription.config.batch.count.max(1)),
+            Sink::Webhook(webhook) if webhook.format == Format::Batch => {
+                Some(self.subscription.config.batch.count.max(1))
+            }
             Sink::Webhook(_) | Sink::Notifier { .. } => None,
         }
     }
 }
 
 fn first(queued: Queued) -> Item {
-    Item { offset: queued.candidate.offset(), queued: Some(queued), tries: 0, attempts: Vec::new() }
+    Item {
+        offset: queued.candidate.offset(),
+        queued: Some(queued),
+        tries: 0,
+        attempts: Vec::new(),
+    }
 }

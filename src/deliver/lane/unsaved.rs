@@ -46,12 +46,19 @@ impl State {
         self.row = Some(row);
         let again = match self.window.feed() {
             // A record is in flight that the next bus floor may pass; or the floor has yet to pass the lane's start.
-            Feed::Live { since, .. } => (row.is_none() && self.window.outstanding() > 0) || since > dispatched,
+            Feed::Live { since, .. } => {
+                (row.is_none() && self.window.outstanding() > 0) || since > dispatched
+            }
             Feed::Behind { .. } => false,
         };
         self.dirty = again;
         let holds = [row, self.retries.oldest()].into_iter().flatten().min();
-        Some(Collected { row: news.then_some(row), changes: std::mem::take(&mut self.unsaved), holds, again })
+        Some(Collected {
+            row: news.then_some(row),
+            changes: std::mem::take(&mut self.unsaved),
+            holds,
+            again,
+        })
     }
 
     /// The write failed: takes back what was collected. The caller notes the lane again.

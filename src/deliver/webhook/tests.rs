@@ -13,7 +13,10 @@ fn event() -> Event {
         source: "/s".to_owned(),
         ty: "t".to_owned(),
         datacontenttype: Some("application/json".to_owned()),
-        data: Some(Data { kind: DataKind::Json, bytes: Bytes::from_static(br#"{"a":1}"#) }),
+        data: Some(Data {
+            kind: DataKind::Json,
+            bytes: Bytes::from_static(br#"{"a":1}"#),
+        }),
         ..Draft::default()
     }
     .check()
@@ -31,7 +34,14 @@ fn hook(format: Format) -> Webhook {
 }
 
 fn made(webhook: &Webhook) -> Request<Bytes> {
-    request(webhook, encode(mode(webhook.format), &event()), "msg_1", NOW, Some("00-aa-bb-01")).unwrap()
+    request(
+        webhook,
+        encode(mode(webhook.format), &event()),
+        "msg_1",
+        NOW,
+        Some("00-aa-bb-01"),
+    )
+    .unwrap()
 }
 
 fn names(request: &Request<Bytes>) -> Vec<&str> {
@@ -42,7 +52,12 @@ fn names(request: &Request<Bytes>) -> Vec<&str> {
 
 #[test]
 fn each_format_has_its_headers() {
-    let ours = ["traceparent", "user-agent", "webhook-id", "webhook-timestamp"];
+    let ours = [
+        "traceparent",
+        "user-agent",
+        "webhook-id",
+        "webhook-timestamp",
+    ];
     let binary = ["ce-id", "ce-source", "ce-specversion", "ce-type"];
     let check = |format, extra: &[&[&str]]| {
         let mut want: Vec<&str> = extra.concat();
@@ -55,16 +70,29 @@ fn each_format_has_its_headers() {
     check(Format::Batch, &[&ours]);
     check(Format::Raw, &[&["webhook-id", "webhook-timestamp"]]);
     let raw = made(&hook(Format::Raw));
-    assert_eq!((raw.method().as_str(), &raw.body()[..]), ("POST", &br#"{"a":1}"#[..]));
+    assert_eq!(
+        (raw.method().as_str(), &raw.body()[..]),
+        ("POST", &br#"{"a":1}"#[..])
+    );
     assert_eq!(raw.uri(), "http://sink.example:8080/hook?a=b");
 }
 
 #[test]
 fn the_body_is_signed_as_it_is_sent() {
-    let secret = Secret(STANDARD.decode("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=").unwrap());
-    let signed = made(&Webhook { secrets: vec![secret], ..hook(Format::Raw) });
+    let secret = Secret(
+        STANDARD
+            .decode("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=")
+            .unwrap(),
+    );
+    let signed = made(&Webhook {
+        secrets: vec![secret],
+        ..hook(Format::Raw)
+    });
     assert_eq!(signed.headers()["webhook-timestamp"], "1700000000");
-    assert_eq!(signed.headers()["webhook-signature"], "v1,gY5u0Gy1AnBsf6YdPFLa7N7Wpo237alzmdfC0DTFXRI=");
+    assert_eq!(
+        signed.headers()["webhook-signature"],
+        "v1,gY5u0Gy1AnBsf6YdPFLa7N7Wpo237alzmdfC0DTFXRI="
+    );
 }
 
 #[test]
@@ -78,25 +106,55 @@ fn own_headers_win_but_cannot_forge_or_break_the_message() {
         ("Content-Length", "3"),
         ("Transfer-Encoding", "chunked"),
     ];
-    let headers = own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let auth = Some(Auth::Basic { username: "u".to_owned(), password: "p".to_owned() });
-    let request = made(&Webhook { headers, auth, ..hook(Format::Structured) });
-    let all = |name| request.headers().get_all(name).iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>();
+    let headers = own
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+    let auth = Some(Auth::Basic {
+        username: "u".to_owned(),
+        password: "p".to_owned(),
+    });
+    let request = made(&Webhook {
+        headers,
+        auth,
+        ..hook(Format::Structured)
+    });
+    let all = |name| {
+        request
+            .headers()
+            .get_all(name)
+            .iter()
+            .map(|value| value.to_str().unwrap())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(all("x-a"), ["1", "2"]);
     assert_eq!(all("user-agent"), ["mine"]);
     assert_eq!(all("content-type"), ["text/plain"]);
     assert_eq!(all("webhook-id"), ["msg_1"]);
     assert_eq!(all("authorization"), ["Basic dTpw"]);
     assert!(all("content-length").is_empty() && all("transfer-encoding").is_empty());
-    let bearer = Webhook { auth: Some(Auth::Bearer { token: "t".to_owned() }), ..hook(Format::Raw) };
+    let bearer = Webhook {
+        auth: Some(Auth::Bearer {
+            token: "t".to_owned(),
+        }),
+        ..hook(Format::Raw)
+    };
     assert_eq!(made(&bearer).headers()["authorization"], "Bearer t");
-    let broken = Webhook { headers: vec![("a b".to_owned(), "1".to_owned())], ..hook(Format::Raw) };
-    assert!(super::request(&broken, encode(Mode::Raw, &event()), "m", NOW, None).unwrap_err().contains("`a b`"));
+    let broken = Webhook {
+        headers: vec![("a b".to_owned(), "1".to_owned())],
+        ..hook(Format::Raw)
+    };
+    assert!(
+        super::request(&broken, encode(Mode::Raw, &event()), "m", NOW, None)
+            .unwrap_err()
+            .contains("`a b`")
+    );
 }
 
 #[test]
 fn answers_become_outcomes() {
-    let retry = |seconds: Option<u64>| Outcome::Retry { after: seconds.map(Duration::from_secs) };
+    let retry = |seconds: Option<u64>| Outcome::Retry {
+        after: seconds.map(Duration::from_secs),
+    };
     let table = [
         (200, None, Outcome::Accepted),
         (202, None, Outcome::Accepted),
@@ -110,28 +168,54 @@ fn answers_become_outcomes() {
         (503, Some("soon"), retry(None)),
         (503, Some("-1"), retry(None)),
         // Two minutes after NOW, and a date that has passed.
-        (503, Some("Tue, 14 Nov 2023 22:15:20 GMT"), Outcome::Retry { after: Some(Duration::from_millis(119_001)) }),
-        (503, Some("Tue, 14 Nov 2022 22:15:20 GMT"), retry(Some(0))),
+        (
+            503,
+            Some("Tue, 14 Nov 2023 22:15:20 GMT"),
+            Outcome::Retry {
+                after: Some(Duration::from_millis(119_001)),
+            },
+        ),
+        (503, Some("Mon, 14 Nov 2022 22:15:20 GMT"), retry(Some(0))),
     ];
     for (status, after, want) in table {
         let mut headers = HeaderMap::new();
         if let Some(after) = after {
             headers.insert(RETRY_AFTER, after.parse().unwrap());
         }
-        let answer =
-            net::Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::from_static(b"why") };
+        let answer = net::Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers,
+            body: Bytes::from_static(b"why"),
+        };
         let got = read(&answer, NOW);
         assert_eq!(got.outcome, want, "{status} {after:?}");
-        assert_eq!((got.status, got.answer.as_deref()), (Some(status), Some("why")));
+        assert_eq!(
+            (got.status, got.answer.as_deref()),
+            (Some(status), Some("why"))
+        );
     }
 }
 
 #[test]
 fn only_a_blocked_address_is_given_up_at_once() {
-    let blocked = net::Blocked { address: "169.254.169.254".parse().unwrap(), rule: "metadata" };
-    assert!(matches!(failed(&net::Error::Blocked(blocked)).outcome, Outcome::Rejected { .. }));
-    let others = [net::Error::Timeout, net::Error::Connect("x".into()), net::Error::Resolve("x".into())];
+    let blocked = net::Blocked {
+        address: "169.254.169.254".parse().unwrap(),
+        rule: "metadata",
+    };
+    assert!(matches!(
+        failed(&net::Error::Blocked(blocked)).outcome,
+        Outcome::Rejected { .. }
+    ));
+    let others = [
+        net::Error::Timeout,
+        net::Error::Connect("x".into()),
+        net::Error::Resolve("x".into()),
+    ];
     for error in others {
-        assert_eq!(failed(&error).outcome, Outcome::Retry { after: None }, "{error}");
+        assert_eq!(
+            failed(&error).outcome,
+            Outcome::Retry { after: None },
+            "{error}"
+        );
     }
 }

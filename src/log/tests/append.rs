@@ -321,6 +321,86 @@ async fn a_closed_log_refuses_appends_and_keeps_what_was_queued() {
 }
 
 #[tokio::test]
+async fn a_folder_may_have_any_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("a b?c#d%20&e=ä");
+    let bus = BusName::default_bus();
+    for round in 1..3_u64 {
+        let log = open(&dir, &settings(), &Clock::manual(START));
+        let events = |part: u64| {
+            (0..20)
+                .map(|id| event(&format!("{round}-{part}-{id}"), 1_000))
+                .collect()
+        };
+        for part in 0..3 {
+            log.append(&bus, events(part)).await.unwrap();
+        }
+        log.close().await;
+        let log = open(&dir, &settings(), &Clock::manual(START));
+        let batch = log.read(&bus, Offset(1), ALL).await.unwrap();
+        assert_eq!((batch.records.len() as u64, batch.gap), (60 * round, None));
+        log.close().await;
+    }
+}
+
+#[tokio::test]
+async fn readers_and_writers_do_not_wait_for_each_other() {
+    let log = Fixture::new();
+    log.append(&["0"], 1_000).await;
+    let tasks = Tasks::new();
+    let readers: Vec<_> = (0..6)
+        .map(|_| {
+            let (log, bus) = (log.log.clone(), log.bus.clone());
+            tasks.spawn(async move {
+                let (mut end, mut at, mut ids) = (log.end(&bus).unwrap(), Offset(1), Vec::new());
+                while ids.len() < 120 {
+                    end.wait_for(|end| *end > at).await.unwrap();
+                    let again = log
+                        .read(
+                            &bus,
+                            Offset(1),
+                            ReadLimit {
+                                records: 3,
+                                bytes: 0,
+                            },
+                        )
+                        .await
+                        .unwrap();
+                    assert_eq!(again.records[0].event.id(), "0");
+                    let batch = log
+                        .read(
+                            &bus,
+                            at,
+                            ReadLimit {
+                                records: 7,
+                                bytes: 1 << 20,
+                            },
+                        )
+                        .await
+                        .unwrap();
+                    assert_eq!(batch.gap, None);
+                    ids.extend(
+                        batch
+                            .records
+                            .iter()
+                            .map(|record| record.event.id().to_owned()),
+                    );
+                    at = batch.next;
+                }
+                ids
+            })
+        })
+        .collect();
+    for id in 1..120_u64 {
+        log.append(&[&id.to_string()], 1_000).await;
+    }
+    let expected: Vec<_> = (0..120).map(|id: u64| id.to_string()).collect();
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
 async fn an_empty_append_is_nothing() {
     let log = Fixture::new();
     assert_eq!(log.append(&[], 0).await, [0_u64; 0]);
