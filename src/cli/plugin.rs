@@ -1,6 +1,6 @@
 //! `busway plugin`: what a hub has loaded; what a component is and needs; from source to component.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use super::client::escape;
 use super::exit::{Code, Failure};
 use super::out::{Form, row};
 use super::{Output, Remote};
-use crate::devkit;
+use crate::{devkit, plugin};
 use crate::error::{Error, Kind};
 
 #[derive(Debug, Args)]
@@ -95,7 +95,7 @@ async fn list(remote: &Remote) -> Result<(), Failure> {
         .and_then(Value::as_array)
         .cloned()
         .unwrap_or_default();
-    let rows: Vec<Vec<String>> = all.iter().map(|plugin| row(plugin, &pointers)).collect();
+    let rows: Vec<Vec<String>> = all.iter().map(|one| row(one, &pointers)).collect();
     Ok(out.table(
         &[
             "NAME",
@@ -112,8 +112,8 @@ async fn list(remote: &Remote) -> Result<(), Failure> {
 }
 
 fn build(
-    folder: &std::path::Path,
-    to: Option<&std::path::Path>,
+    folder: &Path,
+    to: Option<&Path>,
     output: &Output,
 ) -> Result<(), Failure> {
     let mut say = |line: &str| progress(line);
@@ -149,6 +149,15 @@ fn failed(error: &Error) -> Failure {
     )
 }
 
-fn inspect(file: &std::path::Path, _output: &Output) -> Result<(), Failure> {
-    Err(Failure::new(Code::NoInput, format!("{}", file.display())))
+fn inspect(file: &Path, output: &Output) -> Result<(), Failure> {
+    let bytes = std::fs::read(file)
+        .map_err(|cause| Failure::new(Code::NoInput, format!("{} cannot be read: {cause}", file.display())))?;
+    let found = plugin::inspect(&bytes).map_err(|error| failed(&error))?;
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let mut out = output.out();
+    match out.form {
+        Form::Json => out.document(&devkit::to_json(&name, &found))?,
+        Form::Table => out.line(devkit::table(&name, &found).trim_end())?,
+    }
+    Ok(())
 }

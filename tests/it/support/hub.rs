@@ -60,6 +60,16 @@ impl HubProcess {
         self.log.lock().unwrap().clone()
     }
 
+    /// Waits until a line of its log holds `text`.
+    pub(crate) async fn said(&self, text: &str) {
+        let heard = async {
+            while !self.log().iter().any(|line| line.contains(text)) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, heard).await.unwrap_or_else(|_| panic!("never said: {text}; {:#?}", self.log()));
+    }
+
     /// The process id, for signals.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()

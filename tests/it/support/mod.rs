@@ -2,11 +2,13 @@
 //!
 //! Nothing here sleeps: a test waits for a line of the log, a request that arrives, or an end.
 
+mod command;
 mod hub;
 mod receiver;
 
 use std::time::Duration;
 
+pub(crate) use command::{busway, run};
 pub(crate) use hub::HubProcess;
 pub(crate) use receiver::{Receiver, Request, status};
 
