@@ -15,30 +15,46 @@ const SETTINGS: usize = 1 << 20;
 
 /// Reads a body of at most `limit` bytes.
 pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit))
+    {
         return Err(too_large(limit));
     }
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large(limit)),
-        Err(_) => Err(Error::invalid("body_incomplete", "the connection ended in the middle of the body")),
+        Err(_) => Err(Error::invalid(
+            "body_incomplete",
+            "the connection ended in the middle of the body",
+        )),
     }
 }
 
 fn too_large(limit: usize) -> Error {
-    Error::new(Kind::TooLarge, "body_too_large", format!("the body is larger than {limit} bytes, the limit for this request"))
+    Error::new(
+        Kind::TooLarge,
+        "body_too_large",
+        format!("the body is larger than {limit} bytes, the limit for this request"),
+    )
 }
 
 /// Reads a JSON body.
 pub(super) async fn json(headers: &HeaderMap, body: Body) -> Result<Value, Error> {
     let bytes = read(headers, body, SETTINGS).await?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::invalid("malformed_json", format!("the body is not JSON: {error}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Error::invalid("malformed_json", format!("the body is not JSON: {error}")))
 }
 
 /// Answers with JSON.
 pub(super) fn answer(status: StatusCode, json: &Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], json.to_string()).into_response()
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        json.to_string(),
+    )
+        .into_response()
 }
 
 /// Answers 200 with JSON.

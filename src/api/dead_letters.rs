@@ -22,13 +22,21 @@ pub(super) async fn list(State(door): State<Door>, uri: Uri) -> Answer {
     choice.after = query.number("after")?;
     let limit = query.limit(100, 1_000)?;
     let found = door.hub.dead_letters(&choice, limit).await?;
-    let next = found.last().filter(|_| found.len() == limit).map(|last| last.id);
+    let next = found
+        .last()
+        .filter(|_| found.len() == limit)
+        .map(|last| last.id);
     let letters: Vec<Value> = found.iter().map(show).collect();
     Ok(body::ok(&json!({ "dead_letters": letters, "next": next })))
 }
 
 /// `POST …/redeliver`: 200 with how many are on their way again, and which are not.
-pub(super) async fn redeliver(State(door): State<Door>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
+pub(super) async fn redeliver(
+    State(door): State<Door>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
     let (choice, dry_run) = chosen(&uri, &headers, body).await?;
     let done = door.hub.redeliver(&choice, dry_run).await?;
     let mut answer = serde_json::to_value(done).unwrap_or_default();
@@ -39,7 +47,12 @@ pub(super) async fn redeliver(State(door): State<Door>, uri: Uri, headers: Heade
 }
 
 /// `DELETE`: 200 with how many.
-pub(super) async fn discard(State(door): State<Door>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
+pub(super) async fn discard(
+    State(door): State<Door>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
     let (choice, dry_run) = chosen(&uri, &headers, body).await?;
     let dropped = door.hub.drop_dead_letters(&choice, dry_run).await?;
     Ok(body::ok(&json!({ "dropped": dropped, "dry_run": dry_run })))
@@ -53,14 +66,24 @@ async fn chosen(uri: &Uri, headers: &HeaderMap, body: Body) -> Result<(Choice, b
         let dry_run = match query.one("dry_run")? {
             None | Some("false") => false,
             Some("true" | "") => true,
-            Some(other) => return Err(invalid("dry_run", format_args!("must be true or false, not `{other}`"))),
+            Some(other) => {
+                return Err(invalid(
+                    "dry_run",
+                    format_args!("must be true or false, not `{other}`"),
+                ));
+            }
         };
         return Ok((from_query(&query)?, dry_run));
     }
     if uri.query().is_some_and(|query| !query.is_empty()) {
-        return Err(Error::invalid("ambiguous_choice", "the choice stands in the body and in the query; give it in one of them"));
+        return Err(Error::invalid(
+            "ambiguous_choice",
+            "the choice stands in the body and in the query; give it in one of them",
+        ));
     }
-    let json: Value = serde_json::from_slice(&bytes).map_err(|error| Error::invalid("malformed_json", format!("the body is not JSON: {error}")))?;
+    let json: Value = serde_json::from_slice(&bytes).map_err(|error| {
+        Error::invalid("malformed_json", format!("the body is not JSON: {error}"))
+    })?;
     from_body(&json)
 }
 
@@ -68,28 +91,53 @@ fn from_query(query: &Query) -> Result<Choice, Error> {
     let ids: Vec<u64> = query
         .all("ids")
         .flat_map(|list| list.split(','))
-        .map(|id| id.trim().parse().map_err(|_| invalid("ids", format_args!("must be numbers with commas between them, not `{id}`"))))
+        .map(|id| {
+            id.trim().parse().map_err(|_| {
+                invalid(
+                    "ids",
+                    format_args!("must be numbers with commas between them, not `{id}`"),
+                )
+            })
+        })
         .collect::<Result<_, _>>()?;
     let filter = query.one("filter")?;
     Ok(Choice {
         subscription: query.one("subscription")?.map(str::to_owned),
         ids: (!ids.is_empty()).then_some(ids),
-        filter: filter.map(serde_json::from_str).transpose().map_err(|error| invalid("filter", format_args!("must be JSON: {error}")))?,
+        filter: filter
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|error| invalid("filter", format_args!("must be JSON: {error}")))?,
         after: None,
     })
 }
 
 fn from_body(json: &Value) -> Result<(Choice, bool), Error> {
-    let wrong = |name: &str, rule: &str| Error::invalid("invalid_choice", format!("{name}: {rule}"));
-    let map = json.as_object().ok_or_else(|| wrong("the body", "must be a JSON object"))?;
+    let wrong =
+        |name: &str, rule: &str| Error::invalid("invalid_choice", format!("{name}: {rule}"));
+    let map = json
+        .as_object()
+        .ok_or_else(|| wrong("the body", "must be a JSON object"))?;
     if let Some(unknown) = map.keys().find(|name| !CHOICE.contains(&name.as_str())) {
-        let hint = nearest(unknown, &CHOICE).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        return Err(Error::invalid("unknown_field", format!("`{unknown}` does not choose dead letters{hint}")));
+        let hint = nearest(unknown, &CHOICE)
+            .map(|near| format!("; did you mean `{near}`?"))
+            .unwrap_or_default();
+        return Err(Error::invalid(
+            "unknown_field",
+            format!("`{unknown}` does not choose dead letters{hint}"),
+        ));
     }
     let field = |name: &str| map.get(name).filter(|value| !value.is_null());
-    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| wrong("subscription", "must be a string"));
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| wrong("subscription", "must be a string"))
+    };
     let numbers = |value: &Value| {
-        let all: Option<Vec<u64>> = value.as_array().and_then(|items| items.iter().map(Value::as_u64).collect());
+        let all: Option<Vec<u64>> = value
+            .as_array()
+            .and_then(|items| items.iter().map(Value::as_u64).collect());
         all.ok_or_else(|| wrong("ids", "must be an array of numbers"))
     };
     let choice = Choice {
@@ -98,13 +146,22 @@ fn from_body(json: &Value) -> Result<(Choice, bool), Error> {
         filter: field("filter").cloned(),
         after: None,
     };
-    let dry_run = field("dry_run").map(|value| value.as_bool().ok_or_else(|| wrong("dry_run", "must be true or false"))).transpose()?;
+    let dry_run = field("dry_run")
+        .map(|value| {
+            value
+                .as_bool()
+                .ok_or_else(|| wrong("dry_run", "must be true or false"))
+        })
+        .transpose()?;
     Ok((choice, dry_run.unwrap_or(false)))
 }
 
 fn show(letter: &DeadLetter) -> Value {
     // Stored as the JSON format writes it.
-    let event: Value = serde_json::from_slice::<&RawValue>(&letter.event).ok().and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let event: Value = serde_json::from_slice::<&RawValue>(&letter.event)
+        .ok()
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default();
     json!({
         "id": letter.id,
         "subscription": letter.subscription.as_str(),

@@ -34,7 +34,9 @@ impl IntoResponse for Problem {
         let (status, title) = status(error.kind(), error.code());
         match error.kind() {
             Kind::Internal => error!(code = error.code(), reason = ?error, "a request failed"),
-            Kind::Unavailable => warn!(code = error.code(), reason = ?error, "a request could not be served"),
+            Kind::Unavailable => {
+                warn!(code = error.code(), reason = ?error, "a request could not be served")
+            }
             _ => {}
         }
         let body = json!({
@@ -47,7 +49,9 @@ impl IntoResponse for Problem {
         let headers = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (status, headers, body.to_string()).into_response();
         if let Some(seconds) = retry_after(error.kind()) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(Refused(error.code()));
         response
@@ -56,15 +60,33 @@ impl IntoResponse for Problem {
 
 fn status(kind: Kind, code: &str) -> (StatusCode, &'static str) {
     match kind {
-        Kind::Invalid if code == "method_not_allowed" => (StatusCode::METHOD_NOT_ALLOWED, "This method is not served here"),
-        Kind::Invalid if code == "cross_origin" => (StatusCode::FORBIDDEN, "Web pages of other sites may not do this"),
+        Kind::Invalid if code == "method_not_allowed" => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "This method is not served here",
+        ),
+        Kind::Invalid if code == "cross_origin" => (
+            StatusCode::FORBIDDEN,
+            "Web pages of other sites may not do this",
+        ),
         Kind::Invalid => (StatusCode::BAD_REQUEST, "The request is not valid"),
         Kind::NotFound => (StatusCode::NOT_FOUND, "Not found"),
-        Kind::Conflict => (StatusCode::CONFLICT, "The request contradicts what is there"),
+        Kind::Conflict => (
+            StatusCode::CONFLICT,
+            "The request contradicts what is there",
+        ),
         Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
-        Kind::UnsupportedMedia => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The media type is not understood"),
-        Kind::Busy { .. } => (StatusCode::TOO_MANY_REQUESTS, "The hub is full for the moment"),
-        Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "The hub cannot do this now"),
+        Kind::UnsupportedMedia => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The media type is not understood",
+        ),
+        Kind::Busy { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "The hub is full for the moment",
+        ),
+        Kind::Unavailable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The hub cannot do this now",
+        ),
         Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "A fault of the hub"),
     }
 }
@@ -80,13 +102,19 @@ fn retry_after(kind: Kind) -> Option<u64> {
 
 /// No such path.
 pub(super) async fn no_route(uri: Uri) -> Problem {
-    let text = format!("nothing is served at {}; the API is under /v1 (GET / lists it)", uri.path());
+    let text = format!(
+        "nothing is served at {}; the API is under /v1 (GET / lists it)",
+        uri.path()
+    );
     Problem(Error::not_found("route_not_found", text))
 }
 
 /// The path is there, the method is not.
 pub(super) async fn no_method(method: Method, uri: Uri) -> Problem {
-    let text = format!("{method} is not served at {}; the header `Allow` says what is", uri.path());
+    let text = format!(
+        "{method} is not served at {}; the header `Allow` says what is",
+        uri.path()
+    );
     Problem(Error::invalid("method_not_allowed", text))
 }
 
@@ -106,7 +134,9 @@ mod tests {
 
     #[test]
     fn every_kind_has_its_status_and_says_when_to_come_back() {
-        let busy = Kind::Busy { retry_after: Duration::from_millis(1_500) };
+        let busy = Kind::Busy {
+            retry_after: Duration::from_millis(1_500),
+        };
         for (kind, code, status, retry) in [
             (Kind::Invalid, "x", 400, None),
             (Kind::Invalid, "method_not_allowed", 405, None),
@@ -120,9 +150,19 @@ mod tests {
             (Kind::Internal, "x", 500, None),
         ] {
             let response = Problem(Error::new(kind, code, "m")).into_response();
-            let after = response.headers().get("retry-after").map(|value| value.to_str().unwrap());
-            assert_eq!((response.status().as_u16(), after), (status, retry), "{kind:?}");
-            assert_eq!(response.headers().get("content-type").unwrap(), "application/problem+json");
+            let after = response
+                .headers()
+                .get("retry-after")
+                .map(|value| value.to_str().unwrap());
+            assert_eq!(
+                (response.status().as_u16(), after),
+                (status, retry),
+                "{kind:?}"
+            );
+            assert_eq!(
+                response.headers().get("content-type").unwrap(),
+                "application/problem+json"
+            );
         }
     }
 }

@@ -15,12 +15,24 @@ use crate::log::{Appended, Record};
 use crate::subscription::Start;
 
 /// `POST`: 202 once the events are on disk.
-pub(super) async fn publish(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
+pub(super) async fn publish(
+    State(door): State<Door>,
+    scope: Scope,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
     Query::of(&uri, &[])?;
     let limits = door.hub.limits();
-    let limit = if is_batch(&headers) { limits.batch_bytes } else { limits.event_bytes };
+    let limit = if is_batch(&headers) {
+        limits.batch_bytes
+    } else {
+        limits.event_bytes
+    };
     let bytes = body::read(&headers, body, limit).await?;
-    let events = event::http::decode(&headers, bytes).map_err(Error::from)?.events;
+    let events = event::http::decode(&headers, bytes)
+        .map_err(Error::from)?
+        .events;
     let ids: Vec<String> = events.iter().map(|event| event.id().to_owned()).collect();
     let appended = door.hub.publish(&scope.bus(), events).await?;
     let content = [(header::CONTENT_TYPE, "application/json")];
@@ -28,8 +40,13 @@ pub(super) async fn publish(State(door): State<Door>, scope: Scope, uri: Uri, he
 }
 
 fn is_batch(headers: &HeaderMap) -> bool {
-    let media = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    media.to_ascii_lowercase().starts_with(b"application/cloudevents-batch")
+    let media = headers
+        .get(header::CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    media
+        .to_ascii_lowercase()
+        .starts_with(b"application/cloudevents-batch")
 }
 
 /// `{"events":[{"id","offset","duplicate"}]}`, written outright: this is the hot path.
@@ -40,7 +57,13 @@ fn receipt(ids: &[String], appended: &[Appended]) -> Vec<u8> {
         text.extend_from_slice(if i == 0 { b"{\"id\":" } else { b",{\"id\":" });
         // Writing a string to memory cannot fail.
         let _ = serde_json::to_writer(&mut text, id);
-        text.extend_from_slice(format!(",\"offset\":{},\"duplicate\":{}}}", one.offset.0, one.duplicate).as_bytes());
+        text.extend_from_slice(
+            format!(
+                ",\"offset\":{},\"duplicate\":{}}}",
+                one.offset.0, one.duplicate
+            )
+            .as_bytes(),
+        );
     }
     text.extend_from_slice(b"]}");
     text
@@ -48,9 +71,15 @@ fn receipt(ids: &[String], appended: &[Appended]) -> Vec<u8> {
 
 /// `GET`: a part of the log.
 pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
-    let query = Query::of(&uri, &["from", "type", "source", "subject", "filter", "limit"])?;
+    let query = Query::of(
+        &uri,
+        &["from", "type", "source", "subject", "filter", "limit"],
+    )?;
     let (start, selector) = (query.from()?.unwrap_or(Start::Earliest), query.selector()?);
-    let page = door.hub.read(&scope.bus(), start, &selector, query.limit(100, 1_000)?).await?;
+    let page = door
+        .hub
+        .read(&scope.bus(), start, &selector, query.limit(100, 1_000)?)
+        .await?;
     let mut text = b"{\"events\":[".to_vec();
     for (i, record) in page.records.iter().enumerate() {
         if i > 0 {
@@ -60,7 +89,9 @@ pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> An
     }
     text.extend_from_slice(format!("],\"next\":{}", page.next.0).as_bytes());
     if let Some(gap) = page.gap {
-        text.extend_from_slice(format!(",\"gap\":{{\"from\":{},\"to\":{}}}", gap.start.0, gap.end.0).as_bytes());
+        text.extend_from_slice(
+            format!(",\"gap\":{{\"from\":{},\"to\":{}}}", gap.start.0, gap.end.0).as_bytes(),
+        );
     }
     text.push(b'}');
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
@@ -68,7 +99,13 @@ pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> An
 
 /// A record as JSON: `{"offset","received","event":{…}}`, the data as its producer wrote it.
 pub(super) fn write_record(record: &Record, text: &mut Vec<u8>) {
-    text.extend_from_slice(format!("{{\"offset\":{},\"received\":\"{}\",\"event\":", record.offset.0, record.received).as_bytes());
+    text.extend_from_slice(
+        format!(
+            "{{\"offset\":{},\"received\":\"{}\",\"event\":",
+            record.offset.0, record.received
+        )
+        .as_bytes(),
+    );
     event::json::encode_into(&record.event, text);
     text.push(b'}');
 }
@@ -77,21 +114,42 @@ pub(super) fn write_record(record: &Record, text: &mut Vec<u8>) {
 pub(super) async fn show(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     let raw = Form::of(&Query::of(&uri, &["format"])?)? == Form::Raw;
     let record = door.hub.event(&scope.bus(), offset(&scope.item)?).await?;
-    let mut response = if raw { data(&record.event) } else { structured(&record.event) };
+    let mut response = if raw {
+        data(&record.event)
+    } else {
+        structured(&record.event)
+    };
     // Written by strangers, served from our address: a browser must neither guess its type nor run it.
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response.headers_mut().insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("sandbox"),
+    );
     Ok(response)
 }
 
 fn structured(event: &Event) -> Response {
-    ([(header::CONTENT_TYPE, event::http::STRUCTURED)], event::json::encode(event)).into_response()
+    (
+        [(header::CONTENT_TYPE, event::http::STRUCTURED)],
+        event::json::encode(event),
+    )
+        .into_response()
 }
 
 fn data(event: &Event) -> Response {
-    let kind = event.datacontenttype().or_else(|| (event.data()?.kind == DataKind::Json).then_some("application/json"));
-    let kind = kind.and_then(|kind| HeaderValue::from_str(kind).ok()).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    let bytes = event.data().map(|data| data.bytes.clone()).unwrap_or_default();
+    let kind = event
+        .datacontenttype()
+        .or_else(|| (event.data()?.kind == DataKind::Json).then_some("application/json"));
+    let kind = kind
+        .and_then(|kind| HeaderValue::from_str(kind).ok())
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let bytes = event
+        .data()
+        .map(|data| data.bytes.clone())
+        .unwrap_or_default();
     ([(header::CONTENT_TYPE, kind)], bytes).into_response()
 }
 
@@ -110,7 +168,10 @@ impl Form {
         match query.one("format")? {
             None | Some("structured") => Ok(Self::Structured),
             Some("raw") => Ok(Self::Raw),
-            Some(other) => Err(invalid("format", format_args!("must be structured or raw, not `{other}`"))),
+            Some(other) => Err(invalid(
+                "format",
+                format_args!("must be structured or raw, not `{other}`"),
+            )),
         }
     }
 }
@@ -119,8 +180,12 @@ impl Form {
 pub(super) async fn consent(headers: HeaderMap) -> Response {
     let mut response = (StatusCode::OK, [(header::ALLOW, "GET, POST, OPTIONS")]).into_response();
     if let Some(origin) = headers.get("webhook-request-origin") {
-        response.headers_mut().insert("webhook-allowed-origin", origin.clone());
-        response.headers_mut().insert("webhook-allowed-rate", HeaderValue::from_static("*"));
+        response
+            .headers_mut()
+            .insert("webhook-allowed-origin", origin.clone());
+        response
+            .headers_mut()
+            .insert("webhook-allowed-rate", HeaderValue::from_static("*"));
     }
     response
 }

@@ -4,21 +4,21 @@
 //! Invariant: every refusal, of whatever route or none, is `application/problem+json` with a stable code (`error`).
 //! Invariant: no body is read past its limit, and none whose announced length is over it is read at all.
 
-mod error;
 mod body;
+mod dead_letters;
+mod error;
+mod events;
+mod origin;
+mod plugins;
 mod query;
 mod scope;
-mod origin;
-mod events;
-mod stream;
 mod sse;
-mod websocket;
-mod subscriptions;
-mod dead_letters;
-mod plugins;
 mod status;
+mod stream;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 use std::time::Duration;
 
@@ -37,7 +37,9 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { heartbeat: Duration::from_secs(15) }
+        Self {
+            heartbeat: Duration::from_secs(15),
+        }
     }
 }
 
@@ -59,7 +61,10 @@ pub fn router_with(hub: Hub, settings: Settings) -> Router {
     Router::new()
         .nest("/v1", on_a_bus())
         .nest("/v1/buses/{bus}", on_a_bus())
-        .route("/v1/dead-letters", get(dead_letters::list).delete(dead_letters::discard))
+        .route(
+            "/v1/dead-letters",
+            get(dead_letters::list).delete(dead_letters::discard),
+        )
         .route("/v1/dead-letters/redeliver", post(dead_letters::redeliver))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::show))
@@ -77,10 +82,20 @@ pub fn router_with(hub: Hub, settings: Settings) -> Router {
 /// The nouns that live on a bus.
 fn on_a_bus() -> Router<Door> {
     Router::new()
-        .route("/events", post(events::publish).get(events::list).options(events::consent))
+        .route(
+            "/events",
+            post(events::publish)
+                .get(events::list)
+                .options(events::consent),
+        )
         .route("/events/{offset}", get(events::show))
         .route("/stream", get(stream::open))
-        .route("/subscriptions", post(subscriptions::create).get(subscriptions::list).options(subscriptions::collection_options))
+        .route(
+            "/subscriptions",
+            post(subscriptions::create)
+                .get(subscriptions::list)
+                .options(subscriptions::collection_options),
+        )
         .route(
             "/subscriptions/{id}",
             get(subscriptions::show)
@@ -92,5 +107,8 @@ fn on_a_bus() -> Router<Door> {
         .route("/subscriptions/{id}/pause", post(subscriptions::pause))
         .route("/subscriptions/{id}/resume", post(subscriptions::resume))
         .route("/subscriptions/{id}/test", post(subscriptions::test))
-        .route("/subscriptions/{id}/deliveries", get(subscriptions::deliveries))
+        .route(
+            "/subscriptions/{id}/deliveries",
+            get(subscriptions::deliveries),
+        )
 }

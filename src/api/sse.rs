@@ -52,9 +52,14 @@ pub(super) fn answer(events: EventStream, form: Form, heartbeat: Duration) -> Re
 
 fn frame(item: &Item, form: Form) -> Bytes {
     match item {
-        Item::Gap(gap) => format!("event: gap\ndata: {{\"from\":{},\"to\":{}}}\n\n", gap.start.0, gap.end.0).into(),
+        Item::Gap(gap) => format!(
+            "event: gap\ndata: {{\"from\":{},\"to\":{}}}\n\n",
+            gap.start.0, gap.end.0
+        )
+        .into(),
         Item::Record(record) => {
-            let mut text = format!("id: {}\nevent: {}\n", record.offset.0, record.event.ty()).into_bytes();
+            let mut text =
+                format!("id: {}\nevent: {}\n", record.offset.0, record.event.ty()).into_bytes();
             write_data(&content(&record.event, form), &mut text);
             text.push(b'\n');
             text.into()

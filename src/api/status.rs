@@ -23,7 +23,10 @@ pub(super) async fn health(State(door): State<Door>) -> Response {
 pub(super) async fn ready(State(door): State<Door>) -> Response {
     match door.hub.ready() {
         Ok(()) => body::ok(&json!({ "ready": true })),
-        Err(reasons) => body::answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "ready": false, "reasons": reasons })),
+        Err(reasons) => body::answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!({ "ready": false, "reasons": reasons }),
+        ),
     }
 }
 

@@ -13,7 +13,13 @@ use super::{Door, body};
 use crate::subscription::Subscription;
 
 /// `POST`: 201 with `Location`.
-pub(super) async fn create(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
+pub(super) async fn create(
+    State(door): State<Door>,
+    scope: Scope,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
     let made = door.hub.create(scope.named.as_ref(), &json).await?;
@@ -33,14 +39,27 @@ fn created(made: &Subscription) -> Response {
 pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     let query = Query::of(&uri, &["limit", "after"])?;
     let limit = query.limit(1_000, 10_000)?;
-    let mut found = door.hub.subscriptions(scope.named.as_ref(), query.one("after")?, limit + 1);
+    let mut found = door
+        .hub
+        .subscriptions(scope.named.as_ref(), query.one("after")?, limit + 1);
     let more = found.len() > limit;
     found.truncate(limit);
     let mut response = body::ok(&found.iter().map(Subscription::to_json).collect());
     if let (true, Some(last)) = (more, found.last()) {
-        let base = scope.named.as_ref().map(|bus| format!("/v1/buses/{bus}")).unwrap_or_else(|| "/v1".into());
-        let link = format!("<{base}/subscriptions?after={}&limit={limit}>; rel=\"next\"", last.id);
-        response.headers_mut().extend(HeaderValue::from_str(&link).ok().map(|link| (header::LINK, link)));
+        let base = scope
+            .named
+            .as_ref()
+            .map(|bus| format!("/v1/buses/{bus}"))
+            .unwrap_or_else(|| "/v1".into());
+        let link = format!(
+            "<{base}/subscriptions?after={}&limit={limit}>; rel=\"next\"",
+            last.id
+        );
+        response.headers_mut().extend(
+            HeaderValue::from_str(&link)
+                .ok()
+                .map(|link| (header::LINK, link)),
+        );
     }
     Ok(response)
 }
@@ -51,24 +70,49 @@ pub(super) async fn show(State(door): State<Door>, scope: Scope, uri: Uri) -> An
     let found = door.hub.subscription(scope.named.as_ref(), &scope.item)?;
     let mut json = found.to_json();
     if let (Some(shown), Some(lane)) = (json.as_object_mut(), door.hub.lane(&found.id)) {
-        shown.insert("status".into(), serde_json::to_value(lane).unwrap_or_default());
+        shown.insert(
+            "status".into(),
+            serde_json::to_value(lane).unwrap_or_default(),
+        );
     }
     Ok(body::ok(&json))
 }
 
 /// `PUT …/{id}`: replaces it, or makes it under the caller's id.
-pub(super) async fn replace(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
+pub(super) async fn replace(
+    State(door): State<Door>,
+    scope: Scope,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
-    let (subscription, made) = door.hub.replace(scope.named.as_ref(), &scope.item, &json).await?;
-    Ok(if made { created(&subscription) } else { body::ok(&subscription.to_json()) })
+    let (subscription, made) = door
+        .hub
+        .replace(scope.named.as_ref(), &scope.item, &json)
+        .await?;
+    Ok(if made {
+        created(&subscription)
+    } else {
+        body::ok(&subscription.to_json())
+    })
 }
 
 /// `PATCH …/{id}`: a JSON merge patch.
-pub(super) async fn patch(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
+pub(super) async fn patch(
+    State(door): State<Door>,
+    scope: Scope,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
-    let changed = door.hub.patch(scope.named.as_ref(), &scope.item, &json).await?;
+    let changed = door
+        .hub
+        .patch(scope.named.as_ref(), &scope.item, &json)
+        .await?;
     Ok(body::ok(&changed.to_json()))
 }
 
@@ -81,12 +125,24 @@ pub(super) async fn remove(State(door): State<Door>, scope: Scope, uri: Uri) -> 
 
 /// `POST …/{id}/pause`.
 pub(super) async fn pause(State(door): State<Door>, scope: Scope) -> Answer {
-    Ok(body::ok(&door.hub.pause(scope.named.as_ref(), &scope.item).await?.to_json()))
+    Ok(body::ok(
+        &door
+            .hub
+            .pause(scope.named.as_ref(), &scope.item)
+            .await?
+            .to_json(),
+    ))
 }
 
 /// `POST …/{id}/resume`.
 pub(super) async fn resume(State(door): State<Door>, scope: Scope) -> Answer {
-    Ok(body::ok(&door.hub.resume(scope.named.as_ref(), &scope.item).await?.to_json()))
+    Ok(body::ok(
+        &door
+            .hub
+            .resume(scope.named.as_ref(), &scope.item)
+            .await?
+            .to_json(),
+    ))
 }
 
 /// `POST …/{id}/test`: delivers one test event now; the attempt.
@@ -98,8 +154,12 @@ pub(super) async fn test(State(door): State<Door>, scope: Scope) -> Answer {
 /// `GET …/{id}/deliveries`: recent attempts, newest first.
 pub(super) async fn deliveries(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     Query::of(&uri, &[])?;
-    let recent: Vec<Value> =
-        door.hub.deliveries(scope.named.as_ref(), &scope.item)?.into_iter().map(|one| serde_json::to_value(one).unwrap_or_default()).collect();
+    let recent: Vec<Value> = door
+        .hub
+        .deliveries(scope.named.as_ref(), &scope.item)?
+        .into_iter()
+        .map(|one| serde_json::to_value(one).unwrap_or_default())
+        .collect();
     Ok(body::ok(&json!({ "deliveries": recent })))
 }
 
@@ -110,7 +170,13 @@ pub(super) async fn collection_options() -> Response {
 
 /// `OPTIONS …/{id}`.
 pub(super) async fn item_options() -> Response {
-    allow(&[Method::GET, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS])
+    allow(&[
+        Method::GET,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ])
 }
 
 fn allow(methods: &[Method]) -> Response {

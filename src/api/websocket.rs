@@ -15,8 +15,16 @@ use crate::hub::{EventStream, Item};
 const INCOMING: usize = 64 << 10;
 
 /// Answers the upgrade and follows the stream.
-pub(super) fn answer(upgrade: WebSocketUpgrade, events: EventStream, form: Form, door: Door) -> Response {
-    upgrade.max_message_size(INCOMING).max_frame_size(INCOMING).on_upgrade(move |socket| follow(socket, events, form, door))
+pub(super) fn answer(
+    upgrade: WebSocketUpgrade,
+    events: EventStream,
+    form: Form,
+    door: Door,
+) -> Response {
+    upgrade
+        .max_message_size(INCOMING)
+        .max_frame_size(INCOMING)
+        .on_upgrade(move |socket| follow(socket, events, form, door))
 }
 
 async fn follow(mut socket: WebSocket, mut events: EventStream, form: Form, door: Door) {
@@ -45,7 +53,10 @@ async fn follow(mut socket: WebSocket, mut events: EventStream, form: Form, door
 
 fn frame(item: &Item, form: Form) -> String {
     match (item, form) {
-        (Item::Gap(gap), _) => format!("{{\"gap\":{{\"from\":{},\"to\":{}}}}}", gap.start.0, gap.end.0),
+        (Item::Gap(gap), _) => format!(
+            "{{\"gap\":{{\"from\":{},\"to\":{}}}}}",
+            gap.start.0, gap.end.0
+        ),
         (Item::Record(record), Form::Raw) => sse::content(&record.event, Form::Raw),
         (Item::Record(record), Form::Structured) => {
             let mut text = Vec::with_capacity(record.event.weight());
@@ -58,5 +69,10 @@ fn frame(item: &Item, form: Form) -> String {
 
 async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
     // The client may be gone already: nothing more can be done for it.
-    let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+    let _ = socket
+        .send(Message::Close(Some(CloseFrame {
+            code,
+            reason: reason.into(),
+        })))
+        .await;
 }

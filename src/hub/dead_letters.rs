@@ -57,11 +57,17 @@ impl Hub {
     ///
     /// # Errors
     /// What is wrong with the choice; `store_unavailable`.
-    pub async fn dead_letters(&self, choice: &Choice, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+    pub async fn dead_letters(
+        &self,
+        choice: &Choice,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, Error> {
         let mut reading = self.choose(choice)?;
         let mut found = Vec::new();
         while found.len() < limit {
-            let Some(page) = reading.page(self).await? else { break };
+            let Some(page) = reading.page(self).await? else {
+                break;
+            };
             found.extend(page);
         }
         found.truncate(limit);
@@ -84,7 +90,10 @@ impl Hub {
                 }
                 match self.redeliver_one(&letter).await {
                     Ok(()) => over.push(letter.id),
-                    Err(error) if done.failed.len() < TOLD => done.failed.push(Failed { id: letter.id, reason: error.message().to_owned() }),
+                    Err(error) if done.failed.len() < TOLD => done.failed.push(Failed {
+                        id: letter.id,
+                        reason: error.message().to_owned(),
+                    }),
                     Err(_) => {}
                 }
             }
@@ -103,7 +112,11 @@ impl Hub {
         let mut dropped = 0;
         while let Some(page) = reading.page(self).await? {
             let ids: Vec<u64> = page.iter().map(|letter| letter.id).collect();
-            dropped += if dry_run { u64::try_from(ids.len()).unwrap_or_default() } else { self.drop_ids(ids).await? };
+            dropped += if dry_run {
+                u64::try_from(ids.len()).unwrap_or_default()
+            } else {
+                self.drop_ids(ids).await?
+            };
         }
         Ok(dropped)
     }
@@ -111,7 +124,15 @@ impl Hub {
     async fn drop_ids(&self, ids: Vec<u64>) -> Result<u64, Error> {
         match ids.is_empty() {
             true => Ok(0),
-            false => self.0.store.drop_dead(DeadQuery { ids: Some(ids), ..DeadQuery::default() }).await,
+            false => {
+                self.0
+                    .store
+                    .drop_dead(DeadQuery {
+                        ids: Some(ids),
+                        ..DeadQuery::default()
+                    })
+                    .await
+            }
         }
     }
 
@@ -120,28 +141,79 @@ impl Hub {
             let text = format!("the subscription `{}` is gone", letter.subscription);
             return Err(Error::not_found("subscription_not_found", text));
         }
-        let read = self.0.log.read(&letter.bus, letter.offset, ReadLimit { records: 1, bytes: 1 }).await;
-        let kept = read.is_ok_and(|batch| batch.records.first().is_some_and(|record| record.offset == letter.offset));
+        let read = self
+            .0
+            .log
+            .read(
+                &letter.bus,
+                letter.offset,
+                ReadLimit {
+                    records: 1,
+                    bytes: 1,
+                },
+            )
+            .await;
+        let kept = read.is_ok_and(|batch| {
+            batch
+                .records
+                .first()
+                .is_some_and(|record| record.offset == letter.offset)
+        });
         if kept {
-            return self.0.delivery.redeliver(&letter.subscription, letter.offset).await;
+            return self
+                .0
+                .delivery
+                .redeliver(&letter.subscription, letter.offset)
+                .await;
         }
         // Retention has removed the record; the letter still has the event: one attempt, now.
         let event = json::decode(letter.event.clone().into()).map_err(Error::from)?;
-        let record = Record { offset: letter.offset, received: letter.at, event };
-        let attempt = self.0.delivery.once(&letter.subscription, Arc::new(record)).await?;
+        let record = Record {
+            offset: letter.offset,
+            received: letter.at,
+            event,
+        };
+        let attempt = self
+            .0
+            .delivery
+            .once(&letter.subscription, Arc::new(record))
+            .await?;
         match attempt.outcome == "delivered" {
             true => Ok(()),
-            false => Err(Error::invalid("not_delivered", format!("the event has left the log, and an attempt now failed: {}", attempt.outcome))),
+            false => Err(Error::invalid(
+                "not_delivered",
+                format!(
+                    "the event has left the log, and an attempt now failed: {}",
+                    attempt.outcome
+                ),
+            )),
         }
     }
 
     fn choose(&self, choice: &Choice) -> Result<Reading, Error> {
-        let subscription = choice.subscription.as_deref().map(SubscriptionId::parse).transpose()?;
+        let subscription = choice
+            .subscription
+            .as_deref()
+            .map(SubscriptionId::parse)
+            .transpose()?;
         let filter = choice.filter.as_ref().map(Filter::parse).transpose()?;
-        if filter.as_ref().is_some_and(|filter| !filter.plugins().is_empty()) {
-            return Err(Error::invalid("filter_unsupported", "`filter` must use native dialects only, not a plugin"));
+        if filter
+            .as_ref()
+            .is_some_and(|filter| !filter.plugins().is_empty())
+        {
+            return Err(Error::invalid(
+                "filter_unsupported",
+                "`filter` must use native dialects only, not a plugin",
+            ));
         }
-        Ok(Reading { query: DeadQuery { subscription, ids: choice.ids.clone(), after: choice.after }, filter })
+        Ok(Reading {
+            query: DeadQuery {
+                subscription,
+                ids: choice.ids.clone(),
+                after: choice.after,
+            },
+            filter,
+        })
     }
 }
 
@@ -154,10 +226,15 @@ struct Reading {
 impl Reading {
     async fn page(&mut self, hub: &Hub) -> Result<Option<Vec<DeadLetter>>, Error> {
         let mut page = hub.0.store.dead(self.query.clone(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(None) };
+        let Some(last) = page.last() else {
+            return Ok(None);
+        };
         self.query.after = Some(last.id);
         if let Some(filter) = &self.filter {
-            page.retain(|letter| json::decode(letter.event.clone().into()).is_ok_and(|event| filter.matches(&event) == Match::Yes));
+            page.retain(|letter| {
+                json::decode(letter.event.clone().into())
+                    .is_ok_and(|event| filter.matches(&event) == Match::Yes)
+            });
         }
         Ok(Some(page))
     }

@@ -14,7 +14,10 @@ use crate::subscription::Start;
 /// At most this many records are looked at for one page, however few of them match.
 const SCANNED: usize = 20_000;
 /// One read of the log.
-const READ: ReadLimit = ReadLimit { records: 1_000, bytes: 4 << 20 };
+const READ: ReadLimit = ReadLimit {
+    records: 1_000,
+    bytes: 4 << 20,
+};
 /// One page holds about this many bytes of events at most.
 const PAGE_BYTES: usize = 16 << 20;
 
@@ -45,33 +48,57 @@ impl Hub {
         self.check_sizes(&events)?;
         let appended = self.0.log.append(bus, events).await?;
         self.count(bus, &appended);
-        self.0.metrics.publish_seconds.observe(began.elapsed().as_secs_f64());
+        self.0
+            .metrics
+            .publish_seconds
+            .observe(began.elapsed().as_secs_f64());
         Ok(appended)
     }
 
     fn check_sizes(&self, events: &[Event]) -> Result<(), Error> {
         let limits = &self.0.limits;
         if events.len() > limits.batch_events {
-            let text = format!("the batch has {} events; at most {} may come at once", events.len(), limits.batch_events);
+            let text = format!(
+                "the batch has {} events; at most {} may come at once",
+                events.len(),
+                limits.batch_events
+            );
             return Err(Error::new(Kind::TooLarge, "batch_too_large", text));
         }
-        let large = events.iter().position(|event| event.data().is_some_and(|data| data.bytes.len() > limits.event_bytes));
+        let large = events.iter().position(|event| {
+            event
+                .data()
+                .is_some_and(|data| data.bytes.len() > limits.event_bytes)
+        });
         match large {
             None => Ok(()),
             Some(index) => {
-                let text = format!("event {index} has more data than {} bytes", limits.event_bytes);
+                let text = format!(
+                    "event {index} has more data than {} bytes",
+                    limits.event_bytes
+                );
                 Err(Error::new(Kind::TooLarge, "event_too_large", text))
             }
         }
     }
 
     fn count(&self, bus: &BusName, appended: &[Appended]) {
-        let label = Bus { bus: bus.to_string() };
+        let label = Bus {
+            bus: bus.to_string(),
+        };
         let duplicates = appended.iter().filter(|one| one.duplicate).count();
         let stored = appended.len().saturating_sub(duplicates);
-        self.0.metrics.published.get_or_create(&label).inc_by(u64::try_from(stored).unwrap_or_default());
+        self.0
+            .metrics
+            .published
+            .get_or_create(&label)
+            .inc_by(u64::try_from(stored).unwrap_or_default());
         if duplicates > 0 {
-            self.0.metrics.duplicates.get_or_create(&label).inc_by(u64::try_from(duplicates).unwrap_or_default());
+            self.0
+                .metrics
+                .duplicates
+                .get_or_create(&label)
+                .inc_by(u64::try_from(duplicates).unwrap_or_default());
         }
     }
 
@@ -79,8 +106,17 @@ impl Hub {
     ///
     /// # Errors
     /// `bus_not_found`, `store_unavailable`.
-    pub async fn read(&self, bus: &BusName, start: Start, selector: &Selector, limit: usize) -> Result<Page, Error> {
-        let mut page = Page { next: self.position(bus, start).await?, ..Page::default() };
+    pub async fn read(
+        &self,
+        bus: &BusName,
+        start: Start,
+        selector: &Selector,
+        limit: usize,
+    ) -> Result<Page, Error> {
+        let mut page = Page {
+            next: self.position(bus, start).await?,
+            ..Page::default()
+        };
         let (mut scanned, mut bytes) = (0, 0);
         while page.records.len() < limit && scanned < SCANNED && bytes < PAGE_BYTES {
             let batch = self.0.log.read(bus, page.next, READ).await?;
@@ -93,7 +129,10 @@ impl Hub {
             }
             scanned += batch.records.len();
             let end = batch.next;
-            let wanted = batch.records.into_iter().filter(|record| selector.matches(&record.event) == Match::Yes);
+            let wanted = batch
+                .records
+                .into_iter()
+                .filter(|record| selector.matches(&record.event) == Match::Yes);
             for record in wanted {
                 bytes += record.event.weight();
                 page.records.push(record);
@@ -114,7 +153,18 @@ impl Hub {
     /// # Errors
     /// `event_not_found` (not yet there, or removed by retention), `bus_not_found`, `store_unavailable`.
     pub async fn event(&self, bus: &BusName, offset: Offset) -> Result<Arc<Record>, Error> {
-        let batch = self.0.log.read(bus, offset, ReadLimit { records: 1, bytes: 1 }).await?;
+        let batch = self
+            .0
+            .log
+            .read(
+                bus,
+                offset,
+                ReadLimit {
+                    records: 1,
+                    bytes: 1,
+                },
+            )
+            .await?;
         batch.records.into_iter().find(|record| record.offset == offset).ok_or_else(|| {
             let first = self.0.log.first(bus);
             let why = if offset < first { "retention has removed it, or it never was" } else { "there is no event at this offset" };

@@ -85,7 +85,10 @@ async fn append(hub: &Hub, group: Vec<Happening>) {
         return;
     }
     let count = group.len();
-    let events: Result<Vec<Event>, Error> = group.into_iter().map(|happening| event(hub, happening)).collect();
+    let events: Result<Vec<Event>, Error> = group
+        .into_iter()
+        .map(|happening| event(hub, happening))
+        .collect();
     let appended = match events {
         Ok(events) => hub.0.log.append(&BusName::own(), events).await.map(drop),
         Err(error) => Err(error),
@@ -103,7 +106,10 @@ fn event(hub: &Hub, happening: Happening) -> Result<Event, Error> {
         subject: happening.subject,
         time: Some(hub.0.clock.now().to_string()),
         datacontenttype: Some("application/json".into()),
-        data: Some(Data { kind: DataKind::Json, bytes: happening.facts.to_string().into() }),
+        data: Some(Data {
+            kind: DataKind::Json,
+            bytes: happening.facts.to_string().into(),
+        }),
         ..Draft::default()
     };
     draft.check().map_err(Error::internal)
@@ -111,12 +117,20 @@ fn event(hub: &Hub, happening: Happening) -> Result<Event, Error> {
 
 /// The hub is ready.
 pub(super) fn started() -> Happening {
-    Happening { ty: "hub.started", subject: None, facts: json!({"version": env!("CARGO_PKG_VERSION")}) }
+    Happening {
+        ty: "hub.started",
+        subject: None,
+        facts: json!({"version": env!("CARGO_PKG_VERSION")}),
+    }
 }
 
 /// The hub was asked to stop.
 pub(super) fn stopping() -> Happening {
-    Happening { ty: "hub.stopping", subject: None, facts: json!({"version": env!("CARGO_PKG_VERSION")}) }
+    Happening {
+        ty: "hub.stopping",
+        subject: None,
+        facts: json!({"version": env!("CARGO_PKG_VERSION")}),
+    }
 }
 
 /// A caller made, changed, paused, resumed or removed a subscription.
@@ -129,36 +143,90 @@ pub(super) fn subscription(verb: &'static str, subscription: &Subscription) -> H
         _ => "subscription.updated",
     };
     info!(subscription = %subscription.id, bus = %subscription.bus, change = verb, "a subscription changed");
-    Happening { ty, subject: Some(subscription.id.to_string()), facts: subscription.to_json() }
+    Happening {
+        ty,
+        subject: Some(subscription.id.to_string()),
+        facts: subscription.to_json(),
+    }
 }
 
 fn of_plugin(notice: plugin::Notice) -> Happening {
     match notice {
-        plugin::Notice::Loaded { name, digest, generation, took } => Happening {
+        plugin::Notice::Loaded {
+            name,
+            digest,
+            generation,
+            took,
+        } => Happening {
             ty: "plugin.loaded",
             facts: json!({"name": name, "digest": digest, "generation": generation, "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX)}),
             subject: Some(name),
         },
-        plugin::Notice::Rejected { name, reason, serving } => {
-            Happening { ty: "plugin.rejected", facts: json!({"name": name, "reason": reason, "serving": serving}), subject: Some(name) }
-        }
-        plugin::Notice::Removed { name } => Happening { ty: "plugin.removed", facts: json!({"name": name}), subject: Some(name) },
+        plugin::Notice::Rejected {
+            name,
+            reason,
+            serving,
+        } => Happening {
+            ty: "plugin.rejected",
+            facts: json!({"name": name, "reason": reason, "serving": serving}),
+            subject: Some(name),
+        },
+        plugin::Notice::Removed { name } => Happening {
+            ty: "plugin.removed",
+            facts: json!({"name": name}),
+            subject: Some(name),
+        },
     }
 }
 
 fn of_delivery(hub: &Hub, notice: deliver::Notice) -> Option<Happening> {
     let (ty, id, facts) = match notice {
-        deliver::Notice::Dead { subscription, bus, offset, reason } => {
-            ("delivery.dead", subscription, json!({"bus": bus.as_str(), "offset": offset, "reason": reason}))
-        }
-        deliver::Notice::Breaker { subscription, open, reason } => {
-            (if open { "breaker.opened" } else { "breaker.closed" }, subscription, json!({"reason": reason}))
-        }
-        deliver::Notice::Held { subscription, held, plugin } => {
-            (if held { "subscription.held" } else { "subscription.released" }, subscription, json!({"plugin": plugin}))
-        }
-        deliver::Notice::Gone { subscription } => ("subscription.paused", subscription, json!({"reason": "gone"})),
-        deliver::Notice::Gap { subscription, from, to } => ("log.gap", subscription, json!({"from": from, "to": to})),
+        deliver::Notice::Dead {
+            subscription,
+            bus,
+            offset,
+            reason,
+        } => (
+            "delivery.dead",
+            subscription,
+            json!({"bus": bus.as_str(), "offset": offset, "reason": reason}),
+        ),
+        deliver::Notice::Breaker {
+            subscription,
+            open,
+            reason,
+        } => (
+            if open {
+                "breaker.opened"
+            } else {
+                "breaker.closed"
+            },
+            subscription,
+            json!({"reason": reason}),
+        ),
+        deliver::Notice::Held {
+            subscription,
+            held,
+            plugin,
+        } => (
+            if held {
+                "subscription.held"
+            } else {
+                "subscription.released"
+            },
+            subscription,
+            json!({"plugin": plugin}),
+        ),
+        deliver::Notice::Gone { subscription } => (
+            "subscription.paused",
+            subscription,
+            json!({"reason": "gone"}),
+        ),
+        deliver::Notice::Gap {
+            subscription,
+            from,
+            to,
+        } => ("log.gap", subscription, json!({"from": from, "to": to})),
     };
     if is_own(hub, &id) {
         return None;
@@ -167,10 +235,17 @@ fn of_delivery(hub: &Hub, notice: deliver::Notice) -> Option<Happening> {
     if let Some(facts) = facts.as_object_mut() {
         facts.insert("subscription".into(), id.as_str().into());
     }
-    Some(Happening { ty, subject: Some(id.to_string()), facts })
+    Some(Happening {
+        ty,
+        subject: Some(id.to_string()),
+        facts,
+    })
 }
 
 /// Whether a subscription listens to the hub's own life.
 fn is_own(hub: &Hub, id: &SubscriptionId) -> bool {
-    hub.0.delivery.get(id).is_some_and(|subscription| subscription.bus == BusName::own())
+    hub.0
+        .delivery
+        .get(id)
+        .is_some_and(|subscription| subscription.bus == BusName::own())
 }

@@ -10,14 +10,14 @@
 //! Invariant: nothing here knows HTTP; nothing here decides what a front door must translate.
 //! Invariant: a subscription is on disk before delivery knows of it, and off the disk before delivery forgets it.
 
-mod open;
+mod dead_letters;
 mod events;
+mod life;
+mod open;
+mod plugins;
+mod status;
 mod stream;
 mod subscriptions;
-mod plugins;
-mod dead_letters;
-mod status;
-mod life;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -135,7 +135,11 @@ impl Hub {
         let left = || ends.saturating_duration_since(self.0.clock.instant());
         self.0.delivery.drain(left()).await;
         let mut whole = true;
-        for owner in [&self.0.owners.delivery, &self.0.owners.plugins, &self.0.owners.own] {
+        for owner in [
+            &self.0.owners.delivery,
+            &self.0.owners.plugins,
+            &self.0.owners.own,
+        ] {
             whole &= owner.drain(left()).await;
         }
         self.0.log.close().await;
@@ -146,7 +150,11 @@ impl Hub {
 
     fn refuse_when_stopping(&self) -> Result<(), Error> {
         match self.is_stopping() {
-            true => Err(Error::new(Kind::Unavailable, "stopping", "the hub is shutting down; try again once it is back")),
+            true => Err(Error::new(
+                Kind::Unavailable,
+                "stopping",
+                "the hub is shutting down; try again once it is back",
+            )),
             false => Ok(()),
         }
     }

@@ -20,8 +20,16 @@ impl Hub {
     /// # Errors
     /// `plugin_not_found`.
     pub fn plugin(&self, name: &str) -> Result<PluginStatus, Error> {
-        let found = self.plugins().into_iter().find(|plugin| plugin.name == name);
-        found.ok_or_else(|| Error::not_found("plugin_not_found", format!("there is no plugin `{name}`; {}", self.loaded(None))))
+        let found = self
+            .plugins()
+            .into_iter()
+            .find(|plugin| plugin.name == name);
+        found.ok_or_else(|| {
+            Error::not_found(
+                "plugin_not_found",
+                format!("there is no plugin `{name}`; {}", self.loaded(None)),
+            )
+        })
     }
 
     /// New grants, limits and configs of plugins.
@@ -34,16 +42,28 @@ impl Hub {
         for (i, filter) in subscription.selector.filters.iter().enumerate() {
             for plugin in filter.plugins() {
                 let place = format!("filters[{i}]");
-                self.check_plugin(World::Filter, &plugin.name, &plugin.config, &place).await?;
+                self.check_plugin(World::Filter, &plugin.name, &plugin.config, &place)
+                    .await?;
             }
         }
         match &subscription.sink {
-            Sink::Notifier { plugin, settings, .. } => self.check_plugin(World::Notifier, plugin, settings, "protocol").await,
+            Sink::Notifier {
+                plugin, settings, ..
+            } => {
+                self.check_plugin(World::Notifier, plugin, settings, "protocol")
+                    .await
+            }
             Sink::Webhook(webhook) => self.check_address(&webhook.url),
         }
     }
 
-    async fn check_plugin(&self, world: World, name: &str, config: &Arc<str>, place: &str) -> Result<(), Error> {
+    async fn check_plugin(
+        &self,
+        world: World,
+        name: &str,
+        config: &Arc<str>,
+        place: &str,
+    ) -> Result<(), Error> {
         let refused = match self.0.plugins.check(world, name, config).await {
             Ok(()) => return Ok(()),
             Err(refused) => refused,
@@ -54,18 +74,34 @@ impl Hub {
         };
         Err(match refused {
             CallError::NotLoaded(_) => {
-                let text = format!("{place}: no {kind} plugin `{name}` is loaded; {}", self.loaded(Some(kind)));
+                let text = format!(
+                    "{place}: no {kind} plugin `{name}` is loaded; {}",
+                    self.loaded(Some(kind))
+                );
                 Error::invalid("plugin_not_loaded", text)
             }
-            CallError::Config(words) => Error::invalid("plugin_refused_config", format!("{place}: the plugin `{name}` refuses its config: {words}")),
-            other => Error::invalid("plugin_failed", format!("{place}: the plugin `{name}` failed when it was tried: {other:?}")),
+            CallError::Config(words) => Error::invalid(
+                "plugin_refused_config",
+                format!("{place}: the plugin `{name}` refuses its config: {words}"),
+            ),
+            other => Error::invalid(
+                "plugin_failed",
+                format!("{place}: the plugin `{name}` failed when it was tried: {other:?}"),
+            ),
         })
     }
 
     /// Which plugins there are, for messages.
     fn loaded(&self, kind: Option<&str>) -> String {
-        let of_kind = |plugin: &PluginStatus| plugin.kind.is_some() && (kind.is_none() || plugin.kind == kind);
-        let names: Vec<String> = self.plugins().into_iter().filter(of_kind).map(|plugin| plugin.name).collect();
+        let of_kind = |plugin: &PluginStatus| {
+            plugin.kind.is_some() && (kind.is_none() || plugin.kind == kind)
+        };
+        let names: Vec<String> = self
+            .plugins()
+            .into_iter()
+            .filter(of_kind)
+            .map(|plugin| plugin.name)
+            .collect();
         match names.is_empty() {
             true => "none is loaded; put NAME.wasm into the plugin directory".into(),
             false => format!("loaded: {}", names.join(", ")),
@@ -80,8 +116,18 @@ impl Hub {
             _ => return Ok(()),
         };
         let port = url.port_or_known_default().unwrap_or(80);
-        self.0.client.guard().check(SocketAddr::new(address, port)).map_err(|blocked| {
-            Error::invalid("sink_not_allowed", format!("sink: the address {} may not be dialled: {}", blocked.address, blocked.rule))
-        })
+        self.0
+            .client
+            .guard()
+            .check(SocketAddr::new(address, port))
+            .map_err(|blocked| {
+                Error::invalid(
+                    "sink_not_allowed",
+                    format!(
+                        "sink: the address {} may not be dialled: {}",
+                        blocked.address, blocked.rule
+                    ),
+                )
+            })
     }
 }

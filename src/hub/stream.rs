@@ -17,7 +17,10 @@ use crate::log::{BusName, Offset, ReadLimit, Record};
 use crate::subscription::Start;
 
 /// Read ahead of the reader, at most.
-const AHEAD: ReadLimit = ReadLimit { records: 256, bytes: 1 << 20 };
+const AHEAD: ReadLimit = ReadLimit {
+    records: 256,
+    bytes: 1 << 20,
+};
 
 /// What a stream is to carry.
 #[derive(Debug)]
@@ -56,14 +59,30 @@ impl Hub {
     /// `stream_filter_unsupported` for a plugin filter; `too_many_buses`, `stopping`.
     pub async fn stream(&self, wish: Wish) -> Result<EventStream, Error> {
         self.refuse_when_stopping()?;
-        if let Some(plugin) = wish.selector.filters.iter().flat_map(Filter::plugins).next() {
-            let text = format!("`filter` names the plugin `{}`; streams take native filters only: make a subscription for it", plugin.name);
+        if let Some(plugin) = wish
+            .selector
+            .filters
+            .iter()
+            .flat_map(Filter::plugins)
+            .next()
+        {
+            let text = format!(
+                "`filter` names the plugin `{}`; streams take native filters only: make a subscription for it",
+                plugin.name
+            );
             return Err(Error::invalid("stream_filter_unsupported", text));
         }
         let end = self.0.log.end(&wish.bus)?;
         let next = self.position(&wish.bus, wish.start).await?;
         self.0.metrics.streams.inc();
-        Ok(EventStream { hub: self.clone(), bus: wish.bus, selector: wish.selector, end, next, read: VecDeque::new() })
+        Ok(EventStream {
+            hub: self.clone(),
+            bus: wish.bus,
+            selector: wish.selector,
+            end,
+            next,
+            read: VecDeque::new(),
+        })
     }
 }
 
@@ -100,7 +119,10 @@ impl EventStream {
     async fn read_on(&mut self) -> Result<(), Error> {
         let batch = self.hub.0.log.read(&self.bus, self.next, AHEAD).await?;
         self.read.extend(batch.gap.map(Item::Gap));
-        let wanted = batch.records.into_iter().filter(|record| self.selector.matches(&record.event) == Match::Yes);
+        let wanted = batch
+            .records
+            .into_iter()
+            .filter(|record| self.selector.matches(&record.event) == Match::Yes);
         self.read.extend(wanted.map(Item::Record));
         self.next = self.next.max(batch.next);
         if self.read.is_empty() {

@@ -19,7 +19,11 @@ impl Hub {
     ///
     /// # Errors
     /// What is wrong with it and where; `plugin_not_loaded`, `plugin_refused_config`; `store_unavailable`.
-    pub async fn create(&self, scope: Option<&BusName>, json: &Value) -> Result<Subscription, Error> {
+    pub async fn create(
+        &self,
+        scope: Option<&BusName>,
+        json: &Value,
+    ) -> Result<Subscription, Error> {
         let id = SubscriptionId::generate(self.0.clock.now(), rand::random());
         self.make(id, scope, json).await
     }
@@ -28,16 +32,26 @@ impl Hub {
     ///
     /// # Errors
     /// As [`Hub::create`].
-    pub async fn replace(&self, scope: Option<&BusName>, id: &str, json: &Value) -> Result<(Subscription, bool), Error> {
+    pub async fn replace(
+        &self,
+        scope: Option<&BusName>,
+        id: &str,
+        json: &Value,
+    ) -> Result<(Subscription, bool), Error> {
         let id = SubscriptionId::parse(id)?;
         let _changing = self.0.changing.lock().await;
         match self.find(scope, &id) {
             Ok(old) => {
                 let new = old.replaced(json, &self.0.defaults, self.0.clock.now())?;
-                self.change(new).await.map(|subscription| (subscription, false))
+                self.change(new)
+                    .await
+                    .map(|subscription| (subscription, false))
             }
             Err(missing) if self.0.delivery.get(&id).is_some() => Err(missing),
-            Err(_) => self.make(id, scope, json).await.map(|subscription| (subscription, true)),
+            Err(_) => self
+                .make(id, scope, json)
+                .await
+                .map(|subscription| (subscription, true)),
         }
     }
 
@@ -45,10 +59,17 @@ impl Hub {
     ///
     /// # Errors
     /// `subscription_not_found`, or as [`Hub::create`].
-    pub async fn patch(&self, scope: Option<&BusName>, id: &str, patch: &Value) -> Result<Subscription, Error> {
+    pub async fn patch(
+        &self,
+        scope: Option<&BusName>,
+        id: &str,
+        patch: &Value,
+    ) -> Result<Subscription, Error> {
         let id = SubscriptionId::parse(id)?;
         let _changing = self.0.changing.lock().await;
-        let new = self.find(scope, &id)?.patched(patch, &self.0.defaults, self.0.clock.now())?;
+        let new = self
+            .find(scope, &id)?
+            .patched(patch, &self.0.defaults, self.0.clock.now())?;
         self.change(new).await
     }
 
@@ -76,9 +97,17 @@ impl Hub {
     }
 
     /// At most `limit` subscriptions by id, after this one.
-    pub fn subscriptions(&self, scope: Option<&BusName>, after: Option<&str>, limit: usize) -> Vec<Subscription> {
+    pub fn subscriptions(
+        &self,
+        scope: Option<&BusName>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<Subscription> {
         let mut all = self.0.delivery.list();
-        all.retain(|one| scope.is_none_or(|bus| one.bus == *bus) && after.is_none_or(|after| one.id.as_str() > after));
+        all.retain(|one| {
+            scope.is_none_or(|bus| one.bus == *bus)
+                && after.is_none_or(|after| one.id.as_str() > after)
+        });
         all.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         all.truncate(limit);
         all
@@ -103,7 +132,14 @@ impl Hub {
     /// # Errors
     /// `subscription_not_found`, `store_unavailable`.
     pub async fn pause(&self, scope: Option<&BusName>, id: &str) -> Result<Subscription, Error> {
-        self.set_state(scope, id, State::Paused { reason: "requested".into() }).await
+        self.set_state(
+            scope,
+            id,
+            State::Paused {
+                reason: "requested".into(),
+            },
+        )
+        .await
     }
 
     /// Goes on where it was paused.
@@ -129,24 +165,45 @@ impl Hub {
             subject: Some(found.id.to_string()),
             time: Some(now.to_string()),
             datacontenttype: Some("application/json".into()),
-            data: Some(Data { kind: DataKind::Json, bytes: data.into() }),
+            data: Some(Data {
+                kind: DataKind::Json,
+                bytes: data.into(),
+            }),
             ..Draft::default()
         };
         let event = draft.check().map_err(Error::internal)?;
         // Offset 0 is before the first record: it stands for none in the log.
-        let record = Record { offset: Offset(0), received: now, event };
+        let record = Record {
+            offset: Offset(0),
+            received: now,
+            event,
+        };
         self.0.delivery.once(&found.id, Arc::new(record)).await
     }
 
     fn find(&self, scope: Option<&BusName>, id: &SubscriptionId) -> Result<Subscription, Error> {
-        let found = self.0.delivery.get(id).filter(|found| scope.is_none_or(|bus| found.bus == *bus));
+        let found = self
+            .0
+            .delivery
+            .get(id)
+            .filter(|found| scope.is_none_or(|bus| found.bus == *bus));
         found.ok_or_else(|| {
-            let place = scope.map(|bus| format!(" on the bus `{bus}`")).unwrap_or_default();
-            Error::not_found("subscription_not_found", format!("there is no subscription `{id}`{place}"))
+            let place = scope
+                .map(|bus| format!(" on the bus `{bus}`"))
+                .unwrap_or_default();
+            Error::not_found(
+                "subscription_not_found",
+                format!("there is no subscription `{id}`{place}"),
+            )
         })
     }
 
-    async fn make(&self, id: SubscriptionId, scope: Option<&BusName>, json: &Value) -> Result<Subscription, Error> {
+    async fn make(
+        &self,
+        id: SubscriptionId,
+        scope: Option<&BusName>,
+        json: &Value,
+    ) -> Result<Subscription, Error> {
         self.refuse_when_stopping()?;
         let named = json.get("bus").and_then(Value::as_str);
         let bus = match (scope, named) {
@@ -172,16 +229,28 @@ impl Hub {
         Ok(new)
     }
 
-    async fn set_state(&self, scope: Option<&BusName>, id: &str, state: State) -> Result<Subscription, Error> {
+    async fn set_state(
+        &self,
+        scope: Option<&BusName>,
+        id: &str,
+        state: State,
+    ) -> Result<Subscription, Error> {
         let id = SubscriptionId::parse(id)?;
         let _changing = self.0.changing.lock().await;
         let mut found = self.find(scope, &id)?;
         // `gone` says more than `requested`: a pause of what is paused changes nothing.
-        let same = matches!((&found.state, &state), (State::Active, State::Active) | (State::Paused { .. }, State::Paused { .. }));
+        let same = matches!(
+            (&found.state, &state),
+            (State::Active, State::Active) | (State::Paused { .. }, State::Paused { .. })
+        );
         if same {
             return Ok(found);
         }
-        let verb = if state == State::Active { "resumed" } else { "paused" };
+        let verb = if state == State::Active {
+            "resumed"
+        } else {
+            "paused"
+        };
         (found.state, found.updated) = (state, self.0.clock.now());
         self.0.store.put(&found, None).await?;
         self.0.delivery.put(found.clone(), None);

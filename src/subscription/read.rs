@@ -98,7 +98,9 @@ fn selector(fields: &Fields<'_>) -> Result<Selector, Error> {
         .map(|(path, item)| type_pattern(&path, item))
         .collect::<Result<_, _>>()?;
     fields.list("filters", MOST_FILTERS)?;
-    let filters = fields.value("filters").map_or(Ok(Vec::new()), Filter::parse_list)?;
+    let filters = fields
+        .value("filters")
+        .map_or(Ok(Vec::new()), Filter::parse_list)?;
     Ok(Selector {
         source,
         types,

@@ -14,7 +14,14 @@ const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 fn subscription(id: &str) -> Subscription {
     let body = json!({"types": ["a.*"], "sink": "https://example.com/hook", "protocolsettings": {"auth": {"bearer": {"token": "t"}}}});
-    Subscription::from_json(SubscriptionId(id.into()), BusName::default_bus(), &body, &DeliveryConfig::default(), NOW).unwrap()
+    Subscription::from_json(
+        SubscriptionId(id.into()),
+        BusName::default_bus(),
+        &body,
+        &DeliveryConfig::default(),
+        NOW,
+    )
+    .unwrap()
 }
 
 fn id(id: &str) -> SubscriptionId {
@@ -36,11 +43,24 @@ fn letter(subscription: &str, offset: u64, reason: &str) -> DeadLetter {
 }
 
 fn attempt(number: u32) -> Attempt {
-    Attempt { number, at: NOW.0, took_ms: 3, status: Some(503), outcome: "refused".into(), answer: Some("busy".into()) }
+    Attempt {
+        number,
+        at: NOW.0,
+        took_ms: 3,
+        status: Some(503),
+        outcome: "refused".into(),
+        answer: Some("busy".into()),
+    }
 }
 
 fn retry(subscription: &str, offset: u64, tries: u32) -> Retry {
-    Retry { subscription: id(subscription), offset: Offset(offset), due: NOW, attempts: vec![attempt(tries)], tries }
+    Retry {
+        subscription: id(subscription),
+        offset: Offset(offset),
+        due: NOW,
+        attempts: vec![attempt(tries)],
+        tries,
+    }
 }
 
 async fn reopen(store: Store, path: &Path) -> (Store, Kept) {
@@ -61,8 +81,13 @@ async fn what_was_written_is_there_after_reopening() {
     let (store, kept) = Store::open(&path).unwrap();
     assert!(kept.subscriptions.is_empty());
     let mut paused = subscription("b");
-    paused.state = State::Paused { reason: "gone".into() };
-    store.put(&subscription("a"), Some(Offset(5))).await.unwrap();
+    paused.state = State::Paused {
+        reason: "gone".into(),
+    };
+    store
+        .put(&subscription("a"), Some(Offset(5)))
+        .await
+        .unwrap();
     store.put(&paused, None).await.unwrap();
     let checkpoint = Checkpoint {
         floors: vec![(BusName::default_bus(), Offset(9))],
@@ -78,24 +103,47 @@ async fn what_was_written_is_there_after_reopening() {
     assert_eq!(kept.retries, [retry("a", 3, 1), retry("a", 4, 2)]);
     store.delete(&id("a")).await.unwrap();
     let (_store, kept) = reopen(store, &path).await;
-    assert_eq!((kept.subscriptions.len(), kept.cursors.len(), kept.retries.len()), (1, 1, 0));
+    assert_eq!(
+        (
+            kept.subscriptions.len(),
+            kept.cursors.len(),
+            kept.retries.len()
+        ),
+        (1, 1, 0)
+    );
 }
 
 #[tokio::test]
 async fn a_change_keeps_the_position_and_a_checkpoint_replaces() {
     let (_dir, path) = folder();
     let (store, _) = Store::open(&path).unwrap();
-    store.put(&subscription("a"), Some(Offset(5))).await.unwrap();
+    store
+        .put(&subscription("a"), Some(Offset(5)))
+        .await
+        .unwrap();
     let mut changed = subscription("a");
     changed.updated = Timestamp(NOW.0 + 1);
     store.put(&changed, None).await.unwrap();
     for tries in [1, 2] {
-        store.checkpoint(Checkpoint { retries: vec![retry("a", 3, tries)], ..Checkpoint::default() }).await.unwrap();
+        store
+            .checkpoint(Checkpoint {
+                retries: vec![retry("a", 3, tries)],
+                ..Checkpoint::default()
+            })
+            .await
+            .unwrap();
     }
     let (store, kept) = reopen(store, &path).await;
-    assert_eq!((&kept.subscriptions[..], &kept.cursors[..]), (&[changed][..], &[(id("a"), Offset(5))][..]));
+    assert_eq!(
+        (&kept.subscriptions[..], &kept.cursors[..]),
+        (&[changed][..], &[(id("a"), Offset(5))][..])
+    );
     assert_eq!(kept.retries, [retry("a", 3, 2)]);
-    let over = Checkpoint { cursors: vec![(id("a"), None)], settled: vec![(id("a"), Offset(3))], ..Checkpoint::default() };
+    let over = Checkpoint {
+        cursors: vec![(id("a"), None)],
+        settled: vec![(id("a"), Offset(3))],
+        ..Checkpoint::default()
+    };
     store.checkpoint(over).await.unwrap();
     let (_store, kept) = reopen(store, &path).await;
     assert_eq!((kept.cursors.len(), kept.retries.len()), (0, 0));
@@ -105,11 +153,23 @@ async fn a_change_keeps_the_position_and_a_checkpoint_replaces() {
 async fn nothing_of_a_removed_subscription_comes_back() {
     let (_dir, path) = folder();
     let (store, _) = Store::open(&path).unwrap();
-    store.put(&subscription("a"), Some(Offset(1))).await.unwrap();
+    store
+        .put(&subscription("a"), Some(Offset(1)))
+        .await
+        .unwrap();
     store.delete(&id("a")).await.unwrap();
-    let late = Checkpoint { cursors: vec![(id("a"), Some(Offset(2)))], retries: vec![retry("a", 2, 1)], dead: vec![letter("a", 1, "late")], ..Checkpoint::default() };
+    let late = Checkpoint {
+        cursors: vec![(id("a"), Some(Offset(2)))],
+        retries: vec![retry("a", 2, 1)],
+        dead: vec![letter("a", 1, "late")],
+        ..Checkpoint::default()
+    };
     store.checkpoint(late).await.unwrap();
-    assert_eq!(store.dead(DeadQuery::default(), 10).await.unwrap().len(), 1, "dead letters outlive their subscription");
+    assert_eq!(
+        store.dead(DeadQuery::default(), 10).await.unwrap().len(),
+        1,
+        "dead letters outlive their subscription"
+    );
     let (_store, kept) = reopen(store, &path).await;
     assert_eq!((kept.cursors.len(), kept.retries.len()), (0, 0));
 }
@@ -118,23 +178,109 @@ async fn nothing_of_a_removed_subscription_comes_back() {
 async fn dead_letters_are_chosen_paged_counted_and_dropped() {
     let (_dir, path) = folder();
     let (store, _) = Store::open(&path).unwrap();
-    let dead = vec![letter("a", 1, "x"), letter("b", 1, "x"), letter("a", 2, "x"), letter("a", 1, "again")];
-    store.checkpoint(Checkpoint { dead, ..Checkpoint::default() }).await.unwrap();
+    let dead = vec![
+        letter("a", 1, "x"),
+        letter("b", 1, "x"),
+        letter("a", 2, "x"),
+        letter("a", 1, "again"),
+    ];
+    store
+        .checkpoint(Checkpoint {
+            dead,
+            ..Checkpoint::default()
+        })
+        .await
+        .unwrap();
     let all = store.dead(DeadQuery::default(), 10).await.unwrap();
-    let brief: Vec<_> = all.iter().map(|letter| (letter.subscription.as_str(), letter.offset.0, letter.reason.as_str())).collect();
+    let brief: Vec<_> = all
+        .iter()
+        .map(|letter| {
+            (
+                letter.subscription.as_str(),
+                letter.offset.0,
+                letter.reason.as_str(),
+            )
+        })
+        .collect();
     assert_eq!(brief, [("a", 1, "again"), ("b", 1, "x"), ("a", 2, "x")]);
-    assert_eq!(DeadLetter { id: 0, ..all[0].clone() }, letter("a", 1, "again"));
-    let of_a = DeadQuery { subscription: Some(id("a")), ..DeadQuery::default() };
+    assert_eq!(
+        DeadLetter {
+            id: 0,
+            ..all[0].clone()
+        },
+        letter("a", 1, "again")
+    );
+    let of_a = DeadQuery {
+        subscription: Some(id("a")),
+        ..DeadQuery::default()
+    };
     let page = store.dead(of_a.clone(), 1).await.unwrap();
-    let rest = store.dead(DeadQuery { after: Some(page[0].id), ..of_a.clone() }, 10).await.unwrap();
+    let rest = store
+        .dead(
+            DeadQuery {
+                after: Some(page[0].id),
+                ..of_a.clone()
+            },
+            10,
+        )
+        .await
+        .unwrap();
     assert_eq!((page.len(), rest.len()), (1, 1));
-    assert_eq!(store.dead_counts().await.unwrap(), [(id("a"), 2), (id("b"), 1)]);
-    let chosen = DeadQuery { ids: Some(vec![all[0].id, all[1].id, 999]), ..of_a.clone() };
-    assert_eq!(store.drop_dead(chosen).await.unwrap(), 1, "both must hold: the id and the subscription");
-    assert_eq!(store.drop_dead(DeadQuery { ids: Some(vec![]), ..DeadQuery::default() }).await.unwrap(), 0);
+    assert_eq!(
+        store.dead_counts().await.unwrap(),
+        [(id("a"), 2), (id("b"), 1)]
+    );
+}
+
+#[tokio::test]
+async fn dead_letters_are_dropped_and_their_ids_not_used_again() {
+    let (_dir, path) = folder();
+    let (store, _) = Store::open(&path).unwrap();
+    let dead = vec![
+        letter("a", 1, "x"),
+        letter("b", 1, "x"),
+        letter("a", 2, "x"),
+    ];
+    store
+        .checkpoint(Checkpoint {
+            dead,
+            ..Checkpoint::default()
+        })
+        .await
+        .unwrap();
+    let all = store.dead(DeadQuery::default(), 10).await.unwrap();
+    let of_a = DeadQuery {
+        subscription: Some(id("a")),
+        ..DeadQuery::default()
+    };
+    let chosen = DeadQuery {
+        ids: Some(vec![all[0].id, all[1].id, 999]),
+        ..of_a.clone()
+    };
+    assert_eq!(
+        store.drop_dead(chosen).await.unwrap(),
+        1,
+        "both must hold: the id and the subscription"
+    );
+    assert_eq!(
+        store
+            .drop_dead(DeadQuery {
+                ids: Some(vec![]),
+                ..DeadQuery::default()
+            })
+            .await
+            .unwrap(),
+        0
+    );
     assert_eq!(store.drop_dead(DeadQuery::default()).await.unwrap(), 2);
     // Ids are not used again: a page that a reader goes on from stays where it was.
-    store.checkpoint(Checkpoint { dead: vec![letter("c", 9, "x")], ..Checkpoint::default() }).await.unwrap();
+    store
+        .checkpoint(Checkpoint {
+            dead: vec![letter("c", 9, "x")],
+            ..Checkpoint::default()
+        })
+        .await
+        .unwrap();
     assert!(store.dead(DeadQuery::default(), 1).await.unwrap()[0].id > all[2].id);
 }
 
@@ -146,7 +292,11 @@ async fn many_writers_at_once_are_all_answered_and_kept() {
     let writing: Vec<_> = (0..300)
         .map(|n| {
             let store = store.clone();
-            tasks.spawn(async move { store.put(&subscription(&format!("s{n:03}")), Some(Offset(n))).await })
+            tasks.spawn(async move {
+                store
+                    .put(&subscription(&format!("s{n:03}")), Some(Offset(n)))
+                    .await
+            })
         })
         .collect();
     for written in writing {
@@ -160,7 +310,10 @@ async fn many_writers_at_once_are_all_answered_and_kept() {
 async fn a_process_that_dies_loses_nothing_it_acknowledged() {
     let (_dir, path) = folder();
     let (store, _) = Store::open(&path).unwrap();
-    store.put(&subscription("a"), Some(Offset(5))).await.unwrap();
+    store
+        .put(&subscription("a"), Some(Offset(5)))
+        .await
+        .unwrap();
     // What the disk holds at this moment, without the store's knowing: as after kill -9.
     let copy = tempfile::tempdir().unwrap();
     for name in ["state.db", "state.db-wal"] {
@@ -174,14 +327,29 @@ async fn a_process_that_dies_loses_nothing_it_acknowledged() {
 async fn a_torn_checkpoint_is_none() {
     let (_dir, path) = folder();
     let (store, _) = Store::open(&path).unwrap();
-    store.put(&subscription("a"), Some(Offset(5))).await.unwrap();
+    store
+        .put(&subscription("a"), Some(Offset(5)))
+        .await
+        .unwrap();
     // Somebody holds the write lock past our patience only in principle; a trigger that fails in the middle stands
     // for any error within the transaction.
     let other = rusqlite::Connection::open(&path).unwrap();
-    other.execute_batch("CREATE TRIGGER full BEFORE INSERT ON dead BEGIN SELECT RAISE(FAIL, 'disk full'); END").unwrap();
-    let checkpoint = Checkpoint { cursors: vec![(id("a"), Some(Offset(6)))], dead: vec![letter("a", 5, "x")], ..Checkpoint::default() };
+    other
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON dead BEGIN SELECT RAISE(FAIL, 'disk full'); END",
+        )
+        .unwrap();
+    let checkpoint = Checkpoint {
+        cursors: vec![(id("a"), Some(Offset(6)))],
+        dead: vec![letter("a", 5, "x")],
+        ..Checkpoint::default()
+    };
     let error = store.checkpoint(checkpoint.clone()).await.unwrap_err();
-    assert_eq!((error.code(), error.message().contains("disk full")), ("store_unavailable", true), "{error}");
+    assert_eq!(
+        (error.code(), error.message().contains("disk full")),
+        ("store_unavailable", true),
+        "{error}"
+    );
     assert!(store.fault().unwrap().contains("disk full"));
     other.execute_batch("DROP TRIGGER full").unwrap();
     store.checkpoint(checkpoint).await.unwrap();
@@ -207,15 +375,26 @@ fn a_file_of_a_later_version_is_refused() {
     later.pragma_update(None, "user_version", 99).unwrap();
     drop(later);
     let error = Store::open(&path).err().unwrap();
-    assert_eq!((error.code(), error.message().contains("format 99")), ("store_newer", true), "{error}");
+    assert_eq!(
+        (error.code(), error.message().contains("format 99")),
+        ("store_newer", true),
+        "{error}"
+    );
 }
 
 #[test]
 fn what_is_no_database_is_refused_and_left_alone() {
     let (_dir, path) = folder();
     std::fs::write(&path, "precious words, more than a hundred bytes of them, so that SQLite takes them for a damaged header of a file").unwrap();
-    assert_eq!(Store::open(&path).err().unwrap().code(), "store_unavailable");
-    assert!(std::fs::read_to_string(&path).unwrap().starts_with("precious"));
+    assert_eq!(
+        Store::open(&path).err().unwrap().code(),
+        "store_unavailable"
+    );
+    assert!(
+        std::fs::read_to_string(&path)
+            .unwrap()
+            .starts_with("precious")
+    );
 }
 
 #[test]
@@ -224,12 +403,21 @@ fn a_row_that_cannot_be_read_stops_nobody() {
     let connection = schema::open(&path).unwrap();
     rows::put(&connection, &id("bad"), "{\"v\":1}", None).unwrap();
     rows::put(&connection, &id("worse"), "not json", None).unwrap();
-    rows::put(&connection, &id("good"), &subscription("good").to_stored().to_string(), None).unwrap();
+    rows::put(
+        &connection,
+        &id("good"),
+        &subscription("good").to_stored().to_string(),
+        None,
+    )
+    .unwrap();
     drop(connection);
     let (_store, kept) = Store::open(&path).unwrap();
     assert_eq!(kept.subscriptions, [subscription("good")]);
     let again = schema::open(&path).unwrap();
-    let rows: u64 = again.query_row("SELECT count(*) FROM subscription", [], |row| row.get(0)).map(|n: i64| n.unsigned_abs()).unwrap();
+    let rows: u64 = again
+        .query_row("SELECT count(*) FROM subscription", [], |row| row.get(0))
+        .map(|n: i64| n.unsigned_abs())
+        .unwrap();
     assert_eq!(rows, 3, "they are kept for a version that can read them");
 }
 
@@ -246,7 +434,8 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let who = 0_u8..3;
     prop_oneof![
-        (who.clone(), prop::option::of(0_u64..9)).prop_map(|(who, offset)| Step::Cursor(who, offset)),
+        (who.clone(), prop::option::of(0_u64..9))
+            .prop_map(|(who, offset)| Step::Cursor(who, offset)),
         (who.clone(), 0_u64..4).prop_map(|(who, offset)| Step::Retry(who, offset)),
         (who.clone(), 0_u64..4).prop_map(|(who, offset)| Step::Settled(who, offset)),
         who.clone().prop_map(Step::Delete),
@@ -266,16 +455,26 @@ struct Model {
 impl Model {
     fn apply(&mut self, step: &Step) {
         match *step {
-            Step::Put(who) => drop(self.there.insert(who)),
+            Step::Put(who) => {
+                self.there.insert(who);
+            }
             Step::Delete(who) => {
                 self.there.remove(&who);
                 self.cursors.remove(&who);
                 self.retries.retain(|(whose, _)| *whose != who);
             }
-            Step::Cursor(who, Some(offset)) if self.there.contains(&who) => drop(self.cursors.insert(who, offset)),
-            Step::Cursor(who, None) => drop(self.cursors.remove(&who)),
-            Step::Retry(who, offset) if self.there.contains(&who) => drop(self.retries.insert((who, offset))),
-            Step::Settled(who, offset) => drop(self.retries.remove(&(who, offset))),
+            Step::Cursor(who, Some(offset)) if self.there.contains(&who) => {
+                self.cursors.insert(who, offset);
+            }
+            Step::Cursor(who, None) => {
+                self.cursors.remove(&who);
+            }
+            Step::Retry(who, offset) if self.there.contains(&who) => {
+                self.retries.insert((who, offset));
+            }
+            Step::Settled(who, offset) => {
+                self.retries.remove(&(who, offset));
+            }
             Step::Cursor(..) | Step::Retry(..) | Step::Reopen => {}
         }
     }
@@ -284,8 +483,16 @@ impl Model {
         let who = |id: &SubscriptionId| id.as_str().parse().unwrap();
         Self {
             there: kept.subscriptions.iter().map(|one| who(&one.id)).collect(),
-            cursors: kept.cursors.iter().map(|(id, offset)| (who(id), offset.0)).collect(),
-            retries: kept.retries.iter().map(|retry| (who(&retry.subscription), retry.offset.0)).collect(),
+            cursors: kept
+                .cursors
+                .iter()
+                .map(|(id, offset)| (who(id), offset.0))
+                .collect(),
+            retries: kept
+                .retries
+                .iter()
+                .map(|retry| (who(&retry.subscription), retry.offset.0))
+                .collect(),
         }
     }
 }
@@ -294,11 +501,32 @@ async fn take(store: &Store, step: &Step) {
     let name = |who: u8| SubscriptionId(Arc::from(who.to_string()));
     let empty = Checkpoint::default();
     match *step {
-        Step::Put(who) => store.put(&subscription(&who.to_string()), None).await.unwrap(),
+        Step::Put(who) => store
+            .put(&subscription(&who.to_string()), None)
+            .await
+            .unwrap(),
         Step::Delete(who) => store.delete(&name(who)).await.unwrap(),
-        Step::Cursor(who, offset) => store.checkpoint(Checkpoint { cursors: vec![(name(who), offset.map(Offset))], ..empty }).await.unwrap(),
-        Step::Retry(who, offset) => store.checkpoint(Checkpoint { retries: vec![retry(&who.to_string(), offset, 1)], ..empty }).await.unwrap(),
-        Step::Settled(who, offset) => store.checkpoint(Checkpoint { settled: vec![(name(who), Offset(offset))], ..empty }).await.unwrap(),
+        Step::Cursor(who, offset) => store
+            .checkpoint(Checkpoint {
+                cursors: vec![(name(who), offset.map(Offset))],
+                ..empty
+            })
+            .await
+            .unwrap(),
+        Step::Retry(who, offset) => store
+            .checkpoint(Checkpoint {
+                retries: vec![retry(&who.to_string(), offset, 1)],
+                ..empty
+            })
+            .await
+            .unwrap(),
+        Step::Settled(who, offset) => store
+            .checkpoint(Checkpoint {
+                settled: vec![(name(who), Offset(offset))],
+                ..empty
+            })
+            .await
+            .unwrap(),
         Step::Reopen => {}
     }
 }
