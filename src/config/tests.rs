@@ -11,85 +11,92 @@ fn load(text: &str) -> Config {
 }
 
 fn faults(text: &str) -> Vec<String> {
-    Config::from_text(text, None, &Sources::default()).unwrap_err().0
+    Config::from_text(text, None, &Sources::default())
+        .unwrap_err()
+        .0
 }
+
+/// Texts, and how the one sentence begins in which each is refused.
+const FAULTS: &[(&str, &str)] = &[
+    (
+        "[log]\nretension_age = \"1d\"",
+        "busway.toml:2: unknown key `log.retension_age`; did you mean `log.retention_age`?",
+    ),
+    (
+        "\n\n[lgo]\nx = 1",
+        "busway.toml:3: unknown section `[lgo]`; did you mean `[log]`?",
+    ),
+    (
+        "[zzzzzzzzzzzzz]",
+        "busway.toml:1: unknown section `[zzzzzzzzzzzzz]`; `busway config print --defaults` lists",
+    ),
+    ("listen = 3", "busway.toml:1: unknown key `listen`"),
+    (
+        "[log]\nsegment_size = \"many\"",
+        "busway.toml:2: `log.segment_size` must be a size such as `64MiB`",
+    ),
+    (
+        "[delivery]\ntimeout = 15",
+        "busway.toml:2: `delivery.timeout` must be a duration with its unit",
+    ),
+    (
+        "[delivery]\ntimeout = \"0s\"",
+        "busway.toml:2: `delivery.timeout` must be longer than nothing",
+    ),
+    (
+        "[listen]\naddresses = [\"8080\"]",
+        "busway.toml:2: `listen.addresses` must hold addresses such as",
+    ),
+    (
+        "[listen]\naddresses = []",
+        "busway.toml:2: `listen.addresses` must hold at least one address",
+    ),
+    (
+        "[listen]\ninsecure = \"maybe\"",
+        "busway.toml:2: `listen.insecure` must be `true` or `false`, not `maybe`",
+    ),
+    (
+        "[egress]\nallow = [\"10/8\"]",
+        "busway.toml:2: `egress.allow` must hold address ranges",
+    ),
+    (
+        "[data]\ndir = { a = 1 }",
+        "busway.toml:2: `data.dir` must be a value or a list of values",
+    ),
+    (
+        "[log]\nretention_age = 1\nretention_age = 2",
+        "busway.toml:3: is not TOML: duplicate key",
+    ),
+    (
+        "[log_output]\nformat = \"xml\"",
+        "busway.toml:2: `log_output.format` must be `auto`, `text` or `json`",
+    ),
+    (
+        "[plugins.a]\ngrant = {}",
+        "busway.toml:2: unknown key `plugins.a.grant`; did you mean `grants`?",
+    ),
+    (
+        "[plugins.a.limits]\nmemory = \"x\"",
+        "busway.toml:2: `plugins.a.limits.memory` must be a size",
+    ),
+    (
+        "[plugins.a.limits]\nmemroy = \"1MiB\"",
+        "busway.toml:2: unknown key `plugins.a.limits.memroy`; did you mean `limits.memory`?",
+    ),
+    (
+        "[plugins.a.grants]\nenv = { A = 3 }",
+        "busway.toml:2: `plugins.a.grants.env.A` must be a string",
+    ),
+    (
+        "[plugins]\na = 1",
+        "busway.toml:2: `plugins.a` must be a table",
+    ),
+];
 
 /// Each text is refused in exactly one sentence that begins like this.
 #[test]
 fn faults_name_line_key_and_remedy() {
-    let cases = [
-        (
-            "[log]\nretension_age = \"1d\"",
-            "busway.toml:2: unknown key `log.retension_age`; did you mean `log.retention_age`?",
-        ),
-        (
-            "\n\n[lgo]\nx = 1",
-            "busway.toml:3: unknown section `[lgo]`; did you mean `[log]`?",
-        ),
-        (
-            "[zzzzzzzzzzzzz]",
-            "busway.toml:1: unknown section `[zzzzzzzzzzzzz]`; `busway config print --defaults` lists",
-        ),
-        ("listen = 3", "busway.toml:1: unknown key `listen`"),
-        (
-            "[log]\nsegment_size = \"many\"",
-            "busway.toml:2: `log.segment_size` must be a size such as `64MiB`",
-        ),
-        (
-            "[delivery]\ntimeout = 15",
-            "busway.toml:2: `delivery.timeout` must be a duration with its unit",
-        ),
-        (
-            "[delivery]\ntimeout = \"0s\"",
-            "busway.toml:2: `delivery.timeout` must be longer than nothing",
-        ),
-        (
-            "[listen]\naddresses = [\"8080\"]",
-            "busway.toml:2: `listen.addresses` must hold addresses such as",
-        ),
-        (
-            "[listen]\naddresses = []",
-            "busway.toml:2: `listen.addresses` must hold at least one address",
-        ),
-        (
-            "[listen]\ninsecure = \"maybe\"",
-            "busway.toml:2: `listen.insecure` must be `true` or `false`, not `maybe`",
-        ),
-        (
-            "[egress]\nallow = [\"10/8\"]",
-            "busway.toml:2: `egress.allow` must hold address ranges",
-        ),
-        (
-            "[data]\ndir = { a = 1 }",
-            "busway.toml:2: `data.dir` must be a value or a list of values",
-        ),
-        (
-            "[log]\nretention_age = 1\nretention_age = 2",
-            "busway.toml:3: is not TOML: duplicate key",
-        ),
-        (
-            "[log_output]\nformat = \"xml\"",
-            "busway.toml:2: `log_output.format` must be `auto`, `text` or `json`",
-        ),
-        (
-            "[plugins.a]\ngrant = {}",
-            "busway.toml:2: unknown key `plugins.a.grant`; did you mean `grants`?",
-        ),
-        (
-            "[plugins.a.limits]\nmemory = \"x\"",
-            "busway.toml:2: `plugins.a.limits.memory` must be a size",
-        ),
-        (
-            "[plugins.a.limits]\nmemroy = \"1MiB\"",
-            "busway.toml:2: unknown key `plugins.a.limits.memroy`; did you mean `limits.memory`?",
-        ),
-        (
-            "[plugins.a.grants]\nenv = { A = 3 }",
-            "busway.toml:2: `plugins.a.grants.env.A` must be a string",
-        ),
-        ("[plugins]\na = 1", "busway.toml:2: `plugins.a` must be a table"),
-    ];
-    for (text, expected) in cases {
+    for (text, expected) in FAULTS {
         let found = faults(text);
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         assert!(
@@ -124,7 +131,10 @@ fn later_sources_win_and_are_named() {
         config.origin(key("delivery.timeout")),
         &Origin::Env("BUSWAY_DELIVERY_TIMEOUT".into())
     );
-    assert_eq!(config.origin(key("delivery.max_attempts")), &Origin::File(5));
+    assert_eq!(
+        config.origin(key("delivery.max_attempts")),
+        &Origin::File(5)
+    );
     assert_eq!(config.origin(key("log.queue")), &Origin::Default);
 }
 
@@ -152,7 +162,8 @@ fn defaults_read_back() {
         if shown.is_empty() {
             continue;
         }
-        (key.set)(&mut settings, &Given::text(&shown)).unwrap_or_else(|why| panic!("{} {why}", key.name));
+        (key.set)(&mut settings, &Given::text(&shown))
+            .unwrap_or_else(|why| panic!("{} {why}", key.name));
         assert_eq!((key.show)(&settings), shown, "{}", key.name);
     }
 }
@@ -172,7 +183,11 @@ fn plugins_are_read_whole_and_shown_without_secrets() {
     assert_eq!(email.grants.tcp, ["smtp.example.com:587"]);
     assert_eq!(email.grants.env["KEY"], "s3cret");
     assert_eq!(
-        (email.limits.memory, email.limits.instances, email.limits.output),
+        (
+            email.limits.memory,
+            email.limits.instances,
+            email.limits.output
+        ),
         (32 << 20, 2, 1 << 10)
     );
     let shown = print::json(&config).to_string();
@@ -180,27 +195,36 @@ fn plugins_are_read_whole_and_shown_without_secrets() {
         shown.contains("smtp.example.com") && shown.contains("file:/run/x"),
         "{shown}"
     );
-    assert!(!shown.contains("hunter2") && !shown.contains("s3cret"), "{shown}");
+    assert!(
+        !shown.contains("hunter2") && !shown.contains("s3cret"),
+        "{shown}"
+    );
 }
 
 #[test]
 fn strangers_are_refused_unless_the_operator_insists() {
     let cases = [
-        (r#"["127.0.0.1:1", "[::1]:1", "localhost:1", "unix:/x"]"#, false, true),
+        (
+            r#"["127.0.0.1:1", "[::1]:1", "localhost:1", "unix:/x"]"#,
+            false,
+            true,
+        ),
         (r#"["0.0.0.0:1"]"#, false, false),
         (r#"["[::]:1"]"#, false, false),
         (r#"["192.168.1.5:1"]"#, false, false),
         (r#"["0.0.0.0:1"]"#, true, true),
     ];
     for (addresses, insecure, taken) in cases {
-        let config = load(&format!("[listen]\naddresses = {addresses}\ninsecure = {insecure}"));
+        let config = load(&format!(
+            "[listen]\naddresses = {addresses}\ninsecure = {insecure}"
+        ));
         assert_eq!(
             refuse(&config.settings).is_ok(),
             taken,
             "{addresses} insecure={insecure}"
         );
-        let open = taken && insecure || !taken;
-        assert_eq!(risks(&config.settings).is_empty(), !open, "{addresses}");
+        let closed = taken && !insecure;
+        assert_eq!(risks(&config.settings).is_empty(), closed, "{addresses}");
     }
 }
 
@@ -209,7 +233,12 @@ fn risky_settings_are_explained() {
     let config = load(
         "[log]\ndrop_unacknowledged = true\nretention_age = \"none\"\nretention_size = \"none\"\ndedup_window = \"0s\"\n[delivery]\nmax_attempts = 1\n[plugins.x.grants]\nhttp = [\"https://*\"]",
     );
-    assert_eq!(risks(&config.settings).len(), 5, "{:#?}", risks(&config.settings));
+    assert_eq!(
+        risks(&config.settings).len(),
+        5,
+        "{:#?}",
+        risks(&config.settings)
+    );
     assert_eq!(risks(&Settings::default()), Vec::<String>::new());
 }
 
@@ -228,12 +257,18 @@ fn a_misspelt_variable_is_told_and_a_foreign_one_is_not() {
         strange_variables(&env("BUSWAY_SERVICE_HOST_PORT_8080_TCP")),
         Vec::<String>::new()
     );
-    assert_eq!(strange_variables(&env("BUSWAY_LISTEN")), Vec::<String>::new());
+    assert_eq!(
+        strange_variables(&env("BUSWAY_LISTEN")),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
 fn the_nearest_name_is_near() {
-    assert_eq!(nearest("adresses", ["addresses", "insecure"]), Some("addresses"));
+    assert_eq!(
+        nearest("adresses", ["addresses", "insecure"]),
+        Some("addresses")
+    );
     assert_eq!(nearest("colour", ["addresses", "insecure"]), None);
 }
 

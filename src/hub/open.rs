@@ -54,15 +54,7 @@ impl Hub {
 async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, Error> {
     let metrics = Arc::new(Metrics::new());
     let (log, store, kept) = open_files(&settings, &clock, &owners).await?;
-    metrics
-        .subscriptions
-        .set(i64::try_from(kept.subscriptions.len()).unwrap_or(i64::MAX));
-    info!(
-        subscriptions = kept.subscriptions.len(),
-        retries = kept.retries.len(),
-        buses = log.buses().len(),
-        "the store is open"
-    );
+    tell_kept(&log, &kept, &metrics);
     let client = Client::new(Guard::new(settings.egress));
     let (plugin_notices, from_plugins) = mpsc::unbounded_channel();
     let (notices, from_delivery) = mpsc::unbounded_channel();
@@ -88,7 +80,6 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
     };
     let delivery = Delivery::start(parts, kept).await?;
     let (life, told) = life::Reporter::new();
-    let tasks = owners.own.clone();
     let hub = Hub(Arc::new(Parts {
         limits: settings.limits,
         defaults: settings.delivery,
@@ -103,21 +94,42 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         life,
         owners,
     }));
-    tasks.spawn(life::report(
-        hub.clone(),
-        tasks.clone(),
+    set_going(
+        &hub,
         life::Sources {
             told,
             from_plugins,
             from_delivery,
         },
-    ));
-    tasks.spawn(trim(hub.clone(), tasks.clone()));
-    hub.0.life.tell(life::started());
+    );
     Ok(hub)
 }
 
-async fn open_files(settings: &Settings, clock: &Clock, owners: &Owners) -> Result<(EventLog, Store, Kept), Error> {
+fn tell_kept(log: &EventLog, kept: &Kept, metrics: &Metrics) {
+    metrics
+        .subscriptions
+        .set(i64::try_from(kept.subscriptions.len()).unwrap_or(i64::MAX));
+    info!(
+        subscriptions = kept.subscriptions.len(),
+        retries = kept.retries.len(),
+        buses = log.buses().len(),
+        "the store is open"
+    );
+}
+
+/// Starts the tasks of the hub's own.
+fn set_going(hub: &Hub, sources: life::Sources) {
+    let tasks = &hub.0.owners.own;
+    tasks.spawn(life::report(hub.clone(), tasks.clone(), sources));
+    tasks.spawn(trim(hub.clone(), tasks.clone()));
+    hub.0.life.tell(life::started());
+}
+
+async fn open_files(
+    settings: &Settings,
+    clock: &Clock,
+    owners: &Owners,
+) -> Result<(EventLog, Store, Kept), Error> {
     let (data, log_settings, clock, log_tasks) = (
         settings.data.clone(),
         settings.log.clone(),
@@ -135,7 +147,10 @@ async fn open_files(settings: &Settings, clock: &Clock, owners: &Owners) -> Resu
 
 fn create_folder(data: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(data).map_err(|cause| {
-        let text = format!("the data folder {} cannot be created: {cause}", data.display());
+        let text = format!(
+            "the data folder {} cannot be created: {cause}",
+            data.display()
+        );
         Error::new(Kind::Unavailable, "store_unavailable", text).with_cause(cause)
     })
 }

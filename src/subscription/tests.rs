@@ -75,209 +75,93 @@ fn defaults_fill_what_is_not_said() {
     );
 }
 
+/// Where `full` is changed, to what, and the beginning and a part of the refusal.
+#[rustfmt::skip]
+const REFUSED: &[(&str, &str, &str, &str)] = &[
+    ("/sink", r#""/relative""#, "sink", "absolute"),
+    ("/sink", r#""ftp://h/x""#, "sink", "http or https"),
+    ("/sink", r#""mailto:a@b""#, "sink", "http or https"),
+    ("/sink", r#""https://u:p@h/x""#, "sink", "protocolsettings.auth"),
+    ("/sink", r#""https://u@h/x""#, "sink", "protocolsettings.auth"),
+    ("/sink", r#""https://h/x#y""#, "sink", "fragment"),
+    ("/sink", r#"1"#, "sink", "must be a string, not a number"),
+    ("/type", r#""a""#, "`type`", "did you mean `types`?"),
+    ("/sinkcredential", r#"{}"#, "`sinkcredential`", "protocolsettings.auth"),
+    ("/source", r#""""#, "source", "must not be empty"),
+    ("/types", r#""a""#, "types", "must be an array, not a string"),
+    ("/types", r#"[1]"#, "types[0]", "must be a string"),
+    ("/filters", r#"[{"exact": {"id": "1"}}, {"exakt": {}}]"#, "filters[1]", "exact"),
+    ("/filters", r#"{}"#, "filters", "must be an array"),
+    ("/protocol", r#""MQTT5""#, "protocol", "notifier plugin"),
+    ("/bus", r#""other""#, "bus", "is \"other\""),
+    ("/protocolsettings", r#"1"#, "protocolsettings", "must be a JSON object"),
+    ("/protocolsettings/formet", r#"1"#, "`protocolsettings.formet`", "did you mean `protocolsettings.format`?"),
+    ("/protocolsettings/format", r#""xml""#, "protocolsettings.format", "one of \"structured\""),
+    ("/protocolsettings/headers", r#"{"Host": "x"}"#, "protocolsettings.headers.Host", "cannot be set"),
+    ("/protocolsettings/headers", r#"{"Content-Length": "1"}"#, "protocolsettings.headers.Content-Length", "cannot be set"),
+    ("/protocolsettings/headers", r#"{"webhook-id": "1"}"#, "protocolsettings.headers.webhook-id", "cannot be set"),
+    ("/protocolsettings/headers", r#"{"transfer-encoding": "1"}"#, "protocolsettings.headers.transfer-encoding", "cannot be set"),
+    ("/protocolsettings/headers", r#"{"a b": "1"}"#, "protocolsettings.headers.a b", "valid header name"),
+    ("/protocolsettings/headers", r#"{"a": "1\n"}"#, "protocolsettings.headers.a", "visible ASCII"),
+    ("/protocolsettings/headers", r#"{"a": 1}"#, "protocolsettings.headers.a", "must be a string"),
+    ("/protocolsettings/headers", r#"{"a": "1", "A": "2"}"#, "protocolsettings.headers", "given twice"),
+    ("/protocolsettings/headers", r#"{"authorization": "x"}"#, "protocolsettings.headers.authorization", "give one"),
+    ("/protocolsettings/auth", r#"{}"#, "protocolsettings.auth", "must have `basic`"),
+    ("/protocolsettings/auth", r#"{"basic": {"username": "u"}}"#, "protocolsettings.auth.basic.password", "is missing"),
+    ("/protocolsettings/auth", r#"{"basic": {"username": "a:b", "password": ""}}"#, "protocolsettings.auth.basic.username", "`:`"),
+    ("/protocolsettings/auth", r#"{"bearer": {"token": "a\nb"}}"#, "protocolsettings.auth.bearer.token", "control"),
+    ("/protocolsettings/auth/bearer", r#"{"token": "a"}"#, "protocolsettings.auth", "both"),
+    ("/protocolsettings/secret", r#""whsec_short""#, "protocolsettings.secret", "24 to 64"),
+    ("/protocolsettings/secret", r#""***""#, "protocolsettings.secret", "already kept"),
+    ("/protocolsettings/secrets", r#"["whsec_YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="]"#, "protocolsettings", "both `secret` and `secrets`"),
+    ("/config/timeout", r#"15"#, "config.timeout", "text with units"),
+    ("/config/timeout", r#""15""#, "config.timeout", "text with units"),
+    ("/config/timeout", r#""10h""#, "config.timeout", "from 100ms to 5m"),
+    ("/config/schedule", r#"[]"#, "config.schedule", "at least one"),
+    ("/config/schedule", r#"["5s", 30]"#, "config.schedule[1]", "text with units"),
+    ("/config/max_attempts", r#"0"#, "config.max_attempts", "from 1 to 1000"),
+    ("/config/max_attempts", r#"1.5"#, "config.max_attempts", "whole number"),
+    ("/config/concurrency", r#""4""#, "config.concurrency", "whole number"),
+    ("/config/start", r#""tomorrow""#, "config.start", "\"latest\""),
+    ("/config/start", r#"-1"#, "config.start", "an offset"),
+    ("/config/ordering", r#""key""#, "config.ordering", "not served yet"),
+    ("/config/on_error", r#""hold""#, "config.on_error", "not served yet"),
+    ("/config/on_error", r#""explode""#, "config.on_error", "one of \"retry\", \"pass\", \"drop\""),
+    ("/config/rate", r#""100/s""#, "config.rate", "not served yet"),
+    ("/config/time_out", r#""1s""#, "`config.time_out`", "did you mean `config.timeout`?"),
+    ("/config/batch/count", r#"0"#, "config.batch.count", "from 1"),
+    ("/config/batch/wait", r#""2m""#, "config.batch.wait", "from 0s to 1m"),
+];
+
+fn refused(json: &Value, place: &str, rule: &str) {
+    let error = read(json).expect_err(place);
+    assert!(
+        error.message().starts_with(place) && error.message().contains(rule),
+        "{place}: {rule}: {error}"
+    );
+}
+
 #[test]
 fn every_refusal_names_its_place_and_its_rule() {
-    let long = "x".repeat(3_000);
-    for (json, place, rule) in [
-        (json!([]), "the subscription", "must be a JSON object"),
-        (json!({}), "sink", "is missing"),
-        (with("/sink", json!("/relative")), "sink", "absolute"),
-        (with("/sink", json!("ftp://h/x")), "sink", "http or https"),
-        (with("/sink", json!("mailto:a@b")), "sink", "http or https"),
-        (with("/sink", json!("https://u:p@h/x")), "sink", "protocolsettings.auth"),
-        (with("/sink", json!("https://u@h/x")), "sink", "protocolsettings.auth"),
-        (with("/sink", json!("https://h/x#y")), "sink", "fragment"),
-        (with("/sink", json!(format!("https://h/{long}"))), "sink", "longer than"),
-        (with("/sink", json!(1)), "sink", "must be a string, not a number"),
-        (with("/type", json!("a")), "`type`", "did you mean `types`?"),
-        (
-            with("/sinkcredential", json!({})),
-            "`sinkcredential`",
-            "protocolsettings.auth",
-        ),
-        (with("/source", json!("")), "source", "must not be empty"),
-        (with("/types", json!("a")), "types", "must be an array, not a string"),
-        (with("/types", json!([1])), "types[0]", "must be a string"),
-        (with("/types", json!(vec!["a"; 300])), "types", "at most 256"),
-        (
-            with("/filters", json!([{"exact": {"id": "1"}}, {"exakt": {}}])),
-            "filters[1]",
-            "exact",
-        ),
-        (with("/filters", json!({})), "filters", "must be an array"),
-        (with("/protocol", json!("MQTT5")), "protocol", "notifier plugin"),
-        (with("/bus", json!("other")), "bus", "is \"other\""),
-        (
-            with("/protocolsettings", json!(1)),
-            "protocolsettings",
-            "must be a JSON object",
-        ),
-        (
-            with("/protocolsettings/formet", json!(1)),
-            "`protocolsettings.formet`",
-            "did you mean `protocolsettings.format`?",
-        ),
-        (
-            with("/protocolsettings/format", json!("xml")),
-            "protocolsettings.format",
-            "one of \"structured\"",
-        ),
-        (
-            with("/protocolsettings/headers", json!({"Host": "x"})),
-            "protocolsettings.headers.Host",
-            "cannot be set",
-        ),
-        (
-            with("/protocolsettings/headers", json!({"Content-Length": "1"})),
-            "protocolsettings.headers.Content-Length",
-            "cannot be set",
-        ),
-        (
-            with("/protocolsettings/headers", json!({"webhook-id": "1"})),
-            "protocolsettings.headers.webhook-id",
-            "cannot be set",
-        ),
-        (
-            with("/protocolsettings/headers", json!({"transfer-encoding": "1"})),
-            "protocolsettings.headers.transfer-encoding",
-            "cannot be set",
-        ),
-        (
-            with("/protocolsettings/headers", json!({"a b": "1"})),
-            "protocolsettings.headers.a b",
-            "valid header name",
-        ),
-        (
-            with("/protocolsettings/headers", json!({"a": "1\n"})),
-            "protocolsettings.headers.a",
-            "visible ASCII",
-        ),
-        (
-            with("/protocolsettings/headers", json!({"a": 1})),
-            "protocolsettings.headers.a",
-            "must be a string",
-        ),
-        (
-            with("/protocolsettings/headers", json!({"a": "1", "A": "2"})),
-            "protocolsettings.headers",
-            "given twice",
-        ),
-        (
-            with("/protocolsettings/headers", json!({"authorization": "x"})),
-            "protocolsettings.headers.authorization",
-            "give one",
-        ),
-        (
-            with("/protocolsettings/auth", json!({})),
-            "protocolsettings.auth",
-            "must have `basic`",
-        ),
-        (
-            with("/protocolsettings/auth", json!({"basic": {"username": "u"}})),
-            "protocolsettings.auth.basic.password",
-            "is missing",
-        ),
-        (
-            with(
-                "/protocolsettings/auth",
-                json!({"basic": {"username": "a:b", "password": ""}}),
-            ),
-            "protocolsettings.auth.basic.username",
-            "`:`",
-        ),
-        (
-            with("/protocolsettings/auth", json!({"bearer": {"token": "a\nb"}})),
-            "protocolsettings.auth.bearer.token",
-            "control",
-        ),
-        (
-            with("/protocolsettings/auth/bearer", json!({"token": "a"})),
-            "protocolsettings.auth",
-            "both",
-        ),
-        (
-            with("/protocolsettings/secret", json!("whsec_short")),
-            "protocolsettings.secret",
-            "24 to 64",
-        ),
-        (
-            with("/protocolsettings/secret", json!("***")),
-            "protocolsettings.secret",
-            "already kept",
-        ),
-        (
-            with("/protocolsettings/secrets", json!([SECRET])),
-            "protocolsettings",
-            "both `secret` and `secrets`",
-        ),
-        (with("/config/timeout", json!(15)), "config.timeout", "text with units"),
-        (
-            with("/config/timeout", json!("15")),
-            "config.timeout",
-            "text with units",
-        ),
-        (
-            with("/config/timeout", json!("10h")),
-            "config.timeout",
-            "from 100ms to 5m",
-        ),
-        (with("/config/schedule", json!([])), "config.schedule", "at least one"),
-        (
-            with("/config/schedule", json!(["5s", 30])),
-            "config.schedule[1]",
-            "text with units",
-        ),
-        (
-            with("/config/max_attempts", json!(0)),
-            "config.max_attempts",
-            "from 1 to 1000",
-        ),
-        (
-            with("/config/max_attempts", json!(1.5)),
-            "config.max_attempts",
-            "whole number",
-        ),
-        (
-            with("/config/concurrency", json!("4")),
-            "config.concurrency",
-            "whole number",
-        ),
-        (with("/config/start", json!("tomorrow")), "config.start", "\"latest\""),
-        (with("/config/start", json!(-1)), "config.start", "an offset"),
-        (
-            with("/config/ordering", json!("key")),
-            "config.ordering",
-            "not served yet",
-        ),
-        (
-            with("/config/on_error", json!("hold")),
-            "config.on_error",
-            "not served yet",
-        ),
-        (
-            with("/config/on_error", json!("explode")),
-            "config.on_error",
-            "one of \"retry\", \"pass\", \"drop\"",
-        ),
-        (with("/config/rate", json!("100/s")), "config.rate", "not served yet"),
-        (
-            with("/config/time_out", json!("1s")),
-            "`config.time_out`",
-            "did you mean `config.timeout`?",
-        ),
-        (with("/config/batch/count", json!(0)), "config.batch.count", "from 1"),
-        (
-            with("/config/batch/wait", json!("2m")),
-            "config.batch.wait",
-            "from 0s to 1m",
-        ),
-    ] {
-        let error = read(&json).expect_err(place);
-        assert!(
-            error.message().starts_with(place) && error.message().contains(rule),
-            "{place}: {rule}: {error}"
+    for (pointer, value, place, rule) in REFUSED {
+        refused(
+            &with(pointer, serde_json::from_str(value).unwrap()),
+            place,
+            rule,
         );
     }
+    refused(&json!([]), "the subscription", "must be a JSON object");
+    refused(&json!({}), "sink", "is missing");
+    refused(
+        &with("/sink", json!(format!("https://h/{}", "x".repeat(3_000)))),
+        "sink",
+        "longer than",
+    );
+    refused(
+        &with("/types", json!(vec!["a"; 300])),
+        "types",
+        "at most 256",
+    );
 }
 
 #[test]
@@ -291,7 +175,10 @@ fn starts_are_read_in_every_form() {
         (json!(null), Start::Latest),
     ] {
         assert_eq!(
-            read(&with("/config/start", json.clone())).unwrap().config.start,
+            read(&with("/config/start", json.clone()))
+                .unwrap()
+                .config
+                .start,
             expected,
             "{json}"
         );
@@ -302,7 +189,12 @@ fn starts_are_read_in_every_form() {
 fn a_notifier_takes_settings_of_its_own() {
     let json = json!({"protocol": "notifier-chat", "sink": "https://chat.example.com/hook", "protocolsettings": {"room": "r", "token": "t"}});
     let read = read(&json).unwrap();
-    let Sink::Notifier { plugin, sink, settings } = &read.sink else {
+    let Sink::Notifier {
+        plugin,
+        sink,
+        settings,
+    } = &read.sink
+    else {
         panic!("{:?}", read.sink)
     };
     assert_eq!(
@@ -314,14 +206,19 @@ fn a_notifier_takes_settings_of_its_own() {
         settings,
         json!({"room": "r", "token": "t", "sink": "https://chat.example.com/hook"})
     );
-    assert_eq!(read.to_json()["protocolsettings"], json!({"room": "r", "token": "***"}));
+    assert_eq!(
+        read.to_json()["protocolsettings"],
+        json!({"room": "r", "token": "***"})
+    );
     assert_eq!(Subscription::from_stored(&read.to_stored()).unwrap(), read);
 }
 
 #[test]
 fn the_stored_form_reads_back_equal() {
     let mut one = read(&full()).unwrap();
-    one.state = State::Paused { reason: "gone".into() };
+    one.state = State::Paused {
+        reason: "gone".into(),
+    };
     one.updated = Timestamp(NOW.0 + 5);
     assert_eq!(Subscription::from_stored(&one.to_stored()).unwrap(), one);
     let two = read(&with(
@@ -338,76 +235,57 @@ fn the_stored_form_reads_back_equal() {
 #[test]
 fn what_get_shows_can_be_put_back() {
     let one = read(&full()).unwrap();
-    let again = one.replaced(&one.to_json(), &DeliveryConfig::default(), NOW).unwrap();
+    let again = one
+        .replaced(&one.to_json(), &DeliveryConfig::default(), NOW)
+        .unwrap();
     assert_eq!(again, one);
 }
+
+/// A patch of `full`, a place in the stored form, and what is there then.
+#[rustfmt::skip]
+const PATCHED: &[(&str, &str, &str)] = &[
+    (r#"{"types": ["b"]}"#, "/types", r#"["b"]"#),
+    (r#"{"source": null}"#, "/source", "null"),
+    (r#"{"config": {"timeout": null}}"#, "/config/timeout", r#""15s""#),
+    (r#"{"config": {"max_attempts": 4}}"#, "/config/schedule", r#"["5s", "30s", "2m"]"#),
+    (r#"{"protocolsettings": {"auth": {"basic": {"username": "v"}}}}"#, "/protocolsettings/auth", r#"{"basic": {"username": "v", "password": "p"}}"#),
+    (r#"{"protocolsettings": {"auth": null}}"#, "/protocolsettings/auth", "null"),
+    (r#"{"sink": "https://example.com/other"}"#, "/protocolsettings/auth/basic/password", r#""p""#),
+];
 
 #[test]
 fn patches_change_what_they_name_and_keep_secrets() {
     let one = read(&full()).unwrap();
-    let patched = |patch: Value| one.patched(&patch, &DeliveryConfig::default(), Timestamp(NOW.0 + 1));
-    let stored = |patch: Value, pointer: &str| {
-        patched(patch)
+    let later = Timestamp(NOW.0 + 1);
+    let patched = |patch: Value| one.patched(&patch, &DeliveryConfig::default(), later);
+    for (patch, pointer, expected) in PATCHED {
+        let stored = patched(serde_json::from_str(patch).unwrap())
             .unwrap()
-            .to_stored()
-            .pointer(pointer)
-            .cloned()
-            .unwrap_or_default()
-    };
-    for (patch, pointer, expected) in [
-        (
-            json!({}),
-            "/protocolsettings",
-            one.to_stored()["protocolsettings"].clone(),
-        ),
-        (json!({"types": ["b"]}), "/types", json!(["b"])),
-        (json!({"source": null}), "/source", json!(null)),
-        (json!({"config": {"timeout": null}}), "/config/timeout", json!("15s")),
-        (
-            json!({"config": {"max_attempts": 4}}),
-            "/config/schedule",
-            json!(["5s", "30s", "2m"]),
-        ),
-        (
-            json!({"protocolsettings": {"secret": OTHER}}),
-            "/protocolsettings/secret",
-            json!(OTHER),
-        ),
-        (
-            json!({"protocolsettings": {"secrets": [OTHER, "***"]}}),
-            "/protocolsettings/secrets",
-            json!(null),
-        ),
-        (
-            json!({"protocolsettings": {"auth": {"basic": {"username": "v"}}}}),
-            "/protocolsettings/auth",
-            json!({"basic": {"username": "v", "password": "p"}}),
-        ),
-        (
-            json!({"protocolsettings": {"auth": null}}),
-            "/protocolsettings/auth",
-            json!(null),
-        ),
-        (
-            json!({"sink": "https://example.com/other"}),
-            "/protocolsettings/auth/basic/password",
-            json!("p"),
-        ),
-    ] {
-        if pointer == "/protocolsettings/secrets" {
-            // `secrets` does not take over what `secret` was: the mask stands for none, and that is said.
-            assert!(
-                patched(patch)
-                    .unwrap_err()
-                    .message()
-                    .starts_with("protocolsettings.secrets[1]")
-            );
-            continue;
-        }
-        assert_eq!(stored(patch.clone(), pointer), expected, "{patch}");
+            .to_stored();
+        let expected: Value = serde_json::from_str(expected).unwrap();
+        assert_eq!(
+            stored.pointer(pointer).cloned().unwrap_or_default(),
+            expected,
+            "{patch}"
+        );
     }
-    let changed = patched(json!({"types": ["b"]})).unwrap();
-    assert_eq!((changed.created, changed.updated), (NOW, Timestamp(NOW.0 + 1)));
+    let same = patched(json!({})).unwrap();
+    assert_eq!(
+        (same.sink, same.created, same.updated),
+        (one.sink.clone(), NOW, later)
+    );
+    let rotated = patched(json!({"protocolsettings": {"secret": OTHER}}))
+        .unwrap()
+        .to_stored();
+    assert_eq!(rotated["protocolsettings"]["secret"], OTHER);
+    // `secrets` does not take over what `secret` was: the mask stands for none, and that is said.
+    let mixed = patched(json!({"protocolsettings": {"secrets": [OTHER, "***"]}}));
+    assert!(
+        mixed
+            .unwrap_err()
+            .message()
+            .starts_with("protocolsettings.secrets[1]")
+    );
     assert!(patched(json!([])).is_err() && patched(json!({"sink": null})).is_err());
 }
 
@@ -417,17 +295,23 @@ fn kept_credentials_do_not_follow_the_sink_to_another_place() {
     let defaults = DeliveryConfig::default();
     let moved = |patch: Value| one.patched(&patch, &defaults, NOW);
     assert_eq!(
-        moved(json!({"sink": "https://evil.example.org/"})).unwrap_err().code(),
+        moved(json!({"sink": "https://evil.example.org/"}))
+            .unwrap_err()
+            .code(),
         "credentials_required"
     );
     assert_eq!(
-        moved(json!({"sink": "http://example.com/hook"})).unwrap_err().code(),
+        moved(json!({"sink": "http://example.com/hook"}))
+            .unwrap_err()
+            .code(),
         "credentials_required"
     );
     let both = json!({"sink": "https://new.example.org/", "protocolsettings": {"auth": {"basic": {"password": "q"}}, "headers": {"x-api-key": null}}});
     assert!(moved(both).is_ok());
     // A signing secret is never sent, so it may stay.
-    let plain = read(&json!({"sink": "https://a.example/", "protocolsettings": {"secret": SECRET}})).unwrap();
+    let plain =
+        read(&json!({"sink": "https://a.example/", "protocolsettings": {"secret": SECRET}}))
+            .unwrap();
     assert!(
         plain
             .patched(&json!({"sink": "https://b.example/"}), &defaults, NOW)
@@ -438,7 +322,10 @@ fn kept_credentials_do_not_follow_the_sink_to_another_place() {
 #[test]
 fn debug_shows_no_secret() {
     let text = format!("{:?}", read(&full()).unwrap());
-    assert!(!text.contains("\"p\"") && !text.contains("97, 97"), "{text}");
+    assert!(
+        !text.contains("\"p\"") && !text.contains("97, 97"),
+        "{text}"
+    );
 }
 
 proptest! {

@@ -1,9 +1,17 @@
 //! One binary for all integration tests: one link, shared support.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics has failed, which is what its helpers mean to say"
+)]
 
 mod cli; // the command line: exit codes, pipes, sockets, signals
 mod config; // settings: what is refused, what is shown, the README's table
 mod demo; // the demo's ledger closes
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
 mod readme; // what the README says can be run, runs
+#[allow(dead_code, reason = "shared by all tests, and each uses its part")]
 mod support; // the program on a free port, a sink that does as it is told
 mod tidy; // the rules of the house, checked from the sources

@@ -6,7 +6,8 @@ use crate::support::{HubProcess, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_of_the_readme_run() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let hub = HubProcess::start(folder.path()).await;
     let url = hub.url("");
@@ -14,7 +15,9 @@ async fn commands_of_the_readme_run() {
     for line in commands(&readme) {
         let words = words(&line);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        if words.first() != Some(&"busway") || matches!(words.get(1), Some(&"serve" | &"demo" | &"plugin")) {
+        if words.first() != Some(&"busway")
+            || matches!(words.get(1), Some(&"serve" | &"demo" | &"plugin"))
+        {
             continue;
         }
         let local = words.get(1) == Some(&"config");
@@ -28,8 +31,15 @@ async fn commands_of_the_readme_run() {
 }
 
 fn commands(readme: &str) -> Vec<String> {
-    let blocks = readme.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
-    blocks.flat_map(str::lines).filter_map(|line| line.strip_prefix("$ ")).map(str::to_owned).collect()
+    let blocks = readme
+        .split("```console\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next());
+    blocks
+        .flat_map(str::lines)
+        .filter_map(|line| line.strip_prefix("$ "))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Words of a shell line: blanks part them, single quotes hold them together.

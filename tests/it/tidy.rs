@@ -41,7 +41,17 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("toml", &["config"]),
 ];
 
-const BANNED: &[&str] = &["Manager", "Processor", "Helper", "Util", "Common", "Info", "Wrapper", "Message", "Job"];
+const BANNED: &[&str] = &[
+    "Manager",
+    "Processor",
+    "Helper",
+    "Util",
+    "Common",
+    "Info",
+    "Wrapper",
+    "Message",
+    "Job",
+];
 
 const LONGEST_FILE: usize = 400;
 const LONGEST_FUNCTION: usize = 60;
@@ -56,15 +66,25 @@ struct Source {
 
 impl Source {
     fn is_test(&self) -> bool {
-        self.path.components().any(|part| part.as_os_str() == "tests")
+        self.path
+            .components()
+            .any(|part| part.as_os_str() == "tests")
             || self.path.file_name().is_some_and(|name| name == "tests.rs")
     }
 
     /// The lines before the tests at the bottom, with their numbers.
     fn product(&self) -> impl Iterator<Item = (usize, &str)> {
-        let tests = |line: &&str| *line == "#[cfg(test)]" ;
-        let until = self.text.lines().position(|line| tests(&line)).unwrap_or(usize::MAX);
-        self.text.lines().enumerate().take(until).map(|(at, line)| (at + 1, line))
+        let tests = |line: &&str| *line == "#[cfg(test)]";
+        let until = self
+            .text
+            .lines()
+            .position(|line| tests(&line))
+            .unwrap_or(usize::MAX);
+        self.text
+            .lines()
+            .enumerate()
+            .take(until)
+            .map(|(at, line)| (at + 1, line))
     }
 
     fn at(&self, line: usize) -> String {
@@ -97,9 +117,18 @@ fn collect(folder: &Path, root: &Path, found: &mut Vec<Source>) {
             collect(&path, root, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let short = path.strip_prefix(root).unwrap().to_owned();
-            let module = short.components().nth(1).unwrap().as_os_str().to_string_lossy();
+            let module = short
+                .components()
+                .nth(1)
+                .unwrap()
+                .as_os_str()
+                .to_string_lossy();
             let module = module.trim_end_matches(".rs").to_owned();
-            found.push(Source { text: std::fs::read_to_string(&path).unwrap(), path: short, module });
+            found.push(Source {
+                text: std::fs::read_to_string(&path).unwrap(),
+                path: short,
+                module,
+            });
         }
     }
 }
@@ -114,7 +143,11 @@ fn row(module: &str) -> Option<usize> {
 
 /// The modules that a line uses by `crate::x`, `use crate::{x::…, y}` included as rustfmt writes it on one line.
 fn used(line: &str) -> Vec<String> {
-    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let word = |text: &str| {
+        text.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect::<String>()
+    };
     let mut modules: Vec<String> = Vec::new();
     for part in line.split("crate::").skip(1) {
         match part.strip_prefix('{') {
@@ -129,13 +162,19 @@ fn used(line: &str) -> Vec<String> {
 fn arrows_go_down_only() {
     let mut faults = Vec::new();
     for source in sources().iter().filter(|source| !source.is_test()) {
-        let Some(own) = row(&source.module) else { continue };
+        let Some(own) = row(&source.module) else {
+            continue;
+        };
         for (number, line) in source.product().filter(|(_, line)| is_code(line)) {
             for module in used(line) {
                 let Some(other) = row(&module) else { continue };
                 let neighbours = NEIGHBOURS.contains(&(source.module.as_str(), module.as_str()));
                 if module != source.module && other <= own && !(other == own && neighbours) {
-                    faults.push(format!("{}: `{}` may not use `{module}`", source.at(number), source.module));
+                    faults.push(format!(
+                        "{}: `{}` may not use `{module}`",
+                        source.at(number),
+                        source.module
+                    ));
                 }
             }
         }
@@ -146,13 +185,18 @@ fn arrows_go_down_only() {
 #[test]
 fn packages_stay_in_their_module() {
     let mut faults = Vec::new();
-    for source in &sources() {
+    for source in sources().iter().filter(|source| !source.is_test()) {
         for (number, line) in source.product().filter(|(_, line)| is_code(line)) {
             for (package, homes) in PACKAGES {
-                let named = line.contains(&format!("{package}::")) || line.contains(&format!("use {package};"));
-                let inside = line.contains(&format!("::{package}::")) || line.contains(&format!("_{package}::"));
+                let named = line.contains(&format!("{package}::"))
+                    || line.contains(&format!("use {package};"));
+                let inside = line.contains(&format!("::{package}::"))
+                    || line.contains(&format!("_{package}::"));
                 if named && !inside && !homes.contains(&source.module.as_str()) {
-                    faults.push(format!("{}: only {homes:?} may name `{package}`", source.at(number)));
+                    faults.push(format!(
+                        "{}: only {homes:?} may name `{package}`",
+                        source.at(number)
+                    ));
                 }
             }
         }
@@ -163,7 +207,11 @@ fn packages_stay_in_their_module() {
 #[test]
 fn every_file_says_what_it_is() {
     let missing = |source: &&Source| !source.text.starts_with("//!");
-    let faults = sources().iter().filter(missing).map(|source| source.path.display().to_string());
+    let all = sources();
+    let faults = all
+        .iter()
+        .filter(missing)
+        .map(|source| source.path.display().to_string());
     check("files without a header", faults.collect());
 }
 
@@ -172,7 +220,9 @@ fn names_are_the_glossary() {
     let mut faults = Vec::new();
     for source in sources().iter().filter(|source| !source.is_test()) {
         for (number, line) in source.product().filter(|(_, line)| is_code(line)) {
-            let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+            let words: Vec<&str> = line
+                .split(|c: char| !c.is_alphanumeric() && c != '_')
+                .collect();
             for pair in words.windows(2) {
                 let (keyword, name) = (pair[0], pair[1]);
                 let defines_type = matches!(keyword, "struct" | "enum" | "trait");
@@ -190,7 +240,13 @@ fn names_are_the_glossary() {
 
 #[test]
 fn nothing_is_left_to_do() {
-    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("unimplemented", "!("), concat!("to", "do!("), "#[ignore"];
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("unimplemented", "!("),
+        concat!("to", "do!("),
+        "#[ignore",
+    ];
     let mut faults = Vec::new();
     for source in &sources() {
         for (number, line) in source.text.lines().enumerate() {
@@ -206,23 +262,42 @@ fn nothing_is_left_to_do() {
 fn files_and_functions_are_short() {
     let all = sources();
     let product: Vec<&Source> = all.iter().filter(|source| !source.is_test()).collect();
-    let files: BTreeMap<String, usize> =
-        product.iter().map(|source| (source.path.display().to_string(), source.code_lines())).collect();
-    let functions: Vec<(String, usize)> = product.iter().flat_map(|source| functions(source)).collect();
+    let files: BTreeMap<String, usize> = product
+        .iter()
+        .map(|source| (source.path.display().to_string(), source.code_lines()))
+        .collect();
+    let functions: Vec<(String, usize)> = product
+        .iter()
+        .flat_map(|source| functions(source))
+        .collect();
     let test_lines: usize = all.iter().map(|source| lines_of_tests(source)).sum();
     let code_lines: usize = files.values().sum();
     println!("files      {}", spread(files.values().copied()));
-    println!("functions  {}", spread(functions.iter().map(|(_, length)| *length)));
+    println!(
+        "functions  {}",
+        spread(functions.iter().map(|(_, length)| *length))
+    );
     println!("code lines {code_lines}, test lines beside them {test_lines}");
     let long_files = files.iter().filter(|(_, lines)| **lines > LONGEST_FILE);
-    let long_functions = functions.iter().filter(|(_, lines)| *lines > LONGEST_FUNCTION);
+    let long_functions = functions
+        .iter()
+        .filter(|(_, lines)| *lines > LONGEST_FUNCTION);
     let faults = long_files.map(|(path, lines)| format!("{path}: {lines} code lines"));
-    check("too long", faults.chain(long_functions.map(|(at, lines)| format!("{at}: {lines} lines"))).collect());
+    check(
+        "too long",
+        faults
+            .chain(long_functions.map(|(at, lines)| format!("{at}: {lines} lines")))
+            .collect(),
+    );
 }
 
 fn lines_of_tests(source: &Source) -> usize {
     let all = source.text.lines().filter(|line| is_code(line)).count();
-    if source.is_test() { all } else { all - source.code_lines() }
+    if source.is_test() {
+        all
+    } else {
+        all - source.code_lines()
+    }
 }
 
 /// Where each function begins and how many code lines its body has: from `fn` to the brace at the same depth.
@@ -231,13 +306,29 @@ fn functions(source: &Source) -> Vec<(String, usize)> {
     let mut found = Vec::new();
     for (at, (number, line)) in lines.iter().enumerate() {
         let code = line.trim_start();
-        let starts = ["fn ", "pub fn ", "async fn ", "pub async fn ", "pub(super) fn ", "pub(crate) fn ", "pub(super) async fn "];
-        if !starts.iter().any(|start| code.starts_with(start)) || line.trim_end().ends_with([';', '}']) {
+        let starts = [
+            "fn ",
+            "pub fn ",
+            "async fn ",
+            "pub async fn ",
+            "pub(super) fn ",
+            "pub(crate) fn ",
+            "pub(super) async fn ",
+        ];
+        if !starts.iter().any(|start| code.starts_with(start))
+            || line.trim_end().ends_with([';', '}'])
+        {
             continue;
         }
         let close = format!("{}}}", " ".repeat(line.len() - code.len()));
-        let body = lines.iter().skip(at + 1).take_while(|(_, line)| **line != close && line.trim_end() != close);
-        found.push((source.at(*number), body.filter(|(_, line)| is_code(line)).count()));
+        let body = lines
+            .iter()
+            .skip(at + 1)
+            .take_while(|(_, line)| **line != close && line.trim_end() != close);
+        found.push((
+            source.at(*number),
+            body.filter(|(_, line)| is_code(line)).count(),
+        ));
     }
     found
 }
@@ -245,6 +336,18 @@ fn functions(source: &Source) -> Vec<(String, usize)> {
 fn spread(sizes: impl Iterator<Item = usize>) -> String {
     let mut sizes: Vec<usize> = sizes.collect();
     sizes.sort_unstable();
-    let at = |share: usize| sizes.get(sizes.len() * share / 100).or(sizes.last()).copied().unwrap_or(0);
-    format!("{}: median {} / p90 {} / max {}", sizes.len(), at(50), at(90), at(100))
+    let at = |share: usize| {
+        sizes
+            .get(sizes.len() * share / 100)
+            .or(sizes.last())
+            .copied()
+            .unwrap_or(0)
+    };
+    format!(
+        "{}: median {} / p90 {} / max {}",
+        sizes.len(),
+        at(50),
+        at(90),
+        at(100)
+    )
 }

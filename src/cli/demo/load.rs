@@ -30,7 +30,11 @@ pub(super) struct Swapped {
 }
 
 /// Publishes the load and does the mischief.
-pub(super) async fn run(stage: &mut Stage, load: &[Value], screen: &mut Screen) -> Result<Swapped, Failure> {
+pub(super) async fn run(
+    stage: &mut Stage,
+    load: &[Value],
+    screen: &mut Screen,
+) -> Result<Swapped, Failure> {
     let clock = Clock::system();
     let batches: Vec<&[Value]> = load.chunks(BATCH).collect();
     let quarter = batches.len() / 4;
@@ -61,7 +65,10 @@ pub(super) async fn run(stage: &mut Stage, load: &[Value], screen: &mut Screen) 
         if number == quarter * 3
             && let Some(dead) = killed.take()
         {
-            let missing = published.saturating_sub(stage.board.count(Who::Callback));
+            let missing = stage
+                .board
+                .count(Who::Stream)
+                .saturating_sub(stage.board.count(Who::Callback));
             stage.sinks.insert(Who::Callback, dead.revive().await?);
             screen.say(&format!(
                 "{published:>6}  the sink is back on its port; about {missing} events wait for it"
@@ -84,7 +91,12 @@ enum Swap {
 
 impl Swap {
     /// Asks the hub whether the new version is live.
-    async fn look(self, stage: &Stage, published: usize, screen: &mut Screen) -> Result<Self, Failure> {
+    async fn look(
+        self,
+        stage: &Stage,
+        published: usize,
+        screen: &mut Screen,
+    ) -> Result<Self, Failure> {
         let Self::Waiting {
             since,
             published: before,
@@ -92,8 +104,14 @@ impl Swap {
         else {
             return Ok(self);
         };
-        let plugin = stage.client.get(&format!("/v1/plugins/{}", judge::NAME)).await?;
-        let generation = plugin.get("generation").and_then(Value::as_u64).unwrap_or_default();
+        let plugin = stage
+            .client
+            .get(&format!("/v1/plugins/{}", judge::NAME))
+            .await?;
+        let generation = plugin
+            .get("generation")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
         if generation < 2 {
             return Ok(self);
         }
@@ -109,7 +127,12 @@ impl Swap {
     }
 
     /// Waits for the end of the swap, if the load was shorter than it.
-    async fn end(mut self, stage: &Stage, published: usize, screen: &mut Screen) -> Result<Swapped, Failure> {
+    async fn end(
+        mut self,
+        stage: &Stage,
+        published: usize,
+        screen: &mut Screen,
+    ) -> Result<Swapped, Failure> {
         let clock = Clock::system();
         let began = clock.instant();
         loop {
@@ -128,5 +151,8 @@ impl Swap {
 
 fn progress(stage: &Stage, published: usize, screen: &mut Screen) -> Result<(), Failure> {
     let counts = Who::ALL.map(|who| format!("{} {}", who.name(), stage.board.count(who)));
-    Ok(screen.say(&format!("{published:>6}  published; arrived: {}", counts.join(", ")))?)
+    Ok(screen.say(&format!(
+        "{published:>6}  published; arrived: {}",
+        counts.join(", ")
+    ))?)
 }

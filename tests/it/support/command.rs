@@ -14,8 +14,16 @@ pub(crate) fn busway() -> Command {
 
 /// Runs a command in `folder`; its code, stdout and stderr.
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let Output { status, stdout, stderr } =
-        busway().current_dir(folder).args(arguments).stdin(Stdio::null()).output().expect("run busway");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = busway()
+        .current_dir(folder)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("run busway");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
 }

@@ -31,7 +31,17 @@ impl HubProcess {
         let ports = folder.join("ports");
         let mut child = Command::new(env!("CARGO_BIN_EXE_busway"))
             .current_dir(folder)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data", "data", "--plugins", "plugins", "--ports-file", "ports"])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--data",
+                "data",
+                "--plugins",
+                "plugins",
+                "--ports-file",
+                "ports",
+            ])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -43,11 +53,24 @@ impl HubProcess {
         let waited = tokio::time::timeout(PATIENCE, ready).await;
         if !matches!(waited, Ok(Ok(()))) {
             let _ = child.kill();
-            panic!("the hub did not get ready; it said:\n{}", log.lock().unwrap().join("\n"));
+            panic!(
+                "the hub did not get ready; it said:\n{}",
+                log.lock().unwrap().join("\n")
+            );
         }
         let base = std::fs::read_to_string(&ports).expect("the ports file");
-        let base = base.lines().next().expect("an address").trim().trim_start_matches("http://").to_owned();
-        Self { child, base: format!("http://{base}"), log }
+        let base = base
+            .lines()
+            .next()
+            .expect("an address")
+            .trim()
+            .trim_start_matches("http://")
+            .to_owned();
+        Self {
+            child,
+            base: format!("http://{base}"),
+            log,
+        }
     }
 
     /// The URL of a path.
@@ -67,7 +90,9 @@ impl HubProcess {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, heard).await.unwrap_or_else(|_| panic!("never said: {text}; {:#?}", self.log()));
+        tokio::time::timeout(PATIENCE, heard)
+            .await
+            .unwrap_or_else(|_| panic!("never said: {text}; {:#?}", self.log()));
     }
 
     /// The process id, for signals.
@@ -84,18 +109,33 @@ impl HubProcess {
     /// SIGTERM; its exit code.
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
         let pid = self.pid().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .expect("kill")
+                .success()
+        );
         tokio::task::block_in_place(|| self.child.wait().expect("wait")).code()
     }
 
     /// A request as it is; status and body.
-    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> (u16, Bytes) {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> (u16, Bytes) {
         let mut request = http::Request::builder().method(method).uri(self.url(path));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(body.into()).expect("a request");
-        let answer = client().send(request, PATIENCE, 64 << 20).await.expect("an answer");
+        let answer = client()
+            .send(request, PATIENCE, 64 << 20)
+            .await
+            .expect("an answer");
         (answer.status.as_u16(), answer.body)
     }
 
@@ -117,15 +157,23 @@ impl HubProcess {
     /// Publishes one structured event that must be accepted.
     pub(crate) async fn publish(&self, event: &Value) -> Value {
         let headers = [("content-type", "application/cloudevents+json")];
-        let (status, body) = self.send(Method::POST, "/v1/events", &headers, event.to_string()).await;
+        let (status, body) = self
+            .send(Method::POST, "/v1/events", &headers, event.to_string())
+            .await;
         assert_eq!(status, 202, "{}", String::from_utf8_lossy(&body));
         serde_json::from_slice(&body).expect("JSON")
     }
 
     async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
         let text = body.map(Value::to_string).unwrap_or_default();
-        let (status, answer) = self.send(method, path, &[("content-type", "application/json")], text).await;
-        assert!((200..300).contains(&status), "{path}: {status}: {}", String::from_utf8_lossy(&answer));
+        let (status, answer) = self
+            .send(method, path, &[("content-type", "application/json")], text)
+            .await;
+        assert!(
+            (200..300).contains(&status),
+            "{path}: {status}: {}",
+            String::from_utf8_lossy(&answer)
+        );
         match answer.is_empty() {
             true => Value::Null,
             false => serde_json::from_slice(&answer).expect("JSON"),

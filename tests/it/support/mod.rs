@@ -10,12 +10,14 @@ use std::time::Duration;
 
 pub(crate) use command::{busway, run};
 pub(crate) use hub::HubProcess;
-pub(crate) use receiver::{Receiver, Request, status};
+pub(crate) use receiver::Receiver;
 
 /// How long a test waits for what must come before it fails. Nothing is measured by it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A client of the product's own making.
 pub(crate) fn client() -> busway::net::Client {
-    busway::net::Client::new(busway::net::Guard::new(busway::net::GuardSettings::default()))
+    busway::net::Client::new(busway::net::Guard::new(
+        busway::net::GuardSettings::default(),
+    ))
 }

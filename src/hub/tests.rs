@@ -1,0 +1,435 @@
+//! The hub itself: dead letters, its own life, what survives a restart, and the order of its end.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::*;
+use crate::event::Event;
+use crate::event::json::decode;
+use crate::filter::{Selector, TypePattern};
+use crate::log::{BusName, Offset};
+use crate::subscription::{Checkpoint, DeadLetter, Start, SubscriptionId};
+use crate::time::Timestamp;
+
+/// A hub in `folder`, small and without plugins.
+pub(crate) async fn open(folder: &Path) -> Hub {
+    let settings = Settings {
+        data: folder.join("data"),
+        log: log::Settings {
+            retention: log::Retention {
+                age: None,
+                size: None,
+                drop_unacknowledged: false,
+            },
+            segment_size: 1 << 20,
+            dedup_window: Duration::from_secs(3_600),
+            dedup_ids: 10_000,
+            max_buses: 8,
+            queue: 64,
+        },
+        plugins: plugin::Settings {
+            dir: folder.join("plugins"),
+            cache: folder.join("data/plugin-cache"),
+            plugins: Default::default(),
+        },
+        egress: net::GuardSettings::default(),
+        delivery: DeliveryConfig::default(),
+        limits: Limits {
+            event_bytes: 4_096,
+            batch_bytes: 16_384,
+            batch_events: 5,
+        },
+    };
+    Hub::open(settings, Clock::system()).await.unwrap()
+}
+
+/// An event of this id and type.
+pub(crate) fn event(id: &str, ty: &str) -> Event {
+    decode(
+        format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/t","type":"{ty}","data":{{"n": 1}}}}"#
+        )
+        .into(),
+    )
+    .unwrap()
+}
+
+async fn end(hub: Hub) {
+    assert!(hub.drain(Duration::from_secs(30)).await);
+}
+
+fn selector(ty: &str) -> Selector {
+    Selector {
+        types: vec![TypePattern::parse(ty).unwrap()],
+        ..Selector::default()
+    }
+}
+
+/// Follows the hub's own life from the beginning until an event of each of these types has come, in this order.
+async fn expect_life(hub: &Hub, types: &[&str]) {
+    let wish = Wish {
+        bus: BusName::own(),
+        start: Start::Earliest,
+        selector: Selector::default(),
+    };
+    let mut stream = hub.stream(wish).await.unwrap();
+    let mut left = types.iter();
+    let mut next = left.next();
+    while let Some(wanted) = next {
+        let Some(Ok(Item::Record(record))) = stream.next().await else {
+            panic!("the stream ended before {wanted}")
+        };
+        if record.event.ty() == *wanted {
+            next = left.next();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_hub_reports_its_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = open(dir.path()).await;
+    hub.replace(None, "s", &json!({"sink": "http://127.0.0.1:9/x"}))
+        .await
+        .unwrap();
+    hub.patch(None, "s", &json!({"types": ["a"]}))
+        .await
+        .unwrap();
+    hub.pause(None, "s").await.unwrap();
+    hub.pause(None, "s").await.unwrap();
+    hub.resume(None, "s").await.unwrap();
+    hub.remove(None, "s").await.unwrap();
+    let verbs = ["created", "updated", "paused", "resumed", "deleted"]
+        .map(|verb| format!("busway.subscription.{verb}"));
+    let types: Vec<&str> = ["busway.hub.started"]
+        .into_iter()
+        .chain(verbs.iter().map(String::as_str))
+        .collect();
+    expect_life(&hub, &types).await;
+    end(hub).await;
+}
+
+#[tokio::test]
+async fn subscriptions_and_events_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = open(dir.path()).await;
+    let bus = BusName::default_bus();
+    hub.publish(&bus, vec![event("1", "a"), event("2", "b")])
+        .await
+        .unwrap();
+    let made = hub
+        .create(
+            None,
+            &json!({"types": ["none"], "sink": "http://127.0.0.1:9/x"}),
+        )
+        .await
+        .unwrap();
+    end(hub).await;
+    let hub = open(dir.path()).await;
+    assert_eq!(hub.subscription(None, made.id.as_str()).unwrap(), made);
+    let page = hub
+        .read(&bus, Start::Earliest, &selector("b"), 10)
+        .await
+        .unwrap();
+    assert_eq!(
+        (page.records.len(), page.records[0].offset, page.next),
+        (1, Offset(2), Offset(3))
+    );
+    assert!(hub.publish(&bus, vec![event("1", "a")]).await.unwrap()[0].duplicate);
+    end(hub).await;
+}
+
+#[tokio::test]
+async fn pages_end_where_the_next_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = open(dir.path()).await;
+    let bus = BusName::default_bus();
+    for n in 0..7 {
+        hub.publish(
+            &bus,
+            vec![event(
+                &n.to_string(),
+                if n % 2 == 0 { "even" } else { "odd" },
+            )],
+        )
+        .await
+        .unwrap();
+    }
+    let (mut from, mut seen) = (Start::Earliest, Vec::new());
+    loop {
+        let page = hub.read(&bus, from, &selector("even"), 2).await.unwrap();
+        if page.records.is_empty() {
+            break;
+        }
+        seen.extend(page.records.iter().map(|record| record.offset.0));
+        from = Start::Offset(page.next);
+    }
+    assert_eq!(seen, [1, 3, 5, 7]);
+    end(hub).await;
+}
+
+#[tokio::test]
+async fn a_stopping_hub_takes_nothing_and_ends_its_streams() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = open(dir.path()).await;
+    let wish = Wish {
+        bus: BusName::default_bus(),
+        start: Start::Latest,
+        selector: Selector::default(),
+    };
+    let mut stream = hub.stream(wish).await.unwrap();
+    assert!(hub.ready().is_ok());
+    hub.stop();
+    assert!(stream.next().await.is_none());
+    assert_eq!(
+        hub.publish(&BusName::default_bus(), vec![event("1", "a")])
+            .await
+            .unwrap_err()
+            .code(),
+        "stopping"
+    );
+    assert_eq!(
+        hub.create(None, &json!({"sink": "http://h/"}))
+            .await
+            .unwrap_err()
+            .code(),
+        "stopping"
+    );
+    assert!(hub.ready().is_err());
+    assert_eq!(hub.health().status, Standing::Failing);
+    end(hub).await;
+}
+
+fn letter(subscription: &str, offset: u64, ty: &str) -> DeadLetter {
+    DeadLetter {
+        id: 0,
+        subscription: SubscriptionId(subscription.into()),
+        bus: BusName::default_bus(),
+        offset: Offset(offset),
+        at: Timestamp(1),
+        reason: "r".into(),
+        attempts: Vec::new(),
+        tries: 12,
+        event: crate::event::json::encode(&event(&offset.to_string(), ty)),
+    }
+}
+
+async fn keep_letters(hub: &Hub) {
+    let dead = vec![
+        letter("x", 1, "a"),
+        letter("x", 2, "b"),
+        letter("y", 3, "a"),
+    ];
+    hub.0
+        .store
+        .checkpoint(Checkpoint {
+            dead,
+            ..Checkpoint::default()
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn dead_letters_are_chosen_by_all_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = open(dir.path()).await;
+    keep_letters(&hub).await;
+    let all = hub.dead_letters(&Choice::default(), 10).await.unwrap();
+    let of_x = Choice {
+        subscription: Some("x".into()),
+        ..Choice::default()
+    };
+    let of_a = Choice {
+        filter: Some(json!({"exact": {"type": "a"}})),
+        ..Choice::default()
+    };
+    for (choice, limit, expected) in [
+        (Choice::default(), 10, vec![1, 2, 3]),
+        (Choice::default(), 2, vec![1, 2]),
+        (of_x.clone(), 10, vec![1, 2]),
+        (of_a.clone(), 10, vec![1, 3]),
+        (
+            Choice {
+                filter: of_a.filter.clone(),
+                ..of_x.clone()
+            },
+            10,
+            vec![1],
+        ),
+        (
+            Choice {
+                ids: Some(vec![all[2].id]),
+                ..Choice::default()
+            },
+            10,
+            vec![3],
+        ),
+        (
+            Choice {
+                after: Some(all[0].id),
+                ..Choice::default()
+            },
+            10,
+            vec![2, 3],
+        ),
+    ] {
+        let found: Vec<u64> = hub
+            .dead_letters(&choice, limit)
+            .await
+            .unwrap()
+            .iter()
+            .map(|letter| letter.offset.0)
+            .collect();
+        assert_eq!(found, expected, "{choice:?}");
+    }
+    end(hub).await;
+}
+
+#[tokio::test]
+async fn dead_letters_are_dropped_as_chosen_and_stay_when_nobody_takes_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = open(dir.path()).await;
+    keep_letters(&hub).await;
+    let of_x = Choice {
+        subscription: Some("x".into()),
+        ..Choice::default()
+    };
+    let of_a = Choice {
+        filter: Some(json!({"exact": {"type": "a"}})),
+        ..Choice::default()
+    };
+    let plugin = Choice {
+        filter: Some(json!({"plugin": {"name": "p"}})),
+        ..Choice::default()
+    };
+    assert_eq!(
+        hub.dead_letters(&plugin, 1).await.unwrap_err().code(),
+        "filter_unsupported"
+    );
+    let done = hub.redeliver(&of_x, false).await.unwrap();
+    assert_eq!(
+        (done.matched, done.redelivered, done.failed.len()),
+        (2, 0, 2),
+        "its subscription is gone: it stays, and why"
+    );
+    assert!(done.failed[0].reason.contains("is gone"));
+    assert_eq!(hub.drop_dead_letters(&of_a, true).await.unwrap(), 2);
+    assert_eq!(hub.drop_dead_letters(&of_a, false).await.unwrap(), 2);
+    assert_eq!(
+        hub.dead_letters(&Choice::default(), 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    end(hub).await;
+}
+
+#[tokio::test]
+async fn a_redelivered_letter_leaves_the_dead_letters() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = open(dir.path()).await;
+    hub.publish(&BusName::default_bus(), vec![event("1", "a")])
+        .await
+        .unwrap();
+    hub.replace(
+        None,
+        "x",
+        &json!({"types": ["none"], "sink": "http://127.0.0.1:9/x"}),
+    )
+    .await
+    .unwrap();
+    hub.0
+        .store
+        .checkpoint(Checkpoint {
+            dead: vec![letter("x", 1, "a")],
+            ..Checkpoint::default()
+        })
+        .await
+        .unwrap();
+    let tried = hub.redeliver(&Choice::default(), true).await.unwrap();
+    assert_eq!((tried.matched, tried.redelivered), (1, 0));
+    let done = hub.redeliver(&Choice::default(), false).await.unwrap();
+    assert_eq!(
+        (done.matched, done.redelivered, done.failed.len()),
+        (1, 1, 0)
+    );
+    assert!(
+        hub.dead_letters(&Choice::default(), 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    end(hub).await;
+}
+
+#[tokio::test]
+async fn what_a_subscription_needs_is_checked_when_it_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = open(dir.path()).await;
+    for (json, code, part) in [
+        (
+            json!({"sink": "http://h/", "filters": [{"plugin": {"name": "only-failures"}}]}),
+            "plugin_not_loaded",
+            "filters[0]: no filter plugin `only-failures`",
+        ),
+        (
+            json!({"protocol": "notifier-chat"}),
+            "plugin_not_loaded",
+            "protocol: no notifier plugin `notifier-chat`",
+        ),
+        (
+            json!({"sink": "http://169.254.169.254/latest"}),
+            "sink_not_allowed",
+            "169.254.169.254",
+        ),
+        (
+            json!({"sink": "http://[fe80::1]/"}),
+            "sink_not_allowed",
+            "fe80::1",
+        ),
+    ] {
+        let error = hub.create(None, &json).await.unwrap_err();
+        assert_eq!(
+            (error.code(), error.message().contains(part)),
+            (code, true),
+            "{error}"
+        );
+    }
+    assert!(hub.subscriptions(None, None, 10).is_empty());
+    end(hub).await;
+}
+
+#[tokio::test]
+async fn a_bus_is_a_separate_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = open(dir.path()).await;
+    let other = BusName::parse("other").unwrap();
+    let sink = json!({"sink": "http://127.0.0.1:9/x"});
+    hub.replace(Some(&other), "s", &sink).await.unwrap();
+    assert!(hub.subscription(None, "s").is_ok());
+    let scope = Some(BusName::default_bus());
+    assert_eq!(
+        hub.subscription(scope.as_ref(), "s").unwrap_err().code(),
+        "subscription_not_found"
+    );
+    assert_eq!(
+        hub.replace(scope.as_ref(), "s", &sink)
+            .await
+            .unwrap_err()
+            .code(),
+        "subscription_not_found",
+        "the id is taken on another bus"
+    );
+    assert_eq!(hub.subscriptions(Some(&other), None, 10).len(), 1);
+    assert_eq!(
+        hub.publish(&BusName::own(), vec![event("1", "a")])
+            .await
+            .unwrap_err()
+            .code(),
+        "bus_reserved"
+    );
+    end(hub).await;
+}
