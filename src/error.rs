@@ -126,9 +126,7 @@ impl std::error::Error for Error {
 /// The known word that is nearest to `word`, if one is near enough to have been meant.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let allowed = (word.chars().count() / 3).clamp(1, 3);
-    let distances = known
-        .iter()
-        .map(|candidate| (edits(word, candidate), *candidate));
+    let distances = known.iter().map(|candidate| (edits(word, candidate), *candidate));
     distances
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
@@ -138,25 +136,14 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 /// How many letters must be changed, added or left out to make `b` of `a`; bounded in cost by cutting long words.
 fn edits(a: &str, b: &str) -> usize {
     const LONGEST: usize = 64;
-    let b: Vec<char> = b
-        .chars()
-        .take(LONGEST)
-        .flat_map(char::to_lowercase)
-        .collect();
+    let b: Vec<char> = b.chars().take(LONGEST).flat_map(char::to_lowercase).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a
-        .chars()
-        .take(LONGEST)
-        .flat_map(char::to_lowercase)
-        .enumerate()
-    {
+    for (i, from) in a.chars().take(LONGEST).flat_map(char::to_lowercase).enumerate() {
         let mut diagonal = i;
         let mut left = i + 1;
         let mut next = vec![left];
         for (to, above) in b.iter().zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(from != *to))
-                .min(above + 1)
-                .min(left + 1);
+            left = (diagonal + usize::from(from != *to)).min(above + 1).min(left + 1);
             diagonal = *above;
             next.push(left);
         }
@@ -184,11 +171,7 @@ mod tests {
             assert_eq!(nearest(word, &known), expected, "{word}");
         }
         assert_eq!(
-            (
-                edits("kitten", "sitting"),
-                edits("", "abc"),
-                edits("abc", "")
-            ),
+            (edits("kitten", "sitting"), edits("", "abc"), edits("abc", "")),
             (3, 3, 3)
         );
     }

@@ -18,8 +18,7 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit))
-    {
+    if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
         return Err(too_large(limit));
     }
     match Limited::new(body, limit).collect().await {
@@ -49,12 +48,7 @@ pub(super) async fn json(headers: &HeaderMap, body: Body) -> Result<Value, Error
 
 /// Answers with JSON.
 pub(super) fn answer(status: StatusCode, json: &Value) -> Response {
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/json")],
-        json.to_string(),
-    )
-        .into_response()
+    (status, [(header::CONTENT_TYPE, "application/json")], json.to_string()).into_response()
 }
 
 /// Answers 200 with JSON.

@@ -22,21 +22,13 @@ pub(super) async fn list(State(door): State<Door>, uri: Uri) -> Answer {
     choice.after = query.number("after")?;
     let limit = query.limit(100, 1_000)?;
     let found = door.hub.dead_letters(&choice, limit).await?;
-    let next = found
-        .last()
-        .filter(|_| found.len() == limit)
-        .map(|last| last.id);
+    let next = found.last().filter(|_| found.len() == limit).map(|last| last.id);
     let letters: Vec<Value> = found.iter().map(show).collect();
     Ok(body::ok(&json!({ "dead_letters": letters, "next": next })))
 }
 
 /// `POST …/redeliver`: 200 with how many are on their way again, and which are not.
-pub(super) async fn redeliver(
-    State(door): State<Door>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
+pub(super) async fn redeliver(State(door): State<Door>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     let (choice, dry_run) = chosen(&uri, &headers, body).await?;
     let done = door.hub.redeliver(&choice, dry_run).await?;
     let mut answer = serde_json::to_value(done).unwrap_or_default();
@@ -47,12 +39,7 @@ pub(super) async fn redeliver(
 }
 
 /// `DELETE`: 200 with how many.
-pub(super) async fn discard(
-    State(door): State<Door>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
+pub(super) async fn discard(State(door): State<Door>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     let (choice, dry_run) = chosen(&uri, &headers, body).await?;
     let dropped = door.hub.drop_dead_letters(&choice, dry_run).await?;
     Ok(body::ok(&json!({ "dropped": dropped, "dry_run": dry_run })))
@@ -67,10 +54,7 @@ async fn chosen(uri: &Uri, headers: &HeaderMap, body: Body) -> Result<(Choice, b
             None | Some("false") => false,
             Some("true" | "") => true,
             Some(other) => {
-                return Err(invalid(
-                    "dry_run",
-                    format_args!("must be true or false, not `{other}`"),
-                ));
+                return Err(invalid("dry_run", format_args!("must be true or false, not `{other}`")));
             }
         };
         return Ok((from_query(&query)?, dry_run));
@@ -81,9 +65,8 @@ async fn chosen(uri: &Uri, headers: &HeaderMap, body: Body) -> Result<(Choice, b
             "the choice stands in the body and in the query; give it in one of them",
         ));
     }
-    let json: Value = serde_json::from_slice(&bytes).map_err(|error| {
-        Error::invalid("malformed_json", format!("the body is not JSON: {error}"))
-    })?;
+    let json: Value = serde_json::from_slice(&bytes)
+        .map_err(|error| Error::invalid("malformed_json", format!("the body is not JSON: {error}")))?;
     from_body(&json)
 }
 
@@ -113,8 +96,7 @@ fn from_query(query: &Query) -> Result<Choice, Error> {
 }
 
 fn from_body(json: &Value) -> Result<(Choice, bool), Error> {
-    let wrong =
-        |name: &str, rule: &str| Error::invalid("invalid_choice", format!("{name}: {rule}"));
+    let wrong = |name: &str, rule: &str| Error::invalid("invalid_choice", format!("{name}: {rule}"));
     let map = json
         .as_object()
         .ok_or_else(|| wrong("the body", "must be a JSON object"))?;
@@ -147,11 +129,7 @@ fn from_body(json: &Value) -> Result<(Choice, bool), Error> {
         after: None,
     };
     let dry_run = field("dry_run")
-        .map(|value| {
-            value
-                .as_bool()
-                .ok_or_else(|| wrong("dry_run", "must be true or false"))
-        })
+        .map(|value| value.as_bool().ok_or_else(|| wrong("dry_run", "must be true or false")))
         .transpose()?;
     Ok((choice, dry_run.unwrap_or(false)))
 }

@@ -60,33 +60,17 @@ impl IntoResponse for Problem {
 
 fn status(kind: Kind, code: &str) -> (StatusCode, &'static str) {
     match kind {
-        Kind::Invalid if code == "method_not_allowed" => (
-            StatusCode::METHOD_NOT_ALLOWED,
-            "This method is not served here",
-        ),
-        Kind::Invalid if code == "cross_origin" => (
-            StatusCode::FORBIDDEN,
-            "Web pages of other sites may not do this",
-        ),
+        Kind::Invalid if code == "method_not_allowed" => {
+            (StatusCode::METHOD_NOT_ALLOWED, "This method is not served here")
+        }
+        Kind::Invalid if code == "cross_origin" => (StatusCode::FORBIDDEN, "Web pages of other sites may not do this"),
         Kind::Invalid => (StatusCode::BAD_REQUEST, "The request is not valid"),
         Kind::NotFound => (StatusCode::NOT_FOUND, "Not found"),
-        Kind::Conflict => (
-            StatusCode::CONFLICT,
-            "The request contradicts what is there",
-        ),
+        Kind::Conflict => (StatusCode::CONFLICT, "The request contradicts what is there"),
         Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
-        Kind::UnsupportedMedia => (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "The media type is not understood",
-        ),
-        Kind::Busy { .. } => (
-            StatusCode::TOO_MANY_REQUESTS,
-            "The hub is full for the moment",
-        ),
-        Kind::Unavailable => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The hub cannot do this now",
-        ),
+        Kind::UnsupportedMedia => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The media type is not understood"),
+        Kind::Busy { .. } => (StatusCode::TOO_MANY_REQUESTS, "The hub is full for the moment"),
+        Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "The hub cannot do this now"),
         Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "A fault of the hub"),
     }
 }
@@ -154,11 +138,7 @@ mod tests {
                 .headers()
                 .get("retry-after")
                 .map(|value| value.to_str().unwrap());
-            assert_eq!(
-                (response.status().as_u16(), after),
-                (status, retry),
-                "{kind:?}"
-            );
+            assert_eq!((response.status().as_u16(), after), (status, retry), "{kind:?}");
             assert_eq!(
                 response.headers().get("content-type").unwrap(),
                 "application/problem+json"

@@ -30,9 +30,7 @@ pub(super) async fn publish(
         limits.event_bytes
     };
     let bytes = body::read(&headers, body, limit).await?;
-    let events = event::http::decode(&headers, bytes)
-        .map_err(Error::from)?
-        .events;
+    let events = event::http::decode(&headers, bytes).map_err(Error::from)?.events;
     let ids: Vec<String> = events.iter().map(|event| event.id().to_owned()).collect();
     let appended = door.hub.publish(&scope.bus(), events).await?;
     let content = [(header::CONTENT_TYPE, "application/json")];
@@ -44,9 +42,7 @@ fn is_batch(headers: &HeaderMap) -> bool {
         .get(header::CONTENT_TYPE)
         .map(HeaderValue::as_bytes)
         .unwrap_or_default();
-    media
-        .to_ascii_lowercase()
-        .starts_with(b"application/cloudevents-batch")
+    media.to_ascii_lowercase().starts_with(b"application/cloudevents-batch")
 }
 
 /// `{"events":[{"id","offset","duplicate"}]}`, written outright: this is the hot path.
@@ -57,13 +53,7 @@ fn receipt(ids: &[String], appended: &[Appended]) -> Vec<u8> {
         text.extend_from_slice(if i == 0 { b"{\"id\":" } else { b",{\"id\":" });
         // Writing a string to memory cannot fail.
         let _ = serde_json::to_writer(&mut text, id);
-        text.extend_from_slice(
-            format!(
-                ",\"offset\":{},\"duplicate\":{}}}",
-                one.offset.0, one.duplicate
-            )
-            .as_bytes(),
-        );
+        text.extend_from_slice(format!(",\"offset\":{},\"duplicate\":{}}}", one.offset.0, one.duplicate).as_bytes());
     }
     text.extend_from_slice(b"]}");
     text
@@ -71,10 +61,7 @@ fn receipt(ids: &[String], appended: &[Appended]) -> Vec<u8> {
 
 /// `GET`: a part of the log.
 pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
-    let query = Query::of(
-        &uri,
-        &["from", "type", "source", "subject", "filter", "limit"],
-    )?;
+    let query = Query::of(&uri, &["from", "type", "source", "subject", "filter", "limit"])?;
     let (start, selector) = (query.from()?.unwrap_or(Start::Earliest), query.selector()?);
     let page = door
         .hub
@@ -89,9 +76,7 @@ pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> An
     }
     text.extend_from_slice(format!("],\"next\":{}", page.next.0).as_bytes());
     if let Some(gap) = page.gap {
-        text.extend_from_slice(
-            format!(",\"gap\":{{\"from\":{},\"to\":{}}}", gap.start.0, gap.end.0).as_bytes(),
-        );
+        text.extend_from_slice(format!(",\"gap\":{{\"from\":{},\"to\":{}}}", gap.start.0, gap.end.0).as_bytes());
     }
     text.push(b'}');
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
@@ -120,14 +105,12 @@ pub(super) async fn show(State(door): State<Door>, scope: Scope, uri: Uri) -> An
         structured(&record.event)
     };
     // Written by strangers, served from our address: a browser must neither guess its type nor run it.
-    response.headers_mut().insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    response.headers_mut().insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("sandbox"),
-    );
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     Ok(response)
 }
 
@@ -146,10 +129,7 @@ fn data(event: &Event) -> Response {
     let kind = kind
         .and_then(|kind| HeaderValue::from_str(kind).ok())
         .unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    let bytes = event
-        .data()
-        .map(|data| data.bytes.clone())
-        .unwrap_or_default();
+    let bytes = event.data().map(|data| data.bytes.clone()).unwrap_or_default();
     ([(header::CONTENT_TYPE, kind)], bytes).into_response()
 }
 
@@ -180,9 +160,7 @@ impl Form {
 pub(super) async fn consent(headers: HeaderMap) -> Response {
     let mut response = (StatusCode::OK, [(header::ALLOW, "GET, POST, OPTIONS")]).into_response();
     if let Some(origin) = headers.get("webhook-request-origin") {
-        response
-            .headers_mut()
-            .insert("webhook-allowed-origin", origin.clone());
+        response.headers_mut().insert("webhook-allowed-origin", origin.clone());
         response
             .headers_mut()
             .insert("webhook-allowed-rate", HeaderValue::from_static("*"));

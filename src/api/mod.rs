@@ -84,9 +84,7 @@ fn on_a_bus() -> Router<Door> {
     Router::new()
         .route(
             "/events",
-            post(events::publish)
-                .get(events::list)
-                .options(events::consent),
+            post(events::publish).get(events::list).options(events::consent),
         )
         .route("/events/{offset}", get(events::show))
         .route("/stream", get(stream::open))
@@ -107,8 +105,5 @@ fn on_a_bus() -> Router<Door> {
         .route("/subscriptions/{id}/pause", post(subscriptions::pause))
         .route("/subscriptions/{id}/resume", post(subscriptions::resume))
         .route("/subscriptions/{id}/test", post(subscriptions::test))
-        .route(
-            "/subscriptions/{id}/deliveries",
-            get(subscriptions::deliveries),
-        )
+        .route("/subscriptions/{id}/deliveries", get(subscriptions::deliveries))
 }

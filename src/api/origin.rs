@@ -15,10 +15,7 @@ use crate::error::Error;
 /// Refuses what changes something, and WebSockets, for a page of another site.
 pub(super) async fn refuse_other_sites(request: Request, next: Next) -> Response {
     let upgrade = request.headers().contains_key(header::UPGRADE);
-    let reading = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS
-    ) && !upgrade;
+    let reading = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && !upgrade;
     if reading || is_same_site(&request) {
         return next.run(request).await;
     }
@@ -27,12 +24,7 @@ pub(super) async fn refuse_other_sites(request: Request, next: Next) -> Response
 }
 
 fn is_same_site(request: &Request) -> bool {
-    let text = |name| {
-        request
-            .headers()
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-    };
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let Some(origin) = request.headers().get(header::ORIGIN) else {
         return true;
     };
@@ -41,11 +33,6 @@ fn is_same_site(request: &Request) -> bool {
         .ok()
         .and_then(|origin| origin.parse::<Uri>().ok())
         .and_then(|origin| origin.authority().cloned());
-    let host = text(header::HOST).or_else(|| {
-        request
-            .uri()
-            .authority()
-            .map(|authority| authority.as_str())
-    });
+    let host = text(header::HOST).or_else(|| request.uri().authority().map(|authority| authority.as_str()));
     site.is_some_and(|site| host.is_some_and(|host| site.as_str().eq_ignore_ascii_case(host)))
 }

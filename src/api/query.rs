@@ -17,14 +17,10 @@ pub(super) struct Query(Vec<(String, String)>);
 impl Query {
     /// Takes the parameters of a request that knows these.
     pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, Error> {
-        let pairs: Vec<(String, String)> =
-            form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
-                .into_owned()
-                .collect();
-        let Some((unknown, _)) = pairs
-            .iter()
-            .find(|(name, _)| !known.contains(&name.as_str()))
-        else {
+        let pairs: Vec<(String, String)> = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+            .into_owned()
+            .collect();
+        let Some((unknown, _)) = pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) else {
             return Ok(Self(pairs));
         };
         let hint = match (nearest(unknown, known), known) {
@@ -77,8 +73,7 @@ impl Query {
 
     /// `from`: a place in the log.
     pub(super) fn from(&self) -> Result<Option<Start>, Error> {
-        let rule =
-            "must be latest, earliest, an offset, or an RFC 3339 time such as 2026-01-31T12:00:00Z";
+        let rule = "must be latest, earliest, an offset, or an RFC 3339 time such as 2026-01-31T12:00:00Z";
         self.one("from")?
             .map(|text| Start::parse(text).ok_or_else(|| invalid("from", rule)))
             .transpose()
@@ -86,10 +81,7 @@ impl Query {
 
     /// What narrows events: `type` (any of several), `source`, `subject`, `filter`.
     pub(super) fn selector(&self) -> Result<Selector, Error> {
-        let types = self
-            .all("type")
-            .map(TypePattern::parse)
-            .collect::<Result<_, _>>()?;
+        let types = self.all("type").map(TypePattern::parse).collect::<Result<_, _>>()?;
         let mut filters: Vec<Filter> = self.all("filter").map(filter).collect::<Result<_, _>>()?;
         if let Some(subject) = self.one("subject")? {
             filters.push(Filter::Exact(vec![("subject".into(), subject.into())]));
@@ -114,10 +106,7 @@ fn filter(text: &str) -> Result<Filter, Error> {
 
 /// A parameter breaks a rule.
 pub(super) fn invalid(name: &str, rule: impl std::fmt::Display) -> Error {
-    Error::invalid(
-        "invalid_parameter",
-        format!("query parameter `{name}` {rule}"),
-    )
+    Error::invalid("invalid_parameter", format!("query parameter `{name}` {rule}"))
 }
 
 /// An offset in a path.
@@ -146,10 +135,7 @@ mod tests {
     fn unknown_parameters_are_refused_with_the_nearest() {
         let error = query("typ=a").unwrap_err();
         assert_eq!(
-            (
-                error.code(),
-                error.message().contains("did you mean `type`?")
-            ),
+            (error.code(), error.message().contains("did you mean `type`?")),
             ("unknown_parameter", true),
             "{error}"
         );
@@ -185,13 +171,13 @@ mod tests {
 
     #[test]
     fn a_selector_has_all_parts() {
-        let selector = query("type=a&type=b.*&source=/s&subject=x%20y&filter=%7B%22exact%22%3A%7B%22id%22%3A%221%22%7D%7D").unwrap().selector().unwrap();
+        let selector =
+            query("type=a&type=b.*&source=/s&subject=x%20y&filter=%7B%22exact%22%3A%7B%22id%22%3A%221%22%7D%7D")
+                .unwrap()
+                .selector()
+                .unwrap();
         assert_eq!(
-            (
-                selector.types.len(),
-                selector.source.as_deref(),
-                selector.filters.len()
-            ),
+            (selector.types.len(), selector.source.as_deref(), selector.filters.len()),
             (2, Some("/s"), 2)
         );
         assert_eq!(

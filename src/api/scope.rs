@@ -28,8 +28,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Scope {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let params = RawPathParams::from_request_parts(parts, state).await;
-        let params = params
-            .map_err(|_| Error::invalid("invalid_path", "the path is not UTF-8 once decoded"))?;
+        let params = params.map_err(|_| Error::invalid("invalid_path", "the path is not UTF-8 once decoded"))?;
         let mut scope = Self {
             named: None,
             item: String::new(),

@@ -58,8 +58,7 @@ fn frame(item: &Item, form: Form) -> Bytes {
         )
         .into(),
         Item::Record(record) => {
-            let mut text =
-                format!("id: {}\nevent: {}\n", record.offset.0, record.event.ty()).into_bytes();
+            let mut text = format!("id: {}\nevent: {}\n", record.offset.0, record.event.ty()).into_bytes();
             write_data(&content(&record.event, form), &mut text);
             text.push(b'\n');
             text.into()

@@ -32,11 +32,7 @@ pub(super) async fn open(State(door): State<Door>, scope: Scope, request: Reques
         selector: query.selector()?,
     };
     if !is_websocket(request.headers()) {
-        return Ok(sse::answer(
-            door.hub.stream(wish).await?,
-            form,
-            door.settings.heartbeat,
-        ));
+        return Ok(sse::answer(door.hub.stream(wish).await?, form, door.settings.heartbeat));
     }
     let (mut parts, _) = request.into_parts();
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &door).await;

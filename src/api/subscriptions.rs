@@ -13,13 +13,7 @@ use super::{Door, body};
 use crate::subscription::Subscription;
 
 /// `POST`: 201 with `Location`.
-pub(super) async fn create(
-    State(door): State<Door>,
-    scope: Scope,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
+pub(super) async fn create(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
     let made = door.hub.create(scope.named.as_ref(), &json).await?;
@@ -51,15 +45,10 @@ pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> An
             .as_ref()
             .map(|bus| format!("/v1/buses/{bus}"))
             .unwrap_or_else(|| "/v1".into());
-        let link = format!(
-            "<{base}/subscriptions?after={}&limit={limit}>; rel=\"next\"",
-            last.id
-        );
-        response.headers_mut().extend(
-            HeaderValue::from_str(&link)
-                .ok()
-                .map(|link| (header::LINK, link)),
-        );
+        let link = format!("<{base}/subscriptions?after={}&limit={limit}>; rel=\"next\"", last.id);
+        response
+            .headers_mut()
+            .extend(HeaderValue::from_str(&link).ok().map(|link| (header::LINK, link)));
     }
     Ok(response)
 }
@@ -70,10 +59,7 @@ pub(super) async fn show(State(door): State<Door>, scope: Scope, uri: Uri) -> An
     let found = door.hub.subscription(scope.named.as_ref(), &scope.item)?;
     let mut json = found.to_json();
     if let (Some(shown), Some(lane)) = (json.as_object_mut(), door.hub.lane(&found.id)) {
-        shown.insert(
-            "status".into(),
-            serde_json::to_value(lane).unwrap_or_default(),
-        );
+        shown.insert("status".into(), serde_json::to_value(lane).unwrap_or_default());
     }
     Ok(body::ok(&json))
 }
@@ -88,10 +74,7 @@ pub(super) async fn replace(
 ) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
-    let (subscription, made) = door
-        .hub
-        .replace(scope.named.as_ref(), &scope.item, &json)
-        .await?;
+    let (subscription, made) = door.hub.replace(scope.named.as_ref(), &scope.item, &json).await?;
     Ok(if made {
         created(&subscription)
     } else {
@@ -100,19 +83,10 @@ pub(super) async fn replace(
 }
 
 /// `PATCH …/{id}`: a JSON merge patch.
-pub(super) async fn patch(
-    State(door): State<Door>,
-    scope: Scope,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Answer {
+pub(super) async fn patch(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
-    let changed = door
-        .hub
-        .patch(scope.named.as_ref(), &scope.item, &json)
-        .await?;
+    let changed = door.hub.patch(scope.named.as_ref(), &scope.item, &json).await?;
     Ok(body::ok(&changed.to_json()))
 }
 
@@ -126,22 +100,14 @@ pub(super) async fn remove(State(door): State<Door>, scope: Scope, uri: Uri) -> 
 /// `POST …/{id}/pause`.
 pub(super) async fn pause(State(door): State<Door>, scope: Scope) -> Answer {
     Ok(body::ok(
-        &door
-            .hub
-            .pause(scope.named.as_ref(), &scope.item)
-            .await?
-            .to_json(),
+        &door.hub.pause(scope.named.as_ref(), &scope.item).await?.to_json(),
     ))
 }
 
 /// `POST …/{id}/resume`.
 pub(super) async fn resume(State(door): State<Door>, scope: Scope) -> Answer {
     Ok(body::ok(
-        &door
-            .hub
-            .resume(scope.named.as_ref(), &scope.item)
-            .await?
-            .to_json(),
+        &door.hub.resume(scope.named.as_ref(), &scope.item).await?.to_json(),
     ))
 }
 
@@ -170,13 +136,7 @@ pub(super) async fn collection_options() -> Response {
 
 /// `OPTIONS …/{id}`.
 pub(super) async fn item_options() -> Response {
-    allow(&[
-        Method::GET,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ])
+    allow(&[Method::GET, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS])
 }
 
 fn allow(methods: &[Method]) -> Response {

@@ -63,16 +63,11 @@ impl Site {
         body: impl Into<Body>,
     ) -> axum::response::Response {
         let (method, path) = request.split_once(' ').unwrap();
-        let mut building = Request::builder()
-            .method(method.parse::<Method>().unwrap())
-            .uri(path);
+        let mut building = Request::builder().method(method.parse::<Method>().unwrap()).uri(path);
         for (name, value) in headers {
             building = building.header(*name, *value);
         }
-        self.service
-            .call(building.body(body.into()).unwrap())
-            .await
-            .unwrap()
+        self.service.call(building.body(body.into()).unwrap()).await.unwrap()
     }
 
     async fn call(&self, request: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Got {
@@ -90,12 +85,8 @@ impl Site {
     }
 
     async fn send(&self, request: &str, json: &Value) -> Got {
-        self.call(
-            request,
-            &[("content-type", "application/json")],
-            json.to_string(),
-        )
-        .await
+        self.call(request, &[("content-type", "application/json")], json.to_string())
+            .await
     }
 
     async fn end(self) {
@@ -104,23 +95,16 @@ impl Site {
 }
 
 fn structured(id: &str) -> String {
-    format!(
-        r#"{{"specversion":"1.0","id":"{id}","source":"/t","type":"a.b","data":{{"n":  1.0}}}}"#
-    )
+    format!(r#"{{"specversion":"1.0","id":"{id}","source":"/t","type":"a.b","data":{{"n":  1.0}}}}"#)
 }
 
 #[tokio::test]
 async fn events_come_in_by_every_mode() {
     let site = Site::open().await;
-    let got = site
-        .call("POST /v1/events", &[STRUCTURED], structured("1"))
-        .await;
+    let got = site.call("POST /v1/events", &[STRUCTURED], structured("1")).await;
     assert_eq!(
         (got.status, got.json()),
-        (
-            202,
-            json!({"events": [{"id": "1", "offset": 1, "duplicate": false}]})
-        )
+        (202, json!({"events": [{"id": "1", "offset": 1, "duplicate": false}]}))
     );
     let binary = [
         ("ce-specversion", "1.0"),
@@ -130,9 +114,7 @@ async fn events_come_in_by_every_mode() {
         ("content-type", "text/html"),
     ];
     assert_eq!(
-        site.call("POST /v1/buses/default/events", &binary, "<p>")
-            .await
-            .json()["events"][0]["offset"],
+        site.call("POST /v1/buses/default/events", &binary, "<p>").await.json()["events"][0]["offset"],
         2
     );
     let got = site
@@ -142,7 +124,8 @@ async fn events_come_in_by_every_mode() {
             format!("[{},{}]", structured("1"), structured("3")),
         )
         .await;
-    let expected = json!({"events": [{"id": "1", "offset": 1, "duplicate": true}, {"id": "3", "offset": 3, "duplicate": false}]});
+    let expected =
+        json!({"events": [{"id": "1", "offset": 1, "duplicate": true}, {"id": "3", "offset": 3, "duplicate": false}]});
     assert_eq!((got.status, got.json()), (202, expected));
     assert_eq!(
         site.call("POST /v1/events", &[BATCH], "[]").await.json(),
@@ -154,8 +137,7 @@ async fn events_come_in_by_every_mode() {
 #[tokio::test]
 async fn events_are_read_back_as_they_came() {
     let site = Site::open().await;
-    site.call("POST /v1/events", &[STRUCTURED], structured("1"))
-        .await;
+    site.call("POST /v1/events", &[STRUCTURED], structured("1")).await;
     let binary = [
         ("ce-specversion", "1.0"),
         ("ce-id", "2"),
@@ -199,10 +181,7 @@ async fn events_are_read_back_as_they_came() {
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("origin", "https://evil.example"),
-    ("host", "127.0.0.1:8080"),
-];
+const ELSEWHERE: &[(&str, &str)] = &[("origin", "https://evil.example"), ("host", "127.0.0.1:8080")];
 /// Stand for bodies that are made: one past the limit of an event, one past that of a batch.
 const LARGE: &str = "LARGE";
 const MANY: &str = "MANY";
@@ -264,10 +243,7 @@ async fn every_refusal_is_a_problem_with_its_code() {
     );
     let many = format!(
         "[{}]",
-        (0..6)
-            .map(|n| structured(&n.to_string()))
-            .collect::<Vec<_>>()
-            .join(",")
+        (0..6).map(|n| structured(&n.to_string())).collect::<Vec<_>>().join(",")
     );
     for &(request, headers, body, status, code) in REFUSED {
         let body = match body {
@@ -289,10 +265,7 @@ async fn every_refusal_is_a_problem_with_its_code() {
             "{request}: {problem}"
         );
         assert!(
-            problem["detail"]
-                .as_str()
-                .is_some_and(|detail| detail.len() > 10)
-                && problem["title"].is_string(),
+            problem["detail"].as_str().is_some_and(|detail| detail.len() > 10) && problem["title"].is_string(),
             "{problem}"
         );
     }
@@ -326,10 +299,7 @@ async fn a_subscription_from_its_making_to_its_end() {
     let path = format!("/v1/subscriptions/{id}");
     let shown = site.get(&path).await.json();
     assert_eq!(
-        (
-            &shown["protocolsettings"]["auth"]["bearer"]["token"],
-            &shown["state"]
-        ),
+        (&shown["protocolsettings"]["auth"]["bearer"]["token"], &shown["state"]),
         (&json!("***"), &json!("active"))
     );
     assert!(shown["status"]["state"].is_string(), "{shown}");
@@ -344,10 +314,7 @@ async fn a_subscription_from_its_making_to_its_end() {
             .json()["types"],
         json!(["a", "b"])
     );
-    assert_eq!(
-        site.call(&format!("DELETE {path}"), &[], "").await.status,
-        204
-    );
+    assert_eq!(site.call(&format!("DELETE {path}"), &[], "").await.status, 204);
     assert_eq!(site.get(&path).await.status, 404);
     site.end().await;
 }
@@ -370,18 +337,13 @@ async fn a_subscription_of_the_callers_naming_is_paused_resumed_and_listed() {
         )
         .await;
     assert_eq!((named.status, &named.json()["id"]), (201, &json!("mine")));
-    let paused = site
-        .call(&format!("POST {path}/pause"), &[], "")
-        .await
-        .json();
+    let paused = site.call(&format!("POST {path}/pause"), &[], "").await.json();
     assert_eq!(
         (&paused["state"], &paused["reason"]),
         (&json!("paused"), &json!("requested"))
     );
     assert_eq!(
-        site.call(&format!("POST {path}/resume"), &[], "")
-            .await
-            .json()["state"],
+        site.call(&format!("POST {path}/resume"), &[], "").await.json()["state"],
         json!("active")
     );
     let first = site.get("/v1/subscriptions?limit=1").await;
@@ -446,18 +408,11 @@ async fn a_stream_begins_where_it_is_told_and_brings_what_comes() {
     let site = Site::open().await;
     let bus = BusName::default_bus();
     site.hub
-        .publish(
-            &bus,
-            vec![event("1", "a"), event("2", "b"), event("3", "a")],
-        )
+        .publish(&bus, vec![event("1", "a"), event("2", "b"), event("3", "a")])
         .await
         .unwrap();
     let response = site
-        .open_body(
-            "GET /v1/stream?from=earliest&type=a",
-            &[("last-event-id", "1")],
-            "",
-        )
+        .open_body("GET /v1/stream?from=earliest&type=a", &[("last-event-id", "1")], "")
         .await;
     assert_eq!(
         (
@@ -490,7 +445,12 @@ async fn a_stream_begins_where_it_is_told_and_brings_what_comes() {
 #[tokio::test]
 async fn a_raw_stream_splits_lines_and_keeps_them() {
     let site = Site::open().await;
-    site.call("POST /v1/events", &[STRUCTURED], "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/t\",\"type\":\"a\",\"data\":{\n \"n\": 1\n}}").await;
+    site.call(
+        "POST /v1/events",
+        &[STRUCTURED],
+        "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"/t\",\"type\":\"a\",\"data\":{\n \"n\": 1\n}}",
+    )
+    .await;
     let mut body = site
         .open_body("GET /v1/stream?from=1&format=raw", &[], "")
         .await
@@ -528,9 +488,7 @@ async fn a_sender_of_webhooks_gets_consent() {
         ""
     );
     assert_eq!(
-        site.call("OPTIONS /v1/subscriptions", &[], "")
-            .await
-            .header("allow"),
+        site.call("OPTIONS /v1/subscriptions", &[], "").await.header("allow"),
         "GET, POST, OPTIONS"
     );
     site.end().await;
@@ -539,37 +497,24 @@ async fn a_sender_of_webhooks_gets_consent() {
 #[tokio::test]
 async fn the_hub_says_how_it_is() {
     let site = Site::open().await;
-    site.call("POST /v1/events", &[STRUCTURED], structured("1"))
-        .await;
+    site.call("POST /v1/events", &[STRUCTURED], structured("1")).await;
     let health = site.get("/healthz").await;
     assert_eq!(
-        (
-            health.status,
-            &health.json()["status"],
-            &health.json()["reasons"]
-        ),
+        (health.status, &health.json()["status"], &health.json()["reasons"]),
         (200, &json!("ok"), &json!([]))
     );
-    assert!(
-        health.json()["durability"]
-            .as_str()
-            .unwrap()
-            .contains("synced")
-    );
+    assert!(health.json()["durability"].as_str().unwrap().contains("synced"));
     assert_eq!(site.get("/readyz").await.status, 200);
     let metrics = site.get("/metrics").await;
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
     assert!(
-        text.contains("busway_events_published_total{bus=\"default\"} 1")
-            && text.ends_with("# EOF\n"),
+        text.contains("busway_events_published_total{bus=\"default\"} 1") && text.ends_with("# EOF\n"),
         "{text}"
     );
     assert_eq!(site.get("/v1/plugins").await.json(), json!({"plugins": []}));
     assert!(String::from_utf8_lossy(&site.get("/").await.body).contains("/v1/events"));
     site.hub.stop();
-    let stopped = site
-        .call("POST /v1/events", &[STRUCTURED], structured("2"))
-        .await;
+    let stopped = site.call("POST /v1/events", &[STRUCTURED], structured("2")).await;
     assert_eq!((stopped.status, stopped.header("retry-after")), (503, "5"));
     assert_eq!(site.get("/readyz").await.status, 503);
     assert_eq!(site.get("/healthz").await.json()["status"], "failing");
@@ -584,11 +529,6 @@ async fn a_page_of_the_hubs_own_may_act() {
         ("host", "127.0.0.1:8080"),
         STRUCTURED,
     ];
-    assert_eq!(
-        site.call("POST /v1/events", &same, structured("1"))
-            .await
-            .status,
-        202
-    );
+    assert_eq!(site.call("POST /v1/events", &same, structured("1")).await.status, 202);
     site.end().await;
 }

@@ -15,12 +15,7 @@ use crate::hub::{EventStream, Item};
 const INCOMING: usize = 64 << 10;
 
 /// Answers the upgrade and follows the stream.
-pub(super) fn answer(
-    upgrade: WebSocketUpgrade,
-    events: EventStream,
-    form: Form,
-    door: Door,
-) -> Response {
+pub(super) fn answer(upgrade: WebSocketUpgrade, events: EventStream, form: Form, door: Door) -> Response {
     upgrade
         .max_message_size(INCOMING)
         .max_frame_size(INCOMING)
@@ -53,10 +48,7 @@ async fn follow(mut socket: WebSocket, mut events: EventStream, form: Form, door
 
 fn frame(item: &Item, form: Form) -> String {
     match (item, form) {
-        (Item::Gap(gap), _) => format!(
-            "{{\"gap\":{{\"from\":{},\"to\":{}}}}}",
-            gap.start.0, gap.end.0
-        ),
+        (Item::Gap(gap), _) => format!("{{\"gap\":{{\"from\":{},\"to\":{}}}}}", gap.start.0, gap.end.0),
         (Item::Record(record), Form::Raw) => sse::content(&record.event, Form::Raw),
         (Item::Record(record), Form::Structured) => {
             let mut text = Vec::with_capacity(record.event.weight());

@@ -11,11 +11,7 @@ use super::exit::{Code, Failure};
 use crate::net::{Direct, Error};
 
 /// What stands as it is in a path segment or a query value.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A hub, as seen from the command line.
 pub(super) struct HubClient {
@@ -29,8 +25,7 @@ impl HubClient {
     /// # Errors
     /// `url` is none.
     pub(super) fn new(url: &str) -> Result<Self, Failure> {
-        let direct =
-            Direct::new(url).map_err(|why| Failure::new(Code::Usage, format!("--url: {why}")))?;
+        let direct = Direct::new(url).map_err(|why| Failure::new(Code::Usage, format!("--url: {why}")))?;
         Ok(Self {
             direct,
             url: url.to_owned(),
@@ -49,12 +44,7 @@ impl HubClient {
     ///
     /// # Errors
     /// As [`HubClient::get`].
-    pub(super) async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Value, Failure> {
+    pub(super) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let bytes = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let media = body.map(|_| ("content-type", "application/json"));
         self.send(method, path, media.as_slice(), bytes).await
@@ -81,8 +71,7 @@ impl HubClient {
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
-        Ok(serde_json::from_slice(&bytes)
-            .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&bytes))))
+        Ok(serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&bytes))))
     }
 
     /// Sends a request; what is not a success is a failure. The body is still to be read.
@@ -130,10 +119,7 @@ impl HubClient {
         };
         let url = &self.url;
         let hint = "is `busway serve` running, and does `--url` (or BUSWAY_URL) name its address?";
-        Failure::new(
-            Code::Unavailable,
-            format!("cannot reach a hub at {url}: {why}; {hint}"),
-        )
+        Failure::new(Code::Unavailable, format!("cannot reach a hub at {url}: {why}; {hint}"))
     }
 }
 
@@ -198,10 +184,7 @@ mod tests {
             assert_eq!(failure.code as u8, expected, "{status}");
             assert_eq!(failure.message, "`sink` is missing (sink_missing)");
         }
-        assert_eq!(
-            problem(StatusCode::BAD_GATEWAY, b"<html>").message,
-            "502 Bad Gateway"
-        );
+        assert_eq!(problem(StatusCode::BAD_GATEWAY, b"<html>").message, "502 Bad Gateway");
     }
 
     #[test]

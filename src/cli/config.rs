@@ -52,9 +52,7 @@ impl Command {
                 report(&mut output.out(), &config, &risks)
             }
             Verb::Print {
-                defaults: true,
-                output,
-                ..
+                defaults: true, output, ..
             } => Ok(output.out().line(print::reference().trim_end())?),
             Verb::Print { flags, output, .. } => show(&mut output.out(), &flags.load()?),
         }
@@ -72,10 +70,7 @@ fn report(out: &mut Out, config: &Config, risks: &[String]) -> Result<(), Failur
     for risk in risks {
         out.line(&format!("risky: {risk}"))?;
     }
-    Ok(out.line(&format!(
-        "settings are valid ({file}, {} risky)",
-        risks.len()
-    ))?)
+    Ok(out.line(&format!("settings are valid ({file}, {} risky)", risks.len()))?)
 }
 
 fn show(out: &mut Out, config: &Config) -> Result<(), Failure> {

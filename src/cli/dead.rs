@@ -64,26 +64,16 @@ struct Chosen {
 impl Command {
     pub(super) async fn run(self) -> Result<(), Failure> {
         match self.verb {
-            Verb::List {
-                subscription,
-                remote,
-            } => list(subscription, &remote).await,
+            Verb::List { subscription, remote } => list(subscription, &remote).await,
             Verb::Show { id, remote } => show(id, &remote).await,
-            Verb::Redeliver(chosen) => {
-                chosen
-                    .call(Method::POST, "/v1/dead-letters/redeliver")
-                    .await
-            }
+            Verb::Redeliver(chosen) => chosen.call(Method::POST, "/v1/dead-letters/redeliver").await,
             Verb::Drop(chosen) => chosen.call(Method::DELETE, "/v1/dead-letters").await,
         }
     }
 }
 
 async fn list(subscription: Option<String>, remote: &Remote) -> Result<(), Failure> {
-    let pairs: Vec<(&str, String)> = subscription
-        .into_iter()
-        .map(|id| ("subscription", id))
-        .collect();
+    let pairs: Vec<(&str, String)> = subscription.into_iter().map(|id| ("subscription", id)).collect();
     let answer = remote
         .client()?
         .get(&format!("/v1/dead-letters{}", query(&pairs)))
@@ -92,29 +82,13 @@ async fn list(subscription: Option<String>, remote: &Remote) -> Result<(), Failu
     if out.form == Form::Json {
         return Ok(out.document(&answer)?);
     }
-    let pointers = [
-        "/id",
-        "/subscription",
-        "/offset",
-        "/event/type",
-        "/tries",
-        "/reason",
-    ];
-    let rows: Vec<Vec<String>> = letters(&answer)
-        .iter()
-        .map(|letter| row(letter, &pointers))
-        .collect();
-    Ok(out.table(
-        &["ID", "SUBSCRIPTION", "OFFSET", "TYPE", "TRIES", "REASON"],
-        &rows,
-    )?)
+    let pointers = ["/id", "/subscription", "/offset", "/event/type", "/tries", "/reason"];
+    let rows: Vec<Vec<String>> = letters(&answer).iter().map(|letter| row(letter, &pointers)).collect();
+    Ok(out.table(&["ID", "SUBSCRIPTION", "OFFSET", "TYPE", "TRIES", "REASON"], &rows)?)
 }
 
 async fn show(id: u64, remote: &Remote) -> Result<(), Failure> {
-    let answer = remote
-        .client()?
-        .get(&format!("/v1/dead-letters?ids={id}"))
-        .await?;
+    let answer = remote.client()?.get(&format!("/v1/dead-letters?ids={id}")).await?;
     match letters(&answer).first() {
         Some(letter) => Ok(remote.output.out().document(letter)?),
         None => Err(Failure::new(
@@ -140,19 +114,12 @@ impl Chosen {
         }
         let mut body = json!({ "dry_run": self.dry_run });
         if let Some(entries) = body.as_object_mut() {
-            entries.extend(
-                self.subscription
-                    .map(|id| ("subscription".to_owned(), json!(id))),
-            );
+            entries.extend(self.subscription.map(|id| ("subscription".to_owned(), json!(id))));
             if !self.ids.is_empty() {
                 entries.insert("ids".to_owned(), json!(self.ids));
             }
         }
-        let answer = self
-            .remote
-            .client()?
-            .call(method, path, Some(&body))
-            .await?;
+        let answer = self.remote.client()?.call(method, path, Some(&body)).await?;
         Ok(self.remote.output.out().document(&answer)?)
     }
 }

@@ -84,9 +84,7 @@ fn flag(key: &'static Key) -> Arg {
         .help_heading(key.section())
         .action(ArgAction::Append);
     if key.form == "BOOL" {
-        arg.num_args(0..=1)
-            .default_missing_value("true")
-            .require_equals(true)
+        arg.num_args(0..=1).default_missing_value("true").require_equals(true)
     } else {
         arg
     }

@@ -37,14 +37,10 @@ pub(super) fn install(settings: &LogOutput) -> Result<Filter, Failure> {
     };
     let layer = fmt::layer().with_writer(std::io::stderr);
     let installed = if text {
-        tracing::subscriber::set_global_default(
-            registry.with(layer.with_target(false).with_ansi(terminal)),
-        )
+        tracing::subscriber::set_global_default(registry.with(layer.with_target(false).with_ansi(terminal)))
     } else {
         tracing::subscriber::set_global_default(registry.with(layer.json().flatten_event(true)))
     };
-    installed.map_err(|cause| {
-        Failure::new(Code::Software, format!("the log cannot be set up: {cause}"))
-    })?;
+    installed.map_err(|cause| Failure::new(Code::Software, format!("the log cannot be set up: {cause}")))?;
     Ok(Filter(handle))
 }

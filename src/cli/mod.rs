@@ -30,12 +30,7 @@ use out::{Form, Out};
 
 /// A durable event hub that WebAssembly plugins extend.
 #[derive(Debug, Parser)]
-#[command(
-    name = "busway",
-    version,
-    propagate_version = true,
-    max_term_width = 110
-)]
+#[command(name = "busway", version, propagate_version = true, max_term_width = 110)]
 #[command(after_help = "Examples:
   busway demo                                  see everything at work, on real events, in seconds
   busway serve                                 run a hub here: store in ./busway-data, plugins from ./plugins
@@ -91,12 +86,7 @@ struct Remote {
 #[derive(Debug, Args)]
 struct Output {
     /// A table for a person, or JSON for a program.
-    #[arg(
-        long,
-        env = "BUSWAY_OUTPUT",
-        default_value = "table",
-        value_name = "FORM"
-    )]
+    #[arg(long, env = "BUSWAY_OUTPUT", default_value = "table", value_name = "FORM")]
     output: Form,
 }
 
@@ -134,16 +124,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             };
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(cause) => {
-            return report(&Failure::new(
-                Code::Software,
-                format!("cannot start threads: {cause}"),
-            ));
+            return report(&Failure::new(Code::Software, format!("cannot start threads: {cause}")));
         }
     };
     match runtime.block_on(dispatch(cli.command)) {
@@ -189,11 +173,7 @@ mod tests {
     #[test]
     fn every_command_has_help() {
         fn check(command: &clap::Command) {
-            assert!(
-                command.get_about().is_some(),
-                "{} has no help",
-                command.get_name()
-            );
+            assert!(command.get_about().is_some(), "{} has no help", command.get_name());
             for argument in command.get_arguments() {
                 assert!(
                     argument.get_help().is_some(),

@@ -55,10 +55,7 @@ impl Out {
             })
             .collect();
         for row in [&head].into_iter().chain(rows) {
-            let cells = row
-                .iter()
-                .zip(&widths)
-                .map(|(cell, width)| format!("{cell:<width$}"));
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
             self.line(cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
         Ok(())
@@ -113,15 +110,9 @@ mod tests {
             json!({"id": "a-long-id", "types": ["x", "y"], "n": null}),
             json!({"id": "b", "n": 3}),
         ];
-        let rows: Vec<Vec<String>> = rows
-            .iter()
-            .map(|one| row(one, &["/id", "/types", "/n"]))
-            .collect();
+        let rows: Vec<Vec<String>> = rows.iter().map(|one| row(one, &["/id", "/types", "/n"])).collect();
         out.table(&["ID", "TYPES", "N"], &rows).unwrap();
         let written = String::from_utf8(paper.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(
-            written,
-            "ID         TYPES  N\na-long-id  x,y\nb                 3\n"
-        );
+        assert_eq!(written, "ID         TYPES  N\na-long-id  x,y\nb                 3\n");
     }
 }

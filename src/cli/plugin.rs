@@ -58,18 +58,11 @@ impl Command {
                 name: Some(name),
                 remote,
             } => {
-                let answer = remote
-                    .client()?
-                    .get(&format!("/v1/plugins/{}", escape(&name)))
-                    .await?;
+                let answer = remote.client()?.get(&format!("/v1/plugins/{}", escape(&name))).await?;
                 Ok(remote.output.out().document(&answer)?)
             }
             Verb::Inspect { file, output } => inspect(&file, &output),
-            Verb::Build {
-                folder,
-                out,
-                output,
-            } => build(&folder, out.as_deref(), &output),
+            Verb::Build { folder, out, output } => build(&folder, out.as_deref(), &output),
         }
     }
 }
@@ -135,23 +128,13 @@ fn failed(error: &Error) -> Failure {
         Kind::Internal => Code::Software,
         _ => Code::Data,
     };
-    let cause = error
-        .cause()
-        .map(|cause| format!(": {cause:#}"))
-        .unwrap_or_default();
-    Failure::new(
-        code,
-        format!("{} ({}){cause}", error.message(), error.code()),
-    )
+    let cause = error.cause().map(|cause| format!(": {cause:#}")).unwrap_or_default();
+    Failure::new(code, format!("{} ({}){cause}", error.message(), error.code()))
 }
 
 fn inspect(file: &Path, output: &Output) -> Result<(), Failure> {
-    let bytes = std::fs::read(file).map_err(|cause| {
-        Failure::new(
-            Code::NoInput,
-            format!("{} cannot be read: {cause}", file.display()),
-        )
-    })?;
+    let bytes = std::fs::read(file)
+        .map_err(|cause| Failure::new(Code::NoInput, format!("{} cannot be read: {cause}", file.display())))?;
     let found = plugin::inspect(&bytes).map_err(|error| failed(&error))?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let mut out = output.out();

@@ -82,8 +82,7 @@ impl Publish {
             let sent = client
                 .send(Method::POST, &path, &media, Bytes::from(events.to_string()))
                 .await;
-            let answer =
-                sent.map_err(|failure| located(failure, first.number, last.number, stored.len()))?;
+            let answer = sent.map_err(|failure| located(failure, first.number, last.number, stored.len()))?;
             stored.extend(
                 answer
                     .get("events")
@@ -109,9 +108,8 @@ impl Publish {
                     .filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))),
             );
             if let Some(data) = &self.data {
-                let data: Value = serde_json::from_str(data).map_err(|cause| {
-                    Failure::new(Code::Data, format!("--data is not JSON: {cause}"))
-                })?;
+                let data: Value = serde_json::from_str(data)
+                    .map_err(|cause| Failure::new(Code::Data, format!("--data is not JSON: {cause}")))?;
                 entries.insert("data".to_owned(), data);
                 entries.insert("datacontenttype".to_owned(), "application/json".into());
             }
@@ -182,9 +180,7 @@ fn parse(text: &str) -> Result<Vec<Line>, Failure> {
         let number = line_at(text, stream.byte_offset());
         match stream.next() {
             None => break,
-            Some(Ok(Value::Array(events))) => {
-                lines.extend(events.into_iter().map(|event| Line { number, event }))
-            }
+            Some(Ok(Value::Array(events))) => lines.extend(events.into_iter().map(|event| Line { number, event })),
             Some(Ok(event @ Value::Object(_))) => lines.push(Line { number, event }),
             Some(Ok(other)) => {
                 let message = format!(
@@ -220,11 +216,7 @@ fn parse(text: &str) -> Result<Vec<Line>, Failure> {
 fn line_at(text: &str, offset: usize) -> usize {
     let rest = text.get(offset..).unwrap_or_default();
     let start = offset + (rest.len() - rest.trim_start().len());
-    1 + text
-        .bytes()
-        .take(start)
-        .filter(|byte| *byte == b'\n')
-        .count()
+    1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count()
 }
 
 fn cut(text: &str) -> String {
@@ -240,10 +232,7 @@ fn show(out: &mut Out, stored: Vec<Value>) -> Result<(), Failure> {
     let rows: Vec<Vec<String>> = stored
         .iter()
         .map(|entry| {
-            let duplicate = entry
-                .get("duplicate")
-                .and_then(Value::as_bool)
-                .unwrap_or_default();
+            let duplicate = entry.get("duplicate").and_then(Value::as_bool).unwrap_or_default();
             let note = if duplicate { "duplicate" } else { "stored" };
             vec![value(entry, "offset"), note.to_owned(), value(entry, "id")]
         })
@@ -285,11 +274,7 @@ mod tests {
         ];
         for (text, expected) in cases {
             let failure = parse(text).err().unwrap();
-            assert!(
-                failure.message.starts_with(expected),
-                "{text:?}: {}",
-                failure.message
-            );
+            assert!(failure.message.starts_with(expected), "{text:?}: {}", failure.message);
             assert_eq!(failure.code, Code::Data);
         }
     }

@@ -80,12 +80,7 @@ impl Serve {
     }
 }
 
-async fn run_until_stopped(
-    server: &Server,
-    signals: &mut Signals,
-    reload: &mut Reload,
-    filter: &Filter,
-) {
+async fn run_until_stopped(server: &Server, signals: &mut Signals, reload: &mut Reload, filter: &Filter) {
     let clock = Clock::system();
     loop {
         let asked = tokio::select! {
@@ -127,11 +122,7 @@ async fn take_up(server: &Server, reload: &mut Reload, filter: &Filter) {
 
 fn banner(server: &Server, settings: &Settings) {
     let (data, plugins) = (settings.data.dir.display(), settings.data.plugins.display());
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        pid = std::process::id(),
-        "busway"
-    );
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "busway");
     tracing::info!(dir = %data, durability = "on disk before 202", "store");
     for plugin in server.hub().plugins() {
         match &plugin.reason {
@@ -151,9 +142,7 @@ fn stopped(clean: bool) {
     if clean {
         tracing::info!("stopped");
     } else {
-        tracing::warn!(
-            "stopped at the drain timeout; what was cut off is delivered after the next start"
-        );
+        tracing::warn!("stopped at the drain timeout; what was cut off is delivered after the next start");
     }
 }
 
@@ -164,22 +153,14 @@ fn failure(error: &Error) -> Failure {
         Kind::Internal => Code::Software,
         _ => Code::Unavailable,
     };
-    let cause = error
-        .cause()
-        .map(|cause| format!(": {cause:#}"))
-        .unwrap_or_default();
-    Failure::new(
-        code,
-        format!("{} ({}){cause}", error.message(), error.code()),
-    )
+    let cause = error.cause().map(|cause| format!(": {cause:#}")).unwrap_or_default();
+    Failure::new(code, format!("{} ({}){cause}", error.message(), error.code()))
 }
 
 impl Signals {
     fn listen() -> Result<Self, Failure> {
         let listen = |kind| {
-            signal(kind).map_err(|cause| {
-                Failure::new(Code::Software, format!("cannot listen to signals: {cause}"))
-            })
+            signal(kind).map_err(|cause| Failure::new(Code::Software, format!("cannot listen to signals: {cause}")))
         };
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,

@@ -55,11 +55,7 @@ impl Sse {
         if self.data.is_empty() {
             return None;
         }
-        let name = if name.is_empty() {
-            "message".to_owned()
-        } else {
-            name
-        };
+        let name = if name.is_empty() { "message".to_owned() } else { name };
         Some(SseEvent {
             id,
             name,
@@ -73,7 +69,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const STREAM: &str = "retry: 1000\n\n: beat\n\nid: 7\nevent: a.b\ndata: {\"x\":\ndata:  1}\n\nevent: gap\ndata: {}\r\n\r\n";
+    const STREAM: &str =
+        "retry: 1000\n\n: beat\n\nid: 7\nevent: a.b\ndata: {\"x\":\ndata:  1}\n\nevent: gap\ndata: {}\r\n\r\n";
 
     fn expected() -> Vec<SseEvent> {
         vec![

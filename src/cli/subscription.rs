@@ -97,11 +97,7 @@ impl Command {
 
 impl Named {
     async fn call(self, method: Method, verb: &str) -> Result<(), Failure> {
-        let path = format!(
-            "{}/subscriptions/{}{verb}",
-            self.remote.base(),
-            escape(&self.id)
-        );
+        let path = format!("{}/subscriptions/{}{verb}", self.remote.base(), escape(&self.id));
         let answer = self.remote.client()?.call(method, &path, None).await?;
         if !answer.is_null() {
             self.remote.output.out().document(&answer)?;
@@ -140,16 +136,9 @@ impl Create {
                 Method::PUT,
                 format!("{}/subscriptions/{}", self.remote.base(), escape(id)),
             ),
-            None => (
-                Method::POST,
-                format!("{}/subscriptions", self.remote.base()),
-            ),
+            None => (Method::POST, format!("{}/subscriptions", self.remote.base())),
         };
-        let answer = self
-            .remote
-            .client()?
-            .call(method, &path, Some(&body))
-            .await?;
+        let answer = self.remote.client()?.call(method, &path, Some(&body)).await?;
         let mut out = self.remote.output.out();
         match (out.form, answer.get("id").and_then(Value::as_str)) {
             (Form::Table, Some(id)) => out.line(id)?,
@@ -167,11 +156,8 @@ impl Create {
             body.insert("types".to_owned(), json!(self.types));
         }
         if !self.filters.is_empty() {
-            let filters: Result<Vec<Value>, Failure> = self
-                .filters
-                .iter()
-                .map(|text| parse("--filter", text))
-                .collect();
+            let filters: Result<Vec<Value>, Failure> =
+                self.filters.iter().map(|text| parse("--filter", text)).collect();
             body.insert("filters".to_owned(), Value::Array(filters?));
         }
         for (name, text) in [("sink", &self.sink), ("protocol", &self.protocol)] {
@@ -190,8 +176,7 @@ impl Create {
 }
 
 fn parse(what: &str, text: &str) -> Result<Value, Failure> {
-    serde_json::from_str(text)
-        .map_err(|cause| Failure::new(Code::Data, format!("{what} is not JSON: {cause}")))
+    serde_json::from_str(text).map_err(|cause| Failure::new(Code::Data, format!("{what} is not JSON: {cause}")))
 }
 
 fn read(file: &str) -> Result<Map<String, Value>, Failure> {

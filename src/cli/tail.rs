@@ -82,18 +82,10 @@ impl Tail {
     }
 
     /// Reads one connection until it ends.
-    async fn follow(
-        &self,
-        client: &HubClient,
-        out: &mut Out,
-        seen: &mut Seen,
-    ) -> Result<(), Failure> {
+    async fn follow(&self, client: &HubClient, out: &mut Out, seen: &mut Seen) -> Result<(), Failure> {
         let last = seen.last.clone();
         let resume = last.as_deref().map(|id| ("last-event-id", id));
-        let headers: Vec<(&str, &str)> = resume
-            .into_iter()
-            .chain([("accept", "text/event-stream")])
-            .collect();
+        let headers: Vec<(&str, &str)> = resume.into_iter().chain([("accept", "text/event-stream")]).collect();
         let mut body = client
             .open(Method::GET, &self.path(), &headers, Bytes::new())
             .await?
@@ -117,8 +109,7 @@ impl Tail {
     }
 
     fn path(&self) -> String {
-        let mut pairs: Vec<(&str, String)> =
-            self.types.iter().map(|ty| ("type", ty.clone())).collect();
+        let mut pairs: Vec<(&str, String)> = self.types.iter().map(|ty| ("type", ty.clone())).collect();
         pairs.extend(self.source.clone().map(|source| ("source", source)));
         pairs.extend(self.subject.clone().map(|subject| ("subject", subject)));
         pairs.push(("from", self.from.clone()));

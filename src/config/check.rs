@@ -14,11 +14,7 @@ use super::{Config, KEYS, Refused, Settings};
 pub fn refuse(settings: &Settings) -> Result<(), Refused> {
     let mut faults = Vec::new();
     if !settings.listen.insecure {
-        let open = settings
-            .listen
-            .addresses
-            .iter()
-            .filter(|address| !address.is_local());
+        let open = settings.listen.addresses.iter().filter(|address| !address.is_local());
         faults.extend(open.map(|address| {
             format!(
                 "`listen.addresses` holds {address}, which other machines can reach, and nobody would be asked for \
@@ -44,12 +40,7 @@ pub fn refuse(settings: &Settings) -> Result<(), Refused> {
 /// What the operator should know before it hurts, one sentence each.
 pub fn risks(settings: &Settings) -> Vec<String> {
     let mut risks = Vec::new();
-    for address in settings
-        .listen
-        .addresses
-        .iter()
-        .filter(|address| !address.is_local())
-    {
+    for address in settings.listen.addresses.iter().filter(|address| !address.is_local()) {
         risks.push(format!("listens on {address} without credentials (`listen.insecure`): whoever reaches it may publish, read and subscribe"));
     }
     if settings.log.retention.drop_unacknowledged {
@@ -62,10 +53,7 @@ pub fn risks(settings: &Settings) -> Vec<String> {
         risks.push("duplicates are not recognised (`log.dedup_window` or `log.dedup_ids` is 0): a publisher that retries stores its event twice".to_owned());
     }
     if settings.delivery.max_attempts == 1 {
-        risks.push(
-            "a delivery that fails once goes to the dead letters (`delivery.max_attempts` is 1)"
-                .to_owned(),
-        );
+        risks.push("a delivery that fails once goes to the dead letters (`delivery.max_attempts` is 1)".to_owned());
     }
     if settings.listen.drain_timeout < Duration::from_secs(1) {
         risks.push("a stop waits less than a second for deliveries in flight (`listen.drain_timeout`): what is cut off is delivered again after the start".to_owned());
@@ -76,11 +64,20 @@ pub fn risks(settings: &Settings) -> Vec<String> {
         .iter()
         .any(|a| matches!(a, Address::Unix(path) if path.is_relative()))
     {
-        risks.push("a unix socket has a relative path (`listen.addresses`): it depends on the folder the hub is started in".to_owned());
+        risks.push(
+            "a unix socket has a relative path (`listen.addresses`): it depends on the folder the hub is started in"
+                .to_owned(),
+        );
     }
-    risks.extend(settings.plugins.iter().filter(|(_, plugin)| plugin.grants.http.iter().any(|origin| origin.contains('*'))).map(
-        |(name, _)| format!("plugin `{name}` may call every host that matches a `*` (`plugins.{name}.grants.http`)"),
-    ));
+    risks.extend(
+        settings
+            .plugins
+            .iter()
+            .filter(|(_, plugin)| plugin.grants.http.iter().any(|origin| origin.contains('*')))
+            .map(|(name, _)| {
+                format!("plugin `{name}` may call every host that matches a `*` (`plugins.{name}.grants.http`)")
+            }),
+    );
     risks
 }
 

@@ -29,12 +29,7 @@ pub(super) struct Place<'a> {
 impl Place<'_> {
     /// The line, from 1, in which `at` stands.
     pub(super) fn line(&self, at: usize) -> usize {
-        1 + self
-            .text
-            .bytes()
-            .take(at)
-            .filter(|byte| *byte == b'\n')
-            .count()
+        1 + self.text.bytes().take(at).filter(|byte| *byte == b'\n').count()
     }
 
     /// `message` with file and line before it.
@@ -53,10 +48,7 @@ pub(super) fn read(text: &str, name: &str) -> Result<File, String> {
         let at = error.span().map_or(0, |span| span.start);
         place.fault(
             at,
-            &format!(
-                "is not TOML: {}",
-                error.message().lines().collect::<Vec<_>>().join(" ")
-            ),
+            &format!("is not TOML: {}", error.message().lines().collect::<Vec<_>>().join(" ")),
         )
     })?;
     let mut file = File {
@@ -66,8 +58,7 @@ pub(super) fn read(text: &str, name: &str) -> Result<File, String> {
     };
     for (section, value) in table.get_ref() {
         let Some(keys) = value.get_ref().as_table() else {
-            file.faults
-                .push(unknown(&place, section, section.get_ref()));
+            file.faults.push(unknown(&place, section, section.get_ref()));
             continue;
         };
         if section.get_ref() == "plugins" {
@@ -79,12 +70,7 @@ pub(super) fn read(text: &str, name: &str) -> Result<File, String> {
     Ok(file)
 }
 
-fn read_section(
-    section: &Spanned<DeString<'_>>,
-    keys: &DeTable<'_>,
-    place: &Place<'_>,
-    file: &mut File,
-) {
+fn read_section(section: &Spanned<DeString<'_>>, keys: &DeTable<'_>, place: &Place<'_>, file: &mut File) {
     let title = section.get_ref();
     if !KEYS.iter().any(|key| key.section() == title) {
         file.faults.push(unknown_section(place, section));
@@ -95,9 +81,7 @@ fn read_section(
         match KEYS.iter().find(|key| key.name == path) {
             None => file.faults.push(unknown(place, name, &path)),
             Some(key) => match given(value.get_ref()) {
-                Some(given) => file
-                    .values
-                    .push((key, given, place.line(name.span().start))),
+                Some(given) => file.values.push((key, given, place.line(name.span().start))),
                 None => {
                     let message = format!("`{path}` must be a value or a list of values");
                     file.faults.push(place.fault(value.span().start, &message));
@@ -109,10 +93,7 @@ fn read_section(
 
 fn unknown(place: &Place<'_>, name: &Spanned<DeString<'_>>, path: &str) -> String {
     let hint = nearest(path, KEYS.iter().map(|key| key.name));
-    let hint = hint.map_or_else(
-        || "`busway config print --defaults` lists all keys".to_owned(),
-        meant,
-    );
+    let hint = hint.map_or_else(|| "`busway config print --defaults` lists all keys".to_owned(), meant);
     place.fault(name.span().start, &format!("unknown key `{path}`; {hint}"))
 }
 
@@ -138,8 +119,7 @@ pub(super) fn meant(name: &str) -> String {
 pub(super) fn given(value: &DeValue<'_>) -> Option<Given> {
     match value {
         DeValue::Array(items) => {
-            let items: Option<Vec<String>> =
-                items.iter().map(|item| scalar(item.get_ref())).collect();
+            let items: Option<Vec<String>> = items.iter().map(|item| scalar(item.get_ref())).collect();
             items.map(Given::Many)
         }
         other => scalar(other).map(Given::One),

@@ -29,17 +29,12 @@ pub struct Key {
 impl Key {
     /// Its environment variable.
     pub fn variable(&self) -> String {
-        format!(
-            "BUSWAY_{}",
-            self.flag.replace('-', "_").to_ascii_uppercase()
-        )
+        format!("BUSWAY_{}", self.flag.replace('-', "_").to_ascii_uppercase())
     }
 
     /// Its section of the file.
     pub fn section(&self) -> &'static str {
-        self.name
-            .split_once('.')
-            .map_or(self.name, |(section, _)| section)
+        self.name.split_once('.').map_or(self.name, |(section, _)| section)
     }
 }
 
@@ -185,11 +180,7 @@ fn none() -> String {
 }
 
 fn join<T: ToString>(items: &[T]) -> String {
-    items
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn addresses(given: &Given) -> Result<Vec<Address>, String> {
@@ -263,9 +254,7 @@ fn directives(given: &Given) -> Result<String, String> {
     match text.parse::<tracing_subscriber::EnvFilter>() {
         Ok(_) if !text.is_empty() => Ok(text),
         Ok(_) => Err("must not be empty; `off` logs nothing".to_owned()),
-        Err(why) => Err(format!(
-            "must hold directives such as `info` or `busway=debug`: {why}"
-        )),
+        Err(why) => Err(format!("must hold directives such as `info` or `busway=debug`: {why}")),
     }
 }
 

@@ -92,15 +92,13 @@ impl Config {
     /// # Errors
     /// Every fault found, not only the first.
     pub fn load(sources: &Sources) -> Result<Self, Refused> {
-        let found = sources.file.clone().or_else(|| {
-            Path::new(DEFAULT_FILE)
-                .exists()
-                .then(|| DEFAULT_FILE.into())
-        });
+        let found = sources
+            .file
+            .clone()
+            .or_else(|| Path::new(DEFAULT_FILE).exists().then(|| DEFAULT_FILE.into()));
         let text = match &found {
-            Some(path) => std::fs::read_to_string(path).map_err(|cause| {
-                Refused(vec![format!("{}: cannot be read: {cause}", path.display())])
-            })?,
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|cause| Refused(vec![format!("{}: cannot be read: {cause}", path.display())]))?,
             None => String::new(),
         };
         Self::from_text(&text, found, sources)
@@ -110,15 +108,10 @@ impl Config {
     ///
     /// # Errors
     /// Every fault found.
-    pub fn from_text(
-        text: &str,
-        file: Option<PathBuf>,
-        sources: &Sources,
-    ) -> Result<Self, Refused> {
-        let name = file.as_deref().map_or_else(
-            || DEFAULT_FILE.to_owned(),
-            |path| path.display().to_string(),
-        );
+    pub fn from_text(text: &str, file: Option<PathBuf>, sources: &Sources) -> Result<Self, Refused> {
+        let name = file
+            .as_deref()
+            .map_or_else(|| DEFAULT_FILE.to_owned(), |path| path.display().to_string());
         let mut config = Self {
             settings: Settings::default(),
             file,
@@ -131,10 +124,7 @@ impl Config {
                 config.settings.plugins = read.plugins;
                 for (key, given, line) in read.values {
                     let set = config.set(key, &given, Origin::File(line));
-                    faults.extend(
-                        set.err()
-                            .map(|why| format!("{name}:{line}: `{}` {why}", key.name)),
-                    );
+                    faults.extend(set.err().map(|why| format!("{name}:{line}: `{}` {why}", key.name)));
                 }
             }
             Err(fault) => faults.push(fault),
@@ -142,10 +132,7 @@ impl Config {
         for (variable, value) in &sources.env {
             if let Some(key) = KEYS.iter().find(|key| key.variable() == *variable) {
                 let set = config.set(key, &Given::text(value), Origin::Env(variable.clone()));
-                faults.extend(
-                    set.err()
-                        .map(|why| format!("environment variable {variable} {why}")),
-                );
+                faults.extend(set.err().map(|why| format!("environment variable {variable} {why}")));
             }
         }
         for (key, given) in &sources.flags {
@@ -162,8 +149,7 @@ impl Config {
     /// Where a key's value came from.
     pub fn origin(&self, key: &Key) -> &Origin {
         let at = KEYS.iter().position(|known| known.name == key.name);
-        at.and_then(|at| self.origins.get(at))
-            .unwrap_or(&Origin::Default)
+        at.and_then(|at| self.origins.get(at)).unwrap_or(&Origin::Default)
     }
 
     fn set(&mut self, key: &'static Key, given: &Given, origin: Origin) -> Result<(), String> {

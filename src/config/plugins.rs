@@ -15,11 +15,7 @@ use crate::plugin::{Grants, Limits, PluginSettings};
 type Faults = Vec<String>;
 
 /// Reads every entry; what is wrong goes into `faults`.
-pub(super) fn read(
-    entries: &DeTable<'_>,
-    place: &Place<'_>,
-    faults: &mut Faults,
-) -> BTreeMap<String, PluginSettings> {
+pub(super) fn read(entries: &DeTable<'_>, place: &Place<'_>, faults: &mut Faults) -> BTreeMap<String, PluginSettings> {
     let mut all = BTreeMap::new();
     for (name, value) in entries {
         let title = name.get_ref().to_string();
@@ -33,10 +29,7 @@ pub(super) fn read(
                 .read(entry);
                 all.insert(title, settings);
             }
-            None => faults.push(place.fault(
-                value.span().start,
-                &format!("`plugins.{title}` must be a table"),
-            )),
+            None => faults.push(place.fault(value.span().start, &format!("`plugins.{title}` must be a table"))),
         }
     }
     all
@@ -58,9 +51,7 @@ impl Entry<'_, '_> {
                 ("config", DeValue::Table(config)) => settings.config = object(config),
                 ("grants", DeValue::Table(grants)) => settings.grants = self.grants(grants),
                 ("limits", DeValue::Table(limits)) => settings.limits = self.limits(limits),
-                (known @ ("config" | "grants" | "limits"), _) => {
-                    self.fault(at, known, "must be a table")
-                }
+                (known @ ("config" | "grants" | "limits"), _) => self.fault(at, known, "must be a table"),
                 (other, _) => self.unknown(at, other, &["config", "grants", "limits"]),
             }
         }
@@ -76,9 +67,7 @@ impl Entry<'_, '_> {
                 ("http", Some(list)) => grants.http = list,
                 ("tcp", Some(list)) => grants.tcp = list,
                 ("env", _) => grants.env = self.env(value),
-                (known @ ("http" | "tcp"), None) => {
-                    self.fault(at, &format!("grants.{known}"), "must be a list")
-                }
+                (known @ ("http" | "tcp"), None) => self.fault(at, &format!("grants.{known}"), "must be a list"),
                 (other, _) => self.unknown(
                     at,
                     &format!("grants.{other}"),
@@ -92,11 +81,7 @@ impl Entry<'_, '_> {
     fn env(&mut self, value: &Spanned<DeValue<'_>>) -> BTreeMap<String, String> {
         let mut env = BTreeMap::new();
         let Some(table) = value.get_ref().as_table() else {
-            self.fault(
-                value.span().start,
-                "grants.env",
-                "must be a table of names and values",
-            );
+            self.fault(value.span().start, "grants.env", "must be a table of names and values");
             return env;
         };
         for (name, value) in table {
@@ -113,12 +98,7 @@ impl Entry<'_, '_> {
     }
 
     fn limits(&mut self, table: &DeTable<'_>) -> Limits {
-        const KNOWN: &[&str] = &[
-            "limits.memory",
-            "limits.timeout",
-            "limits.instances",
-            "limits.output",
-        ];
+        const KNOWN: &[&str] = &["limits.memory", "limits.timeout", "limits.instances", "limits.output"];
         let mut limits = Limits::default();
         for (key, value) in table {
             let at = key.span().start;
@@ -127,9 +107,7 @@ impl Entry<'_, '_> {
             let set = match key.get_ref().as_ref() {
                 "memory" => size(&given).map(|bytes| limits.memory = bytes),
                 "timeout" => given.duration().map(|time| limits.timeout = Some(time)),
-                "instances" => given
-                    .count(1, 1_024)
-                    .map(|count| limits.instances = to_usize(count)),
+                "instances" => given.count(1, 1_024).map(|count| limits.instances = to_usize(count)),
                 "output" => size(&given).map(|bytes| limits.output = bytes),
                 _ => {
                     self.unknown(at, &path, KNOWN);
@@ -144,19 +122,17 @@ impl Entry<'_, '_> {
     }
 
     fn fault(&mut self, at: usize, path: &str, why: &str) {
-        self.faults.push(
-            self.place
-                .fault(at, &format!("`plugins.{}.{path}` {why}", self.name)),
-        );
+        self.faults
+            .push(self.place.fault(at, &format!("`plugins.{}.{path}` {why}", self.name)));
     }
 
     fn unknown(&mut self, at: usize, path: &str, known: &[&str]) {
-        let hint = nearest(path, known.iter().copied())
-            .map_or_else(|| format!("known are {}", known.join(", ")), meant);
-        self.faults.push(self.place.fault(
-            at,
-            &format!("unknown key `plugins.{}.{path}`; {hint}", self.name),
-        ));
+        let hint =
+            nearest(path, known.iter().copied()).map_or_else(|| format!("known are {}", known.join(", ")), meant);
+        self.faults.push(
+            self.place
+                .fault(at, &format!("unknown key `plugins.{}.{path}`; {hint}", self.name)),
+        );
     }
 }
 
@@ -184,10 +160,7 @@ fn json(value: &DeValue<'_>) -> Value {
             let parsed = i64::from_str_radix(number.as_str(), number.radix()).ok();
             parsed.map_or_else(|| Value::String(number.as_str().to_owned()), Value::from)
         }
-        DeValue::Float(number) => number
-            .as_str()
-            .parse::<f64>()
-            .map_or(Value::Null, Value::from),
+        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(Value::Null, Value::from),
         DeValue::Datetime(time) => Value::String(time.to_string()),
         DeValue::Array(items) => items.iter().map(|item| json(item.get_ref())).collect(),
         DeValue::Table(table) => Value::Object(object(table)),

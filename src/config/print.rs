@@ -26,11 +26,7 @@ pub fn rows(config: &Config) -> Vec<[String; 3]> {
     for (name, plugin) in &config.settings.plugins {
         let shown = show_plugin(plugin);
         for (key, value) in shown {
-            rows.push([
-                format!("plugins.{name}.{key}"),
-                value.to_string(),
-                "file".to_owned(),
-            ]);
+            rows.push([format!("plugins.{name}.{key}"), value.to_string(), "file".to_owned()]);
         }
     }
     rows
@@ -48,8 +44,7 @@ pub fn json(config: &Config) -> Value {
 /// The reference of all keys, as the README has it.
 pub fn reference() -> String {
     let defaults = Settings::default();
-    let mut text =
-        String::from("| key | default | flag, variable | meaning |\n|---|---|---|---|\n");
+    let mut text = String::from("| key | default | flag, variable | meaning |\n|---|---|---|---|\n");
     for key in KEYS {
         let default = (key.show)(&defaults);
         let default = if default.is_empty() {
@@ -75,10 +70,7 @@ fn show_plugin(plugin: &PluginSettings) -> Map<String, Value> {
         .map(|(name, value)| (name.clone(), Value::from(reference_or_hidden(value))))
         .collect();
     let mut shown = Map::new();
-    shown.insert(
-        "config".to_owned(),
-        hide(&Value::Object(plugin.config.clone())),
-    );
+    shown.insert("config".to_owned(), hide(&Value::Object(plugin.config.clone())));
     shown.insert(
         "grants".to_owned(),
         json!({ "http": plugin.grants.http, "tcp": plugin.grants.tcp, "env": env }),
@@ -142,11 +134,7 @@ fn sounds_secret(name: &str) -> bool {
 fn without_password(text: &str) -> String {
     match url::Url::parse(text) {
         Ok(url) if url.password().is_some() || !url.username().is_empty() => {
-            format!(
-                "{}://{HIDDEN}@{}",
-                url.scheme(),
-                url.host_str().unwrap_or_default()
-            )
+            format!("{}://{HIDDEN}@{}", url.scheme(), url.host_str().unwrap_or_default())
         }
         Ok(url) if url.path().to_ascii_lowercase().contains("hook") => {
             format!("{}/{HIDDEN}", url.origin().ascii_serialization())

@@ -11,9 +11,7 @@ fn load(text: &str) -> Config {
 }
 
 fn faults(text: &str) -> Vec<String> {
-    Config::from_text(text, None, &Sources::default())
-        .unwrap_err()
-        .0
+    Config::from_text(text, None, &Sources::default()).unwrap_err().0
 }
 
 /// Texts, and how the one sentence begins in which each is refused.
@@ -87,10 +85,7 @@ const FAULTS: &[(&str, &str)] = &[
         "[plugins.a.grants]\nenv = { A = 3 }",
         "busway.toml:2: `plugins.a.grants.env.A` must be a string",
     ),
-    (
-        "[plugins]\na = 1",
-        "busway.toml:2: `plugins.a` must be a table",
-    ),
+    ("[plugins]\na = 1", "busway.toml:2: `plugins.a` must be a table"),
 ];
 
 /// Each text is refused in exactly one sentence that begins like this.
@@ -131,10 +126,7 @@ fn later_sources_win_and_are_named() {
         config.origin(key("delivery.timeout")),
         &Origin::Env("BUSWAY_DELIVERY_TIMEOUT".into())
     );
-    assert_eq!(
-        config.origin(key("delivery.max_attempts")),
-        &Origin::File(5)
-    );
+    assert_eq!(config.origin(key("delivery.max_attempts")), &Origin::File(5));
     assert_eq!(config.origin(key("log.queue")), &Origin::Default);
 }
 
@@ -162,8 +154,7 @@ fn defaults_read_back() {
         if shown.is_empty() {
             continue;
         }
-        (key.set)(&mut settings, &Given::text(&shown))
-            .unwrap_or_else(|why| panic!("{} {why}", key.name));
+        (key.set)(&mut settings, &Given::text(&shown)).unwrap_or_else(|why| panic!("{} {why}", key.name));
         assert_eq!((key.show)(&settings), shown, "{}", key.name);
     }
 }
@@ -183,11 +174,7 @@ fn plugins_are_read_whole_and_shown_without_secrets() {
     assert_eq!(email.grants.tcp, ["smtp.example.com:587"]);
     assert_eq!(email.grants.env["KEY"], "s3cret");
     assert_eq!(
-        (
-            email.limits.memory,
-            email.limits.instances,
-            email.limits.output
-        ),
+        (email.limits.memory, email.limits.instances, email.limits.output),
         (32 << 20, 2, 1 << 10)
     );
     let shown = print::json(&config).to_string();
@@ -195,29 +182,20 @@ fn plugins_are_read_whole_and_shown_without_secrets() {
         shown.contains("smtp.example.com") && shown.contains("file:/run/x"),
         "{shown}"
     );
-    assert!(
-        !shown.contains("hunter2") && !shown.contains("s3cret"),
-        "{shown}"
-    );
+    assert!(!shown.contains("hunter2") && !shown.contains("s3cret"), "{shown}");
 }
 
 #[test]
 fn strangers_are_refused_unless_the_operator_insists() {
     let cases = [
-        (
-            r#"["127.0.0.1:1", "[::1]:1", "localhost:1", "unix:/x"]"#,
-            false,
-            true,
-        ),
+        (r#"["127.0.0.1:1", "[::1]:1", "localhost:1", "unix:/x"]"#, false, true),
         (r#"["0.0.0.0:1"]"#, false, false),
         (r#"["[::]:1"]"#, false, false),
         (r#"["192.168.1.5:1"]"#, false, false),
         (r#"["0.0.0.0:1"]"#, true, true),
     ];
     for (addresses, insecure, taken) in cases {
-        let config = load(&format!(
-            "[listen]\naddresses = {addresses}\ninsecure = {insecure}"
-        ));
+        let config = load(&format!("[listen]\naddresses = {addresses}\ninsecure = {insecure}"));
         assert_eq!(
             refuse(&config.settings).is_ok(),
             taken,
@@ -233,12 +211,7 @@ fn risky_settings_are_explained() {
     let config = load(
         "[log]\ndrop_unacknowledged = true\nretention_age = \"none\"\nretention_size = \"none\"\ndedup_window = \"0s\"\n[delivery]\nmax_attempts = 1\n[plugins.x.grants]\nhttp = [\"https://*\"]",
     );
-    assert_eq!(
-        risks(&config.settings).len(),
-        5,
-        "{:#?}",
-        risks(&config.settings)
-    );
+    assert_eq!(risks(&config.settings).len(), 5, "{:#?}", risks(&config.settings));
     assert_eq!(risks(&Settings::default()), Vec::<String>::new());
 }
 
@@ -257,18 +230,12 @@ fn a_misspelt_variable_is_told_and_a_foreign_one_is_not() {
         strange_variables(&env("BUSWAY_SERVICE_HOST_PORT_8080_TCP")),
         Vec::<String>::new()
     );
-    assert_eq!(
-        strange_variables(&env("BUSWAY_LISTEN")),
-        Vec::<String>::new()
-    );
+    assert_eq!(strange_variables(&env("BUSWAY_LISTEN")), Vec::<String>::new());
 }
 
 #[test]
 fn the_nearest_name_is_near() {
-    assert_eq!(
-        nearest("adresses", ["addresses", "insecure"]),
-        Some("addresses")
-    );
+    assert_eq!(nearest("adresses", ["addresses", "insecure"]), Some("addresses"));
     assert_eq!(nearest("colour", ["addresses", "insecure"]), None);
 }
 

@@ -114,9 +114,7 @@ impl Given {
         let range = |item: &String| {
             let one = || item.parse::<IpAddr>().ok().map(ipnet::IpNet::from);
             let parsed = item.parse::<ipnet::IpNet>().ok().or_else(one);
-            parsed.ok_or_else(|| {
-                format!("must hold address ranges such as `10.0.0.0/8`, not `{item}`")
-            })
+            parsed.ok_or_else(|| format!("must hold address ranges such as `10.0.0.0/8`, not `{item}`"))
         };
         self.list().iter().map(range).collect()
     }
@@ -145,24 +143,16 @@ const UNITS: &[(&str, u64)] = &[
 
 /// Reads one duration.
 pub fn duration(word: &str) -> Result<Duration, String> {
-    let rule = || {
-        format!("must be a duration with its unit, such as `10s`, `500ms` or `1h30m`, not `{word}`")
-    };
+    let rule = || format!("must be a duration with its unit, such as `10s`, `500ms` or `1h30m`, not `{word}`");
     let mut rest = word;
     let mut total: u64 = 0;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(rule)?;
         let (number, after) = rest.split_at_checked(digits).ok_or_else(rule)?;
-        let letters = after
-            .find(|c: char| !c.is_ascii_alphabetic())
-            .unwrap_or(after.len());
+        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
         let (unit, left) = after.split_at_checked(letters).ok_or_else(rule)?;
         let number: u64 = number.parse().map_err(|_| rule())?;
-        let factor = UNITS
-            .iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or_else(rule)?
-            .1;
+        let factor = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(rule)?.1;
         total = number
             .checked_mul(factor)
             .and_then(|part| total.checked_add(part))
@@ -187,21 +177,12 @@ pub fn show_duration(duration: Duration) -> String {
             text.push_str(&format!("{number}{unit}"));
         }
     }
-    if text.is_empty() {
-        "0s".to_owned()
-    } else {
-        text
-    }
+    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 /// A size in the largest binary unit that divides it.
 pub fn show_size(bytes: u64) -> String {
-    const BINARY: &[(&str, u64)] = &[
-        ("TiB", 1 << 40),
-        ("GiB", 1 << 30),
-        ("MiB", 1 << 20),
-        ("KiB", 1 << 10),
-    ];
+    const BINARY: &[(&str, u64)] = &[("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     let unit = BINARY
         .iter()
         .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor));
@@ -230,17 +211,13 @@ impl Address {
                 Ok(Self::Unix(path.into()))
             };
         }
-        if let Some(port) = word
-            .strip_prefix("localhost:")
-            .and_then(|port| port.parse().ok())
-        {
-            return Ok(Self::Tcp(SocketAddr::new(
-                IpAddr::V4(Ipv4Addr::LOCALHOST),
-                port,
-            )));
+        if let Some(port) = word.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
+            return Ok(Self::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)));
         }
         word.parse().map(Self::Tcp).map_err(|_| {
-            format!("must hold addresses such as `127.0.0.1:8080`, `[::1]:8080` or `unix:/run/busway.sock`, not `{word}`")
+            format!(
+                "must hold addresses such as `127.0.0.1:8080`, `[::1]:8080` or `unix:/run/busway.sock`, not `{word}`"
+            )
         })
     }
 
@@ -280,11 +257,7 @@ fn distance(a: &str, b: &str) -> usize {
         for (right, above) in b.iter().zip(row.windows(2)) {
             let [diagonal, up] = above else { continue };
             let before = next.last().copied().unwrap_or(usize::MAX);
-            next.push(
-                (diagonal + usize::from(left != *right))
-                    .min(up + 1)
-                    .min(before + 1),
-            );
+            next.push((diagonal + usize::from(left != *right)).min(up + 1).min(before + 1));
         }
         row = next;
     }

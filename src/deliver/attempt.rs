@@ -22,10 +22,7 @@ use crate::metrics;
 use crate::subscription::{Attempt, Subscription};
 use crate::time::Timestamp;
 
-const ONE: ReadLimit = ReadLimit {
-    records: 1,
-    bytes: 1,
-};
+const ONE: ReadLimit = ReadLimit { records: 1, bytes: 1 };
 
 /// An item that the filters let through, and the event they made of it, if they changed it.
 pub(super) struct Passed<'a> {
@@ -77,19 +74,12 @@ pub(super) async fn attempt(engine: &Engine, mut work: Work) -> Done {
     }
     drop(passed);
     // An item without an end cannot be; were there one, it would wait and be tried again.
-    let ends = ends
-        .into_iter()
-        .map(|end| end.unwrap_or(End::Unread))
-        .collect();
+    let ends = ends.into_iter().map(|end| end.unwrap_or(End::Unread)).collect();
     Done { work, ends }
 }
 
 /// Sends one record to a sink outside of any lane, unfiltered; what came of it.
-pub(super) async fn once(
-    engine: &Engine,
-    subscription: &Subscription,
-    candidate: &Candidate,
-) -> Attempt {
+pub(super) async fn once(engine: &Engine, subscription: &Subscription, candidate: &Candidate) -> Attempt {
     let item = Item {
         offset: candidate.offset(),
         queued: None,
@@ -138,12 +128,7 @@ async fn fetch(engine: &Engine, subscription: &Subscription, item: &mut Item) ->
     if item.queued.is_some() {
         return None;
     }
-    let batch = match engine
-        .parts
-        .log
-        .read(&subscription.bus, item.offset, ONE)
-        .await
-    {
+    let batch = match engine.parts.log.read(&subscription.bus, item.offset, ONE).await {
         Ok(batch) => batch,
         Err(error) => {
             warn!(subscription = %subscription.id, offset = item.offset.0, %error, "cannot read the log, will try again");
@@ -186,12 +171,7 @@ async fn filter(
                 words,
                 answer: None,
             };
-            Err(tried(
-                engine,
-                subscription,
-                item,
-                (&begun, &answered, false),
-            ))
+            Err(tried(engine, subscription, item, (&begun, &answered, false)))
         }
         Judged::Held(plugin) => Err(End::Held { plugin }),
     }
@@ -211,11 +191,7 @@ pub(super) fn tried(
     item: &Item,
     (begun, answered, sink): (&Begun, &Answered, bool),
 ) -> End {
-    let took = engine
-        .parts
-        .clock
-        .instant()
-        .saturating_duration_since(begun.instant);
+    let took = engine.parts.clock.instant().saturating_duration_since(begun.instant);
     let attempt = Attempt {
         number: item.tries.saturating_add(1),
         at: begun.at.0,
@@ -224,22 +200,10 @@ pub(super) fn tried(
         outcome: answered.words.clone(),
         answer: answered.answer.clone(),
     };
-    engine
-        .parts
-        .metrics
-        .attempt_seconds
-        .observe(took.as_secs_f64());
+    engine.parts.metrics.attempt_seconds.observe(took.as_secs_f64());
     if let (Outcome::Accepted, Some(queued)) = (&answered.outcome, &item.queued) {
-        let waited = engine
-            .parts
-            .clock
-            .now()
-            .since(queued.candidate.record.received);
-        engine
-            .parts
-            .metrics
-            .delivery_seconds
-            .observe(waited.as_secs_f64());
+        let waited = engine.parts.clock.now().since(queued.candidate.record.received);
+        engine.parts.metrics.delivery_seconds.observe(waited.as_secs_f64());
     }
     let outcome = match answered.outcome {
         Outcome::Accepted => "accepted",

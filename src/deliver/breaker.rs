@@ -143,11 +143,7 @@ mod tests {
         let mut breaker = Breaker::default();
         for nth in 1..=PATIENCE {
             assert_eq!(breaker.admits(at(0)), Admits::All);
-            assert_eq!(
-                breaker.failed(at(0), false, "503"),
-                nth == PATIENCE,
-                "failure {nth}"
-            );
+            assert_eq!(breaker.failed(at(0), false, "503"), nth == PATIENCE, "failure {nth}");
         }
         breaker
     }
@@ -169,10 +165,7 @@ mod tests {
         let mut breaker = opened();
         let mut now = 0;
         for wait in [5, 10, 20, 40, 60, 60] {
-            assert_eq!(
-                breaker.admits(at(now + wait - 1)),
-                Admits::NoneBefore(at(now + wait))
-            );
+            assert_eq!(breaker.admits(at(now + wait - 1)), Admits::NoneBefore(at(now + wait)));
             now += wait;
             assert_eq!(breaker.admits(at(now)), Admits::Probe);
             breaker.probe_started();

@@ -106,10 +106,7 @@ impl Bus {
     /// The oldest record that anybody needs, with the bus floor at `floor`.
     pub(super) fn needed(&self, floor: Offset) -> Offset {
         let holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
-        holds
-            .order
-            .first()
-            .map_or(floor, |(oldest, _)| floor.min(*oldest))
+        holds.order.first().map_or(floor, |(oldest, _)| floor.min(*oldest))
     }
 
     fn routes_mut(&self) -> RwLockWriteGuard<'_, Routes> {

@@ -73,10 +73,7 @@ impl Candidate {
         let asked = self.asked(plugins, filter);
         let answers = asked.answers.await;
         // One answer an event is the plugin host's contract; were one missing, it would be as if nobody answered.
-        answers
-            .get(asked.nth)
-            .cloned()
-            .unwrap_or(Err(CallError::Busy))
+        answers.get(asked.nth).cloned().unwrap_or(Err(CallError::Busy))
     }
 
     /// The event in a form that is the same for every subscription.
@@ -107,21 +104,11 @@ impl Candidate {
 }
 
 /// Has a filter judge all of these in one call, as soon as somebody wants to know about one of them.
-pub(super) fn ask_together(
-    plugins: &Plugins,
-    filter: &PluginFilter,
-    candidates: &[Arc<Candidate>],
-) {
-    let events = candidates
-        .iter()
-        .map(|candidate| candidate.shared().clone())
-        .collect();
+pub(super) fn ask_together(plugins: &Plugins, filter: &PluginFilter, candidates: &[Arc<Candidate>]) {
+    let events = candidates.iter().map(|candidate| candidate.shared().clone()).collect();
     let answers = ask(plugins, filter, events);
     for (nth, candidate) in candidates.iter().enumerate() {
-        let mut all = candidate
-            .asked
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = candidate.asked.lock().unwrap_or_else(PoisonError::into_inner);
         all.push(Asked {
             filter: filter.clone(),
             answers: answers.clone(),
@@ -132,7 +119,6 @@ pub(super) fn ask_together(
 
 fn ask(plugins: &Plugins, filter: &PluginFilter, events: Vec<Arc<Event>>) -> Answers {
     let (plugins, filter) = (plugins.clone(), filter.clone());
-    let answers =
-        async move { Arc::new(plugins.evaluate(&filter.name, &filter.config, events).await) };
+    let answers = async move { Arc::new(plugins.evaluate(&filter.name, &filter.config, events).await) };
     answers.boxed().shared()
 }

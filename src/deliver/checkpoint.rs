@@ -70,13 +70,8 @@ pub(super) async fn write(engine: &Arc<Engine>) -> bool {
     let moved = floors
         .iter()
         .filter(|(bus, floor)| written.floors.get(&bus.name) != Some(floor));
-    checkpoint.floors = moved
-        .map(|(bus, floor)| (bus.name.clone(), *floor))
-        .collect();
-    let at: HashMap<BusName, Offset> = floors
-        .iter()
-        .map(|(bus, floor)| (bus.name.clone(), *floor))
-        .collect();
+    checkpoint.floors = moved.map(|(bus, floor)| (bus.name.clone(), *floor)).collect();
+    let at: HashMap<BusName, Offset> = floors.iter().map(|(bus, floor)| (bus.name.clone(), *floor)).collect();
     let taken = collect(engine, &at, &mut checkpoint);
     let nothing = checkpoint.floors.is_empty()
         && checkpoint.cursors.is_empty()
@@ -110,11 +105,7 @@ pub(super) async fn write(engine: &Arc<Engine>) -> bool {
 }
 
 /// Takes what is to be written out of every lane that was noted.
-fn collect(
-    engine: &Arc<Engine>,
-    floors: &HashMap<BusName, Offset>,
-    checkpoint: &mut Checkpoint,
-) -> Vec<Taken> {
+fn collect(engine: &Arc<Engine>, floors: &HashMap<BusName, Offset>, checkpoint: &mut Checkpoint) -> Vec<Taken> {
     let mut taken = Vec::new();
     for lane in engine.take_noted() {
         let Some(floor) = floors.get(&lane.bus.name) else {

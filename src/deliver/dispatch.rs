@@ -87,12 +87,7 @@ fn skip(bus: &Bus, log_end: Offset) -> Option<Offset> {
 fn offer_all(engine: &Arc<Engine>, bus: &Bus, batch: Batch) -> Offset {
     if let Some(gap) = &batch.gap {
         warn!(bus = %bus.name, from = gap.start.0, to = gap.end.0, "retention removed records before they were dispatched");
-        let lanes: Vec<_> = bus
-            .routes()
-            .lanes
-            .values()
-            .map(|route| route.lane.id.clone())
-            .collect();
+        let lanes: Vec<_> = bus.routes().lanes.values().map(|route| route.lane.id.clone()).collect();
         for subscription in lanes {
             engine.tell(Notice::Gap {
                 subscription,
@@ -152,10 +147,7 @@ fn ask_for(plugins: &Plugins, offered: &[Offered]) {
                 continue;
             };
             let candidates = asked.entry(filter).or_default();
-            if !candidates
-                .last()
-                .is_some_and(|last| Arc::ptr_eq(last, candidate))
-            {
+            if !candidates.last().is_some_and(|last| Arc::ptr_eq(last, candidate)) {
                 candidates.push(candidate.clone());
             }
         }

@@ -79,10 +79,7 @@ impl Engine {
         let cursors: HashMap<SubscriptionId, Offset> = cursors.into_iter().collect();
         let mut waiting: HashMap<SubscriptionId, Vec<Retry>> = HashMap::new();
         for retry in retries {
-            waiting
-                .entry(retry.subscription.clone())
-                .or_default()
-                .push(retry);
+            waiting.entry(retry.subscription.clone()).or_default().push(retry);
         }
         let mut starting: HashMap<BusName, (Arc<Bus>, watch::Receiver<Offset>)> = HashMap::new();
         for subscription in subscriptions {
@@ -98,8 +95,7 @@ impl Engine {
                 continue;
             };
             let row = cursors.get(&subscription.id).copied();
-            let window =
-                row.map_or_else(|| Window::live(bus.position.dispatched()), Window::behind);
+            let window = row.map_or_else(|| Window::live(bus.position.dispatched()), Window::behind);
             let lane = self.add_lane(bus, subscription, window);
             let retries = waiting.remove(&lane.id).unwrap_or_default();
             self.take_up(&lane, row, retries);
@@ -116,22 +112,14 @@ impl Engine {
         state.stored_row(row);
         retries.into_iter().for_each(|retry| state.restore(retry));
         let holds = [row, state.retries.oldest()].into_iter().flatten().min();
-        let asks = if has_work {
-            state.ask()
-        } else {
-            Asks::default()
-        };
+        let asks = if has_work { state.ask() } else { Asks::default() };
         drop(state);
         lane.bus.hold(lane.key, holds);
         self.follow(lane, asks);
     }
 
     /// Adds a subscription, or replaces the one of the same id.
-    pub(super) fn put(
-        self: &Arc<Self>,
-        subscription: Subscription,
-        from: Option<Offset>,
-    ) -> Result<(), Error> {
+    pub(super) fn put(self: &Arc<Self>, subscription: Subscription, from: Option<Offset>) -> Result<(), Error> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.lane(&subscription.id);
         if let Some(lane) = known.filter(|lane| lane.bus.name == subscription.bus) {
@@ -297,11 +285,7 @@ impl Engine {
             Notice::Gone { subscription } => {
                 warn!(%subscription, "sink wants no more events, subscription paused")
             }
-            Notice::Gap {
-                subscription,
-                from,
-                to,
-            } => {
+            Notice::Gap { subscription, from, to } => {
                 warn!(%subscription, from = from.0, to = to.0, "retention removed records before they were delivered");
             }
         }

@@ -35,11 +35,7 @@ enum Word {
 }
 
 /// Asks the subscription's plugin filters.
-pub(super) async fn judge(
-    plugins: &Plugins,
-    subscription: &Subscription,
-    candidate: &Candidate,
-) -> Judged {
+pub(super) async fn judge(plugins: &Plugins, subscription: &Subscription, candidate: &Candidate) -> Judged {
     let mut replaced: Option<Arc<Event>> = None;
     for filter in &subscription.selector.filters {
         let judged = match filter {
@@ -56,14 +52,7 @@ pub(super) async fn judge(
                     Err(stopped) => stopped,
                 }
             }
-            nested => match judge_nested(
-                plugins,
-                subscription,
-                candidate,
-                (nested, replaced.as_ref()),
-            )
-            .await
-            {
+            nested => match judge_nested(plugins, subscription, candidate, (nested, replaced.as_ref())).await {
                 None => continue,
                 Some(stopped) => stopped,
             },
@@ -105,28 +94,18 @@ async fn judge_nested(
         }
     }
     let event = replaced.map_or(candidate.event(), Arc::as_ref);
-    let mut verdict =
-        |leaf: &PluginFilter| passed.iter().any(|(known, pass)| *known == leaf && *pass);
+    let mut verdict = |leaf: &PluginFilter| passed.iter().any(|(known, pass)| *known == leaf && *pass);
     match filter.decide(event, &mut verdict) {
         true => None,
-        false => Some(Judged::Dropped(
-            "the filters around its plugins do not pass".to_owned(),
-        )),
+        false => Some(Judged::Dropped("the filters around its plugins do not pass".to_owned())),
     }
 }
 
-async fn ask(
-    plugins: &Plugins,
-    leaf: &PluginFilter,
-    candidate: &Candidate,
-    replaced: Option<&Arc<Event>>,
-) -> Answer {
+async fn ask(plugins: &Plugins, leaf: &PluginFilter, candidate: &Candidate, replaced: Option<&Arc<Event>>) -> Answer {
     match replaced {
         None => candidate.verdict(plugins, leaf).await,
         Some(event) => {
-            let answers = plugins
-                .evaluate(&leaf.name, &leaf.config, vec![event.clone()])
-                .await;
+            let answers = plugins.evaluate(&leaf.name, &leaf.config, vec![event.clone()]).await;
             answers.into_iter().next().unwrap_or(Err(CallError::Busy))
         }
     }
@@ -139,17 +118,9 @@ fn settle(leaf: &PluginFilter, answer: Answer, on_error: OnError) -> Result<Word
         (Ok(Verdict::Drop(why)), _) => Ok(Word::Drop(why)),
         (Ok(Verdict::Replace(data)), _) => Ok(Word::Replace(data)),
         (Err(CallError::NotLoaded(_)), _) => Err(Judged::Held(leaf.name.to_string())),
-        (Err(error), OnError::Retry) => Err(Judged::Failed(format!(
-            "filter {}: {}",
-            leaf.name,
-            words(&error)
-        ))),
+        (Err(error), OnError::Retry) => Err(Judged::Failed(format!("filter {}: {}", leaf.name, words(&error)))),
         (Err(_), OnError::Pass) => Ok(Word::Pass),
-        (Err(error), OnError::Drop) => Ok(Word::Drop(format!(
-            "filter {}: {}",
-            leaf.name,
-            words(&error)
-        ))),
+        (Err(error), OnError::Drop) => Ok(Word::Drop(format!("filter {}: {}", leaf.name, words(&error)))),
     }
 }
 
@@ -195,9 +166,6 @@ mod tests {
         assert_eq!(of(trap(), OnError::Retry), "retry");
         assert_eq!(of(trap(), OnError::Pass), "pass");
         assert_eq!(of(trap(), OnError::Drop), "drop");
-        assert_eq!(
-            of(Err(CallError::Config("limit".to_owned())), OnError::Retry),
-            "retry"
-        );
+        assert_eq!(of(Err(CallError::Config("limit".to_owned())), OnError::Retry), "retry");
     }
 }

@@ -104,11 +104,7 @@ mod tests {
         for offset in 1..=PER_LANE as u64 + 5 {
             history.note(&id("a"), recent(offset));
         }
-        let seen: Vec<u64> = history
-            .of(&id("a"))
-            .iter()
-            .map(|recent| recent.offset.0)
-            .collect();
+        let seen: Vec<u64> = history.of(&id("a")).iter().map(|recent| recent.offset.0).collect();
         assert_eq!(seen, (6..=PER_LANE as u64 + 5).rev().collect::<Vec<_>>());
         history.forget(&id("a"));
         assert!(history.of(&id("a")).is_empty());

@@ -153,12 +153,7 @@ pub(super) struct Asks {
 
 impl Lane {
     /// A lane that takes up at `window`.
-    pub(super) fn new(
-        key: u64,
-        bus: Arc<Bus>,
-        subscription: Arc<Subscription>,
-        window: Window,
-    ) -> Self {
+    pub(super) fn new(key: u64, bus: Arc<Bus>, subscription: Arc<Subscription>, window: Window) -> Self {
         let id = subscription.id.clone();
         Self {
             id,
@@ -319,10 +314,7 @@ impl State {
             return ("open", Some(reason.to_owned()));
         }
         if self.retries.len() >= MOST_RETRIES {
-            return (
-                "open",
-                Some(format!("{MOST_RETRIES} deliveries wait for a retry")),
-            );
+            return ("open", Some(format!("{MOST_RETRIES} deliveries wait for a retry")));
         }
         match self.window.feed() {
             Feed::Behind { .. } if self.reading || self.in_flight > 0 || !self.queue.is_empty() => {
@@ -341,9 +333,7 @@ impl State {
 
     fn dequeue(&mut self) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
-        self.queued_bytes = self
-            .queued_bytes
-            .saturating_sub(queued.candidate.event().weight());
+        self.queued_bytes = self.queued_bytes.saturating_sub(queued.candidate.event().weight());
         if self.queue.is_empty() {
             self.batch_since = None;
             // A burst's room goes back: a million idle lanes hold none.

@@ -175,9 +175,7 @@ impl Delivery {
         for background in [
             engine.tasks.spawn(timer::ring(engine.clone())),
             engine.tasks.spawn(checkpoint::keep_writing(engine.clone())),
-            engine
-                .tasks
-                .spawn(engine::watch_plugins(engine.clone(), changes)),
+            engine.tasks.spawn(engine::watch_plugins(engine.clone(), changes)),
         ] {
             drop(background);
         }
@@ -266,20 +264,10 @@ impl Delivery {
         let parts = &self.0.parts;
         let batch = parts
             .log
-            .read(
-                &lane.bus.name,
-                offset,
-                ReadLimit {
-                    records: 1,
-                    bytes: 1,
-                },
-            )
+            .read(&lane.bus.name, offset, ReadLimit { records: 1, bytes: 1 })
             .await?;
         if lane::exactly(offset, batch.records).is_none() {
-            let message = format!(
-                "the log no longer has the record at offset {offset}",
-                offset = offset.0
-            );
+            let message = format!("the log no longer has the record at offset {offset}", offset = offset.0);
             return Err(Error::not_found("record_not_found", message));
         }
         let due = parts.clock.now();
@@ -316,8 +304,5 @@ impl Delivery {
 }
 
 fn unknown(id: &SubscriptionId) -> Error {
-    Error::not_found(
-        "subscription_not_found",
-        format!("there is no subscription {id}"),
-    )
+    Error::not_found("subscription_not_found", format!("there is no subscription {id}"))
 }

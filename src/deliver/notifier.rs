@@ -19,10 +19,7 @@ pub(super) async fn notify(
     event: &Arc<Event>,
     delivery: Delivery,
 ) -> Result<Answered, String> {
-    answered(
-        plugin,
-        plugins.notify(plugin, settings, event, delivery).await,
-    )
+    answered(plugin, plugins.notify(plugin, settings, event, delivery).await)
 }
 
 fn answered(plugin: &str, result: Result<(), NotifyError>) -> Result<Answered, String> {
@@ -39,15 +36,8 @@ fn answered(plugin: &str, result: Result<(), NotifyError>) -> Result<Answered, S
             retry_after,
         }) => (Outcome::Retry { after: retry_after }, reason),
         Err(NotifyError::Failure {
-            reason,
-            retry: false,
-            ..
-        }) => (
-            Outcome::Rejected {
-                reason: reason.clone(),
-            },
-            reason,
-        ),
+            reason, retry: false, ..
+        }) => (Outcome::Rejected { reason: reason.clone() }, reason),
     };
     Ok(Answered {
         outcome,
@@ -73,10 +63,7 @@ mod tests {
         let minute = Some(Duration::from_secs(60));
         let table = [
             (Ok(()), Some(Outcome::Accepted)),
-            (
-                Err(failure(true, minute)),
-                Some(Outcome::Retry { after: minute }),
-            ),
+            (Err(failure(true, minute)), Some(Outcome::Retry { after: minute })),
             (
                 Err(failure(false, minute)),
                 Some(Outcome::Rejected {
@@ -87,16 +74,11 @@ mod tests {
                 Err(NotifyError::Call(CallError::Trap("x".to_owned()))),
                 Some(Outcome::Retry { after: None }),
             ),
-            (
-                Err(NotifyError::Call(CallError::NotLoaded("email".to_owned()))),
-                None,
-            ),
+            (Err(NotifyError::Call(CallError::NotLoaded("email".to_owned()))), None),
         ];
         for (result, want) in table {
             assert_eq!(
-                answered("email", result.clone())
-                    .ok()
-                    .map(|answered| answered.outcome),
+                answered("email", result.clone()).ok().map(|answered| answered.outcome),
                 want,
                 "{result:?}"
             );

@@ -84,13 +84,7 @@ impl RetryPolicy {
     }
 
     /// What comes after attempt number `tries` (from 1), which ended at `now` with this outcome.
-    pub(super) fn next(
-        &self,
-        tries: u32,
-        outcome: &Outcome,
-        now: Timestamp,
-        jitter: Jitter,
-    ) -> Next {
+    pub(super) fn next(&self, tries: u32, outcome: &Outcome, now: Timestamp, jitter: Jitter) -> Next {
         match outcome {
             Outcome::Accepted => Next::Done,
             Outcome::Gone => Next::Keep,

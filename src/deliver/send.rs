@@ -18,11 +18,7 @@ use crate::plugin;
 use crate::subscription::{Format, Sink, Subscription, SubscriptionId, Webhook};
 
 /// Calls the sink: once for a batch, else once for each item (of which there is one).
-pub(super) async fn send(
-    engine: &Engine,
-    subscription: &Subscription,
-    passed: &[Passed<'_>],
-) -> Vec<(usize, End)> {
+pub(super) async fn send(engine: &Engine, subscription: &Subscription, passed: &[Passed<'_>]) -> Vec<(usize, End)> {
     let mut ends = Vec::with_capacity(passed.len());
     match &subscription.sink {
         Sink::Webhook(hook) if hook.format == Format::Batch && !passed.is_empty() => {
@@ -45,14 +41,9 @@ pub(super) async fn send(
                 ));
             }
         }
-        Sink::Notifier {
-            plugin, settings, ..
-        } => {
+        Sink::Notifier { plugin, settings, .. } => {
             for one in passed {
-                ends.push((
-                    one.nth,
-                    notify(engine, subscription, (plugin, settings), one).await,
-                ));
+                ends.push((one.nth, notify(engine, subscription, (plugin, settings), one).await));
             }
         }
     }
@@ -66,10 +57,7 @@ async fn notify(
     one: &Passed<'_>,
 ) -> End {
     let begun = begin(engine);
-    let event = one
-        .replaced
-        .as_ref()
-        .unwrap_or_else(|| one.candidate.shared());
+    let event = one.replaced.as_ref().unwrap_or_else(|| one.candidate.shared());
     let delivery = plugin::Delivery {
         subscription: subscription.id.to_string(),
         attempt: one.item.tries.saturating_add(1),
@@ -81,12 +69,7 @@ async fn notify(
     }
 }
 
-async fn post(
-    engine: &Engine,
-    subscription: &Subscription,
-    hook: &Webhook,
-    one: &Passed<'_>,
-) -> Answered {
+async fn post(engine: &Engine, subscription: &Subscription, hook: &Webhook, one: &Passed<'_>) -> Answered {
     let id = delivery_id(&subscription.id, one.item.offset);
     let form = mode(hook.format);
     let encoded = match &one.replaced {
@@ -99,12 +82,7 @@ async fn post(
     call(engine, subscription.config.timeout, request).await
 }
 
-async fn post_batch(
-    engine: &Engine,
-    subscription: &Subscription,
-    hook: &Webhook,
-    all: &[Passed<'_>],
-) -> Answered {
+async fn post_batch(engine: &Engine, subscription: &Subscription, hook: &Webhook, all: &[Passed<'_>]) -> Answered {
     let events: Vec<&Event> = all
         .iter()
         .map(|one| one.replaced.as_deref().unwrap_or(one.candidate.event()))
@@ -119,35 +97,15 @@ async fn post_batch(
         }
         (first, _) => delivery_id(&subscription.id, first.unwrap_or_default()),
     };
-    let request = webhook::request(
-        hook,
-        encode_batch(&events),
-        &id,
-        engine.parts.clock.now(),
-        None,
-    );
+    let request = webhook::request(hook, encode_batch(&events), &id, engine.parts.clock.now(), None);
     call(engine, subscription.config.timeout, request).await
 }
 
-async fn call(
-    engine: &Engine,
-    timeout: Duration,
-    request: Result<http::Request<bytes::Bytes>, String>,
-) -> Answered {
+async fn call(engine: &Engine, timeout: Duration, request: Result<http::Request<bytes::Bytes>, String>) -> Answered {
     match request {
-        Ok(request) => {
-            webhook::send(
-                &engine.parts.client,
-                request,
-                timeout,
-                engine.parts.clock.now(),
-            )
-            .await
-        }
+        Ok(request) => webhook::send(&engine.parts.client, request, timeout, engine.parts.clock.now()).await,
         Err(reason) => {
-            let outcome = Outcome::Rejected {
-                reason: reason.clone(),
-            };
+            let outcome = Outcome::Rejected { reason: reason.clone() };
             Answered {
                 outcome,
                 status: None,

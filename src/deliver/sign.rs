@@ -34,15 +34,8 @@ mod tests {
 
     #[test]
     fn the_vector_of_the_specification() {
-        let secret = Secret(
-            STANDARD
-                .decode("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=")
-                .unwrap(),
-        );
-        assert_eq!(
-            signature(&[secret], "msg_1", 1_700_000_000, br#"{"a":1}"#),
-            SIGNED
-        );
+        let secret = Secret(STANDARD.decode("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=").unwrap());
+        assert_eq!(signature(&[secret], "msg_1", 1_700_000_000, br#"{"a":1}"#), SIGNED);
     }
 
     #[test]
@@ -51,10 +44,7 @@ mod tests {
         let both = signature(&[new.clone(), old], "msg_1", 1_700_000_000, br#"{"a":1}"#);
         let (first, second) = both.split_once(' ').unwrap();
         assert_eq!(second, SIGNED);
-        assert_eq!(
-            first,
-            signature(&[new], "msg_1", 1_700_000_000, br#"{"a":1}"#)
-        );
+        assert_eq!(first, signature(&[new], "msg_1", 1_700_000_000, br#"{"a":1}"#));
         assert_ne!(first, second);
     }
 }

@@ -23,9 +23,7 @@ impl Timer {
     /// Wakes the lane at `at`. An alarm that is no longer needed is harmless.
     pub(super) fn set(&self, at: Timestamp, lane: &Arc<Lane>) {
         let mut alarms = self.lock();
-        let sooner = alarms
-            .first_key_value()
-            .is_none_or(|((first, _), _)| at < *first);
+        let sooner = alarms.first_key_value().is_none_or(|((first, _), _)| at < *first);
         alarms.insert((at, lane.key), Arc::downgrade(lane));
         drop(alarms);
         if sooner {
@@ -42,9 +40,7 @@ impl Timer {
         let mut alarms = self.lock();
         let later = alarms.split_off(&(Timestamp(now.0.saturating_add(1)), 0));
         let due = std::mem::replace(&mut *alarms, later);
-        due.into_values()
-            .filter_map(|lane| lane.upgrade())
-            .collect()
+        due.into_values().filter_map(|lane| lane.upgrade()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(Timestamp, u64), Weak<Lane>>> {

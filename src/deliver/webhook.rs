@@ -10,9 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
-};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
 
 use super::retry::Outcome;
@@ -50,12 +48,7 @@ pub(super) fn mode(format: Format) -> Mode {
 }
 
 /// Sends and waits for the answer.
-pub(super) async fn send(
-    client: &net::Client,
-    request: Request<Bytes>,
-    timeout: Duration,
-    now: Timestamp,
-) -> Answered {
+pub(super) async fn send(client: &net::Client, request: Request<Bytes>, timeout: Duration, now: Timestamp) -> Answered {
     match client.send(request, timeout, KEEP).await {
         Ok(answer) => read(&answer, now),
         Err(error) => failed(&error),
@@ -101,14 +94,10 @@ pub(super) fn request(
 
 fn credentials(auth: &Auth) -> Result<HeaderValue, String> {
     let text = match auth {
-        Auth::Basic { username, password } => format!(
-            "Basic {}",
-            STANDARD.encode(format!("{username}:{password}"))
-        ),
+        Auth::Basic { username, password } => format!("Basic {}", STANDARD.encode(format!("{username}:{password}"))),
         Auth::Bearer { token } => format!("Bearer {token}"),
     };
-    let mut value =
-        HeaderValue::try_from(text).map_err(|_| "the credentials cannot be a header".to_owned())?;
+    let mut value = HeaderValue::try_from(text).map_err(|_| "the credentials cannot be a header".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -116,10 +105,8 @@ fn credentials(auth: &Auth) -> Result<HeaderValue, String> {
 fn add_own(headers: &mut HeaderMap, own: &[(String, String)]) -> Result<(), String> {
     let mut added = HeaderMap::new();
     for (name, value) in own {
-        let name =
-            HeaderName::try_from(name).map_err(|_| format!("`{name}` cannot be a header"))?;
-        let value = HeaderValue::try_from(value)
-            .map_err(|_| format!("the value of `{name}` cannot be a header"))?;
+        let name = HeaderName::try_from(name).map_err(|_| format!("`{name}` cannot be a header"))?;
+        let value = HeaderValue::try_from(value).map_err(|_| format!("the value of `{name}` cannot be a header"))?;
         if ![CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, UPGRADE].contains(&name) {
             added.append(name, value);
         }
@@ -132,20 +119,11 @@ fn add_own(headers: &mut HeaderMap, own: &[(String, String)]) -> Result<(), Stri
 }
 
 /// Standard Webhooks: the id and the time always, the signature where there is a secret.
-fn sign(
-    headers: &mut HeaderMap,
-    webhook: &Webhook,
-    (id, now): (&str, Timestamp),
-    body: &[u8],
-) -> Result<(), String> {
+fn sign(headers: &mut HeaderMap, webhook: &Webhook, (id, now): (&str, Timestamp), body: &[u8]) -> Result<(), String> {
     let seconds = now.0.div_euclid(1_000);
-    let id_value =
-        HeaderValue::from_str(id).map_err(|_| "the delivery's id cannot be a header".to_owned())?;
+    let id_value = HeaderValue::from_str(id).map_err(|_| "the delivery's id cannot be a header".to_owned())?;
     headers.insert(HeaderName::from_static("webhook-id"), id_value);
-    headers.insert(
-        HeaderName::from_static("webhook-timestamp"),
-        HeaderValue::from(seconds),
-    );
+    headers.insert(HeaderName::from_static("webhook-timestamp"), HeaderValue::from(seconds));
     if !webhook.secrets.is_empty() {
         let value = HeaderValue::try_from(signature(&webhook.secrets, id, seconds, body));
         let value = value.map_err(|_| "the signature cannot be a header".to_owned())?;
@@ -166,8 +144,7 @@ fn read(answer: &net::Answer, now: Timestamp) -> Answered {
         Outcome::Accepted => "delivered".to_owned(),
         _ => format!("the sink answered {}", answer.status.as_u16()),
     };
-    let body =
-        (!answer.body.is_empty()).then(|| String::from_utf8_lossy(&answer.body).into_owned());
+    let body = (!answer.body.is_empty()).then(|| String::from_utf8_lossy(&answer.body).into_owned());
     Answered {
         outcome,
         status: Some(answer.status.as_u16()),
@@ -179,9 +156,7 @@ fn read(answer: &net::Answer, now: Timestamp) -> Answered {
 fn failed(error: &net::Error) -> Answered {
     let words = error.to_string();
     let outcome = match error {
-        net::Error::Blocked(_) => Outcome::Rejected {
-            reason: words.clone(),
-        },
+        net::Error::Blocked(_) => Outcome::Rejected { reason: words.clone() },
         _ => Outcome::Retry { after: None },
     };
     Answered {

@@ -123,9 +123,7 @@ impl Window {
             Feed::Live { seen, .. } => seen.max(dispatched),
             Feed::Behind { next } => next,
         };
-        self.outstanding
-            .first()
-            .map_or(fed, |first| fed.min(*first))
+        self.outstanding.first().map_or(fed, |first| fed.min(*first))
     }
 
     /// The row that has to stand beside a bus floor of `dispatched`, if one has to.

@@ -42,11 +42,7 @@ pub(super) fn build_with(
     let wasm = component::from_module(plugin.wasm)?;
     component::world_of(&wasm)?;
     let path = write(&plugin.name, &wasm, out.unwrap_or(dir))?;
-    say(&format!(
-        "wrote {} ({} KiB)",
-        path.display(),
-        wasm.len().div_ceil(1024)
-    ));
+    say(&format!("wrote {} ({} KiB)", path.display(), wasm.len().div_ceil(1024)));
     Ok(path)
 }
 
@@ -65,12 +61,9 @@ enum Language {
 impl Language {
     fn of(dir: &Path) -> Result<Self, Error> {
         let listing = fs::read_dir(dir).map_err(|cause| {
-            not_a_folder(format!("cannot read the folder {}: {cause}", dir.display()))
-                .with_cause(cause)
+            not_a_folder(format!("cannot read the folder {}: {cause}", dir.display())).with_cause(cause)
         })?;
-        let mut files: Vec<PathBuf> = listing
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .collect();
+        let mut files: Vec<PathBuf> = listing.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.sort();
         if files.iter().any(|file| file.ends_with("Cargo.toml")) {
             return Ok(Self::Rust);
@@ -118,9 +111,7 @@ fn write(name: &str, wasm: &[u8], out: &Path) -> Result<PathBuf, Error> {
     let path = out.join(format!("{name}.wasm"));
     let write = || -> std::io::Result<()> {
         fs::create_dir_all(out)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(".building-")
-            .tempfile_in(out)?;
+        let mut file = tempfile::Builder::new().prefix(".building-").tempfile_in(out)?;
         file.write_all(wasm)?;
         readable_by_all(file.as_file())?;
         file.persist(&path)?;

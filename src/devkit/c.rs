@@ -35,8 +35,7 @@ const FLAGS: [&str; 9] = [
 ];
 
 const CLANGS: [&str; 10] = [
-    "clang", "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16",
-    "clang-15", "clang-14",
+    "clang", "clang-22", "clang-21", "clang-20", "clang-19", "clang-18", "clang-17", "clang-16", "clang-15", "clang-14",
 ];
 const LINKERS: [&str; 10] = [
     "wasm-ld",
@@ -56,11 +55,7 @@ const GET_COMPILER: &str = "a C plugin needs clang and its linker wasm-ld, or Zi
     lld`; Zig by itself, anywhere: https://ziglang.org)";
 
 /// Compiles the sources, all of one plugin, to a core module that carries its component type.
-pub(super) fn build(
-    tools: &Tools,
-    sources: &[PathBuf],
-    say: &mut dyn FnMut(&str),
-) -> Result<Vec<u8>, Error> {
+pub(super) fn build(tools: &Tools, sources: &[PathBuf], say: &mut dyn FnMut(&str)) -> Result<Vec<u8>, Error> {
     let world = world_of(sources)?;
     let mut compiler = compiler(tools)?;
     let folder = tempfile::tempdir().map_err(Error::internal)?;
@@ -86,11 +81,7 @@ pub(super) fn build(
 fn world_of(sources: &[PathBuf]) -> Result<&'static str, Error> {
     for source in sources {
         let text = fs::read_to_string(source).map_err(|cause| {
-            Error::invalid(
-                "build_failed",
-                format!("cannot read {}: {cause}", source.display()),
-            )
-            .with_cause(cause)
+            Error::invalid("build_failed", format!("cannot read {}: {cause}", source.display())).with_cause(cause)
         })?;
         for (header, world) in [
             ("\"filter_plugin.h\"", "filter-plugin"),

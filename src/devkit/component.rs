@@ -21,12 +21,7 @@ pub(super) fn from_module(wasm: Vec<u8>) -> Result<Vec<u8>, Error> {
     if is_component(&wasm) {
         return Ok(wasm);
     }
-    let encode = || {
-        ComponentEncoder::default()
-            .validate(true)
-            .module(&wasm)?
-            .encode()
-    };
+    let encode = || ComponentEncoder::default().validate(true).module(&wasm)?.encode();
     encode().map_err(|cause| {
         let why = format!("this core module cannot become a component: {cause:#}");
         not_a_plugin(format!(
@@ -41,14 +36,13 @@ pub(super) fn from_module(wasm: Vec<u8>) -> Result<Vec<u8>, Error> {
 /// `not_a_plugin`, saying what it is instead.
 pub fn world_of(wasm: &[u8]) -> Result<World, Error> {
     let exports = exports_of(wasm)?;
-    let world =
-        exports
-            .iter()
-            .find_map(|name| match name.strip_prefix(CONTRACT)?.split_once('@')? {
-                ("filter", version) if version.starts_with(SERVED) => Some(World::Filter),
-                ("notifier", version) if version.starts_with(SERVED) => Some(World::Notifier),
-                _ => None,
-            });
+    let world = exports
+        .iter()
+        .find_map(|name| match name.strip_prefix(CONTRACT)?.split_once('@')? {
+            ("filter", version) if version.starts_with(SERVED) => Some(World::Filter),
+            ("notifier", version) if version.starts_with(SERVED) => Some(World::Notifier),
+            _ => None,
+        });
     world.ok_or_else(|| {
         let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
         not_a_plugin(format!(
@@ -75,9 +69,7 @@ fn exports_of(wasm: &[u8]) -> Result<Vec<String>, Error> {
     let (resolve, world) = match wit_component::decode(wasm) {
         Ok(DecodedWasm::Component(resolve, world)) => (resolve, world),
         Ok(DecodedWasm::WitPackage(..)) => {
-            return Err(not_a_plugin(
-                "this is a WIT package, not a plugin".to_owned(),
-            ));
+            return Err(not_a_plugin("this is a WIT package, not a plugin".to_owned()));
         }
         Err(cause) => return Err(not_a_plugin(format!("this component is broken: {cause:#}"))),
     };

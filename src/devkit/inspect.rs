@@ -21,10 +21,7 @@ pub fn table(name: &str, found: &Inspection) -> String {
     row("wit", &format!("busway:plugin@{}", found.wit_version));
     row("size", &format!("{} KiB", found.size.div_ceil(1024)));
     row("digest", &format!("sha256:{}", found.digest));
-    row(
-        "compiled",
-        &format!("in {} ms", found.compiled_in.as_millis()),
-    );
+    row("compiled", &format!("in {} ms", found.compiled_in.as_millis()));
     each(&mut row, "imports", &found.imports);
     each(&mut row, "needs", &config_lines(name, found));
     match &found.config_schema {
@@ -100,9 +97,7 @@ mod tests {
             ],
             summary: "posts events".to_owned(),
             config_schema: Some(json!({"type": "object"})),
-            needed_grants: vec![
-                "[plugins.NAME]\ngrants = { http = [\"https://hooks.example.com\"] }".to_owned(),
-            ],
+            needed_grants: vec!["[plugins.NAME]\ngrants = { http = [\"https://hooks.example.com\"] }".to_owned()],
             size: 2049,
             digest: "ab12".to_owned(),
             compiled_in: Duration::from_millis(42),
@@ -139,11 +134,7 @@ config    {
             ..chat()
         };
         let text = table("bare", &bare);
-        for line in [
-            "imports   nothing\n",
-            "needs     nothing\n",
-            "config    no schema\n",
-        ] {
+        for line in ["imports   nothing\n", "needs     nothing\n", "config    no schema\n"] {
             assert!(text.contains(line), "{line:?} is not in:\n{text}");
         }
     }

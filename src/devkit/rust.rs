@@ -42,16 +42,10 @@ pub(super) fn build(tools: &Tools, dir: &Path, say: &mut dyn FnMut(&str)) -> Res
         cargo.args(["--config", setting]);
     }
     // Flags meant for the host (a CPU, a coverage runtime) break a guest.
-    cargo
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     tools::run(&mut cargo, say)?;
     let file = format!("{}.wasm", package.library);
-    let made = package
-        .target_dir
-        .join(&package.target)
-        .join("release")
-        .join(file);
+    let made = package.target_dir.join(&package.target).join("release").join(file);
     let wasm = std::fs::read(&made).map_err(|cause| {
         let what = format!("cargo made no {}: {cause}", made.display());
         Error::invalid("build_failed", what).with_cause(cause)
@@ -81,8 +75,7 @@ impl Package {
     fn read(tools: &Tools, dir: &Path) -> Result<Self, Error> {
         let mut cargo = rust_tool(tools, dir, "cargo")?;
         cargo.args(["metadata", "--no-deps", "--format-version=1"]);
-        let metadata: Metadata =
-            serde_json::from_str(&tools::output(&mut cargo)?).map_err(Error::internal)?;
+        let metadata: Metadata = serde_json::from_str(&tools::output(&mut cargo)?).map_err(Error::internal)?;
         let manifest = dir.join("Cargo.toml");
         let manifest = std::fs::canonicalize(&manifest).unwrap_or(manifest);
         let Some(package) = metadata
@@ -155,12 +148,7 @@ struct BuswayMetadata {
 }
 
 /// Adds the target if this toolchain has no library for it.
-fn ensure_target(
-    tools: &Tools,
-    dir: &Path,
-    target: &str,
-    say: &mut dyn FnMut(&str),
-) -> Result<(), Error> {
+fn ensure_target(tools: &Tools, dir: &Path, target: &str, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
     let mut rustc = rust_tool(tools, dir, "rustc")?;
     let library = tools::output(rustc.args(["--print", "target-libdir", "--target", target]))?;
     if Path::new(library.trim()).is_dir() {

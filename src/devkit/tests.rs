@@ -66,9 +66,7 @@ fn a_plugin_imports_what_it_uses_and_no_more() {
 }
 
 fn imports(wasm: &[u8]) -> Vec<String> {
-    let wit_component::DecodedWasm::Component(resolve, world) =
-        wit_component::decode(wasm).unwrap()
-    else {
+    let wit_component::DecodedWasm::Component(resolve, world) = wit_component::decode(wasm).unwrap() else {
         panic!("not a component")
     };
     resolve.worlds[world]
@@ -90,10 +88,7 @@ fn tells_a_plugin_from_what_is_none() {
     };
     check("pass.wat", Ok(World::Filter));
     check("many-memories.wat", Ok(World::Filter));
-    check(
-        "wrong-version.wat",
-        Err("exports busway:plugin/filter@0.9.0"),
-    );
+    check("wrong-version.wat", Err("exports busway:plugin/filter@0.9.0"));
     check("nothing.wat", Err("exports nothing"));
     check("core-module.wat", Err("a core module, and not a component"));
     for bytes in [&b""[..], b"\0asm", b"not wasm at all", &[0xff; 64]] {
@@ -103,10 +98,7 @@ fn tells_a_plugin_from_what_is_none() {
 }
 
 /// A folder with these files, built with what is on this PATH.
-fn built(
-    files: &[(&str, &str)],
-    tools: &Tools,
-) -> (tempfile::TempDir, Result<PathBuf, crate::error::Error>) {
+fn built(files: &[(&str, &str)], tools: &Tools) -> (tempfile::TempDir, Result<PathBuf, crate::error::Error>) {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = dir.path().join(name);
@@ -117,8 +109,7 @@ fn built(
     (dir, result)
 }
 
-const MANIFEST: &str =
-    "[workspace]\n[package]\nname = \"mine\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+const MANIFEST: &str = "[workspace]\n[package]\nname = \"mine\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
 const CDYLIB: &str = "[lib]\ncrate-type = [\"cdylib\"]\n";
 const PASS: &str = include_str!("../../tests/guests/pass.wat");
 
@@ -128,10 +119,7 @@ fn says_what_is_wrong_with_a_folder() {
         let (_dir, result) = built(files, &Tools::from_env());
         let error = result.expect_err(says);
         assert_eq!(error.code(), code, "{error}");
-        assert!(
-            error.message().contains(says),
-            "expected {says:?} in: {error}"
-        );
+        assert!(error.message().contains(says), "expected {says:?} in: {error}");
     };
     check(
         &[],
@@ -143,23 +131,11 @@ fn says_what_is_wrong_with_a_folder() {
         "not_a_plugin_folder",
         "several *.wat",
     );
-    check(
-        &[("a.c", "int x;\n")],
-        "not_a_plugin_folder",
-        "filter_plugin.h",
-    );
+    check(&[("a.c", "int x;\n")], "not_a_plugin_folder", "filter_plugin.h");
     check(&[("a.wat", "(component")], "build_failed", "a.wat:1:");
     check(&[("a.wat", "(module)")], "not_a_plugin", "exports nothing");
-    check(
-        &[("a.wat", "(component)")],
-        "not_a_plugin",
-        "exports nothing",
-    );
-    check(
-        &[("Cargo.toml", "[package")],
-        "build_failed",
-        "cargo failed",
-    );
+    check(&[("a.wat", "(component)")], "not_a_plugin", "exports nothing");
+    check(&[("Cargo.toml", "[package")], "build_failed", "cargo failed");
     check(
         &[("Cargo.toml", MANIFEST), ("src/lib.rs", "")],
         "not_a_plugin_folder",
@@ -202,17 +178,10 @@ fn says_what_to_install() {
         let (_dir, result) = built(files, &Tools::on(path.path()));
         let error = result.unwrap_err();
         assert_eq!(error.code(), "tool_missing", "{error}");
-        says.iter().for_each(|part| {
-            assert!(
-                error.message().contains(part),
-                "expected {part:?} in: {error}"
-            )
-        });
+        says.iter()
+            .for_each(|part| assert!(error.message().contains(part), "expected {part:?} in: {error}"));
     };
-    let rust = [
-        ("Cargo.toml", &*format!("{MANIFEST}{CDYLIB}")),
-        ("src/lib.rs", ""),
-    ];
+    let rust = [("Cargo.toml", &*format!("{MANIFEST}{CDYLIB}")), ("src/lib.rs", "")];
     let c = [("a.c", "#include \"filter_plugin.h\"\n")];
     check(&rust, &[], &["cargo is not on PATH", "https://rustup.rs"]);
     check(&c, &[], &["clang", "wasm-ld", "apt-get install clang lld"]);
@@ -230,22 +199,14 @@ fn a_missing_rust_target_is_added_or_explained() {
     lay_script(
         tools.path(),
         "cargo",
-        &format!(
-            "exec {} \"$@\"",
-            Tools::from_env().find(&["cargo"]).unwrap().display()
-        ),
+        &format!("exec {} \"$@\"", Tools::from_env().find(&["cargo"]).unwrap().display()),
     );
-    let rust = [
-        ("Cargo.toml", &*format!("{MANIFEST}{CDYLIB}")),
-        ("src/lib.rs", ""),
-    ];
+    let rust = [("Cargo.toml", &*format!("{MANIFEST}{CDYLIB}")), ("src/lib.rs", "")];
     let (_dir, result) = built(&rust, &Tools::on(tools.path()));
     let error = result.unwrap_err();
     assert_eq!(error.code(), "tool_missing", "{error}");
     assert!(
-        error
-            .message()
-            .contains("rustup target add wasm32-unknown-unknown"),
+        error.message().contains("rustup target add wasm32-unknown-unknown"),
         "{error}"
     );
 
@@ -253,9 +214,7 @@ fn a_missing_rust_target_is_added_or_explained() {
     let (_dir, result) = built(&rust, &Tools::on(tools.path()));
     let error = result.unwrap_err();
     assert!(
-        error
-            .message()
-            .contains("asked for target add wasm32-unknown-unknown"),
+        error.message().contains("asked for target add wasm32-unknown-unknown"),
         "{error}"
     );
 }
@@ -276,10 +235,7 @@ fn the_readme_builds() {
         ("Cargo.lock", &lock),
         ("src/lib.rs", block("rust")),
         ("wit/busway.wit", super::WIT),
-        (
-            ".cargo/config.toml",
-            &format!("[build]\ntarget-dir = {target:?}\n"),
-        ),
+        (".cargo/config.toml", &format!("[build]\ntarget-dir = {target:?}\n")),
     ];
     let (_dir, result) = built(&files, &Tools::from_env());
     let path = result.unwrap();
@@ -288,11 +244,7 @@ fn the_readme_builds() {
 }
 
 fn lay_tool(folder: &Path, name: &str) {
-    fs::write(
-        folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)),
-        "",
-    )
-    .unwrap();
+    fs::write(folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)), "").unwrap();
 }
 
 #[cfg(unix)]

@@ -13,10 +13,8 @@ use crate::error::Error;
 /// # Errors
 /// `build_failed`: the text is not WebAssembly, or is no such plugin.
 pub fn assemble(text: &str, world: &str) -> Result<Vec<u8>, Error> {
-    let mut module =
-        wat::parse_str(text).map_err(|cause| Error::invalid("build_failed", cause.to_string()))?;
-    encode(&mut module, world)
-        .map_err(|cause| Error::invalid("build_failed", format!("not a {world}: {cause:#}")))
+    let mut module = wat::parse_str(text).map_err(|cause| Error::invalid("build_failed", cause.to_string()))?;
+    encode(&mut module, world).map_err(|cause| Error::invalid("build_failed", format!("not a {world}: {cause:#}")))
 }
 
 fn encode(module: &mut Vec<u8>, world: &str) -> anyhow::Result<Vec<u8>> {
@@ -24,8 +22,5 @@ fn encode(module: &mut Vec<u8>, world: &str) -> anyhow::Result<Vec<u8>> {
     let package = resolve.push_str("busway.wit", WIT)?;
     let world = resolve.select_world(&[package], Some(world))?;
     embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)?;
-    ComponentEncoder::default()
-        .module(module)?
-        .validate(true)
-        .encode()
+    ComponentEncoder::default().module(module)?.validate(true).encode()
 }

@@ -55,9 +55,7 @@ impl Tools {
 
 /// Runs it and returns what it printed; `build_failed` with what it complained of otherwise.
 pub(super) fn output(command: &mut Command) -> Result<String, Error> {
-    let output = command
-        .output()
-        .map_err(|cause| cannot_run(command, cause))?;
+    let output = command.output().map_err(|cause| cannot_run(command, cause))?;
     if !output.status.success() {
         return Err(failed(command, &String::from_utf8_lossy(&output.stderr)));
     }
@@ -67,9 +65,7 @@ pub(super) fn output(command: &mut Command) -> Result<String, Error> {
 /// Runs it and passes on its complaints as they come; they are the error if it fails.
 pub(super) fn run(command: &mut Command, say: &mut dyn FnMut(&str)) -> Result<(), Error> {
     command.stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .map_err(|cause| cannot_run(command, cause))?;
+    let mut child = command.spawn().map_err(|cause| cannot_run(command, cause))?;
     let mut complaints = String::new();
     if let Some(stderr) = child.stderr.take() {
         for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
@@ -102,12 +98,6 @@ fn cannot_run(command: &Command, cause: std::io::Error) -> Error {
 
 fn failed(command: &Command, complaints: &str) -> Error {
     let name = PathBuf::from(command.get_program());
-    let name = name
-        .file_name()
-        .unwrap_or_else(|| command.get_program())
-        .display();
-    Error::invalid(
-        "build_failed",
-        format!("{name} failed:\n{}", complaints.trim_end()),
-    )
+    let name = name.file_name().unwrap_or_else(|| command.get_program()).display();
+    Error::invalid("build_failed", format!("{name} failed:\n{}", complaints.trim_end()))
 }

@@ -39,9 +39,7 @@ impl DecodeError {
     #[must_use]
     pub(super) fn at(self, at: usize) -> Self {
         match self {
-            Self::Shape {
-                expected, found, ..
-            } => Self::Shape {
+            Self::Shape { expected, found, .. } => Self::Shape {
                 index: Some(at),
                 expected,
                 found,
@@ -57,20 +55,12 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::Shape {
-            index: Some(index), ..
-        }
-        | Self::Invalid {
-            index: Some(index), ..
-        } = self
-        {
+        if let Self::Shape { index: Some(index), .. } | Self::Invalid { index: Some(index), .. } = self {
             write!(f, "event {index}: ")?;
         }
         match self {
             Self::Malformed(message) => f.write_str(message),
-            Self::Shape {
-                expected, found, ..
-            } => write!(f, "expected {expected}, found {found}"),
+            Self::Shape { expected, found, .. } => write!(f, "expected {expected}, found {found}"),
             Self::Invalid { invalid, .. } => invalid.fmt(f),
             Self::UnsupportedMedia(message) => f.write_str(message),
         }
@@ -81,10 +71,7 @@ impl std::error::Error for DecodeError {}
 
 impl From<Invalid> for DecodeError {
     fn from(invalid: Invalid) -> Self {
-        Self::Invalid {
-            index: None,
-            invalid,
-        }
+        Self::Invalid { index: None, invalid }
     }
 }
 
@@ -93,12 +80,8 @@ impl From<DecodeError> for Error {
         let message = fault.to_string();
         match fault {
             DecodeError::Malformed(_) => Self::invalid("malformed_json", message),
-            DecodeError::Shape { .. } | DecodeError::Invalid { .. } => {
-                Self::invalid("invalid_event", message)
-            }
-            DecodeError::UnsupportedMedia(_) => {
-                Self::new(Kind::UnsupportedMedia, "unsupported_media_type", message)
-            }
+            DecodeError::Shape { .. } | DecodeError::Invalid { .. } => Self::invalid("invalid_event", message),
+            DecodeError::UnsupportedMedia(_) => Self::new(Kind::UnsupportedMedia, "unsupported_media_type", message),
         }
     }
 }
@@ -149,10 +132,7 @@ mod tests {
         ];
         for (fault, code, kind, message) in table {
             let error = Error::from(fault);
-            assert_eq!(
-                (error.code(), error.kind(), error.message()),
-                (code, kind, message)
-            );
+            assert_eq!((error.code(), error.kind(), error.message()), (code, kind, message));
         }
     }
 }

@@ -65,8 +65,7 @@ fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
             "the body is empty, and should be JSON".to_owned(),
         ));
     }
-    nesting::utf8(bytes)
-        .map_err(|place| DecodeError::Malformed(format!("the body is not JSON: {place}")))
+    nesting::utf8(bytes).map_err(|place| DecodeError::Malformed(format!("the body is not JSON: {place}")))
 }
 
 fn malformed(fault: &serde_json::Error) -> DecodeError {

@@ -17,9 +17,7 @@ pub(super) fn check(text: &str) -> Result<(), String> {
     if !names {
         return Err("must be a media type such as `application/json` (RFC 2046)".to_owned());
     }
-    let mut rest = text
-        .get(text.find(';').unwrap_or(text.len())..)
-        .unwrap_or_default();
+    let mut rest = text.get(text.find(';').unwrap_or(text.len())..).unwrap_or_default();
     while !rest.is_empty() {
         rest = parameter(rest)
             .ok_or("has a malformed media type parameter: write `; name=value` (RFC 2046)")?
@@ -41,10 +39,7 @@ pub(super) fn is_json(datacontenttype: Option<&str>) -> bool {
 
 /// How bytes of this media type are carried. JSON that is no JSON, and text in another charset, are just bytes.
 pub(super) fn kind_of(datacontenttype: Option<&str>, bytes: &[u8]) -> DataKind {
-    if is_json(datacontenttype)
-        && datacontenttype.is_none_or(is_utf8)
-        && nesting::check(bytes).is_ok()
-    {
+    if is_json(datacontenttype) && datacontenttype.is_none_or(is_utf8) && nesting::check(bytes).is_ok() {
         DataKind::Json
     } else if datacontenttype.is_some_and(is_text) && std::str::from_utf8(bytes).is_ok() {
         DataKind::Text
@@ -69,9 +64,7 @@ pub(super) fn in_utf8(media_type: &str) -> Cow<'_, str> {
         return media_type.into();
     }
     let mut kept = essence(media_type).to_owned();
-    for parameter in
-        parameters(media_type).filter(|parameter| !parameter.name.eq_ignore_ascii_case("charset"))
-    {
+    for parameter in parameters(media_type).filter(|parameter| !parameter.name.eq_ignore_ascii_case("charset")) {
         kept.push_str("; ");
         kept.push_str(parameter.name);
         kept.push('=');
@@ -83,11 +76,7 @@ pub(super) fn in_utf8(media_type: &str) -> Cow<'_, str> {
 
 /// `type/subtype` without parameters.
 pub(super) fn essence(media_type: &str) -> &str {
-    media_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim_matches(BLANK)
+    media_type.split(';').next().unwrap_or_default().trim_matches(BLANK)
 }
 
 const BLANK: [char; 2] = [' ', '\t'];
@@ -118,8 +107,7 @@ fn is_text(media_type: &str) -> bool {
 }
 
 fn charset(media_type: &str) -> Option<&str> {
-    let parameter =
-        parameters(media_type).find(|parameter| parameter.name.eq_ignore_ascii_case("charset"))?;
+    let parameter = parameters(media_type).find(|parameter| parameter.name.eq_ignore_ascii_case("charset"))?;
     Some(parameter.value.trim_matches('"'))
 }
 
@@ -158,9 +146,8 @@ fn parameter(text: &str) -> Option<Parameter<'_>> {
     };
     let (value, rest) = text.split_at_checked(end)?;
     let rest = rest.trim_start_matches(BLANK);
-    let fits = is_token(name)
-        && (value.starts_with('"') || is_token(value))
-        && (rest.is_empty() || rest.starts_with(';'));
+    let fits =
+        is_token(name) && (value.starts_with('"') || is_token(value)) && (rest.is_empty() || rest.starts_with(';'));
     fits.then_some(Parameter { name, value, rest })
 }
 
@@ -171,9 +158,7 @@ fn quoted_length(text: &str) -> Option<usize> {
         match byte {
             b'"' => return Some(at + 1),
             b'\\' => {
-                bytes
-                    .next()
-                    .filter(|(_, escaped)| matches!(escaped, b' '..=b'~'))?;
+                bytes.next().filter(|(_, escaped)| matches!(escaped, b' '..=b'~'))?;
             }
             b' '..=b'~' => {}
             // A header could not carry it.
@@ -271,23 +256,11 @@ mod tests {
                 DataKind::Binary,
             ),
             // Two digits in UTF-8 are one letter in UTF-16.
-            (
-                Some("application/json; charset=utf-16"),
-                b"12",
-                DataKind::Binary,
-            ),
+            (Some("application/json; charset=utf-16"), b"12", DataKind::Binary),
             (Some("text/plain"), b"hello", DataKind::Text),
             (Some("text/plain"), b"\xe9", DataKind::Binary),
-            (
-                Some("text/plain; charset=iso-8859-1"),
-                b"hello",
-                DataKind::Binary,
-            ),
-            (
-                Some("text/plain; charset=\"UTF-8\""),
-                "é".as_bytes(),
-                DataKind::Text,
-            ),
+            (Some("text/plain; charset=iso-8859-1"), b"hello", DataKind::Binary),
+            (Some("text/plain; charset=\"UTF-8\""), "é".as_bytes(), DataKind::Text),
             (Some("image/svg+xml"), b"<svg/>", DataKind::Text),
             (Some("application/xml"), b"<a/>", DataKind::Text),
             (Some("application/x; charset=utf-8"), b"a", DataKind::Text),
@@ -295,11 +268,7 @@ mod tests {
             (Some("image/png"), b"{}", DataKind::Binary),
         ];
         for (media_type, bytes, expected) in table {
-            assert_eq!(
-                kind_of(media_type, bytes),
-                expected,
-                "{media_type:?} {bytes:?}"
-            );
+            assert_eq!(kind_of(media_type, bytes), expected, "{media_type:?} {bytes:?}");
         }
     }
 
@@ -307,10 +276,7 @@ mod tests {
     fn a_wrong_charset_is_corrected() {
         let table = [
             ("text/plain", "text/plain"),
-            (
-                "text/plain; charset=UTF-8; a=b",
-                "text/plain; charset=UTF-8; a=b",
-            ),
+            ("text/plain; charset=UTF-8; a=b", "text/plain; charset=UTF-8; a=b"),
             ("text/plain;charset=iso-8859-1", "text/plain; charset=utf-8"),
             (
                 "text/plain; format=flowed; Charset=\"latin1\"; x=\"a;b\"",

@@ -288,10 +288,7 @@ mod tests {
             source: "/s".into(),
             ty: "t".into(),
             datacontenttype: datacontenttype.map(Into::into),
-            extensions: vec![
-                ("n".into(), Value::Integer(-1)),
-                ("b".into(), Value::Boolean(false)),
-            ],
+            extensions: vec![("n".into(), Value::Integer(-1)), ("b".into(), Value::Boolean(false))],
             data: data.map(|(kind, text)| Data {
                 kind,
                 bytes: Bytes::copy_from_slice(text.as_bytes()),
@@ -326,11 +323,7 @@ mod tests {
         for spelled in ["null", " null\n"] {
             assert_eq!(event(None, Some((DataKind::Json, spelled))).data(), None);
         }
-        assert!(
-            event(None, Some((DataKind::Json, "\"null\"")))
-                .data()
-                .is_some()
-        );
+        assert!(event(None, Some((DataKind::Json, "\"null\""))).data().is_some());
         assert!(
             event(Some("text/plain"), Some((DataKind::Text, "null")))
                 .data()
@@ -358,19 +351,9 @@ mod tests {
             let _ = event.json();
             let replaced = event.with_data(Bytes::copy_from_slice(bytes));
             assert_eq!(replaced.data().map(|data| data.kind), kind, "{bytes:?}");
-            assert!(
-                replaced
-                    .clone()
-                    .to_draft()
-                    .check()
-                    .is_ok_and(|again| again == replaced)
-            );
+            assert!(replaced.clone().to_draft().check().is_ok_and(|again| again == replaced));
             assert_eq!(
-                replaced
-                    .json()
-                    .map(ToString::to_string)
-                    .as_deref()
-                    .map(str::as_bytes),
+                replaced.json().map(ToString::to_string).as_deref().map(str::as_bytes),
                 (kind == Some(DataKind::Json)).then_some(bytes)
             );
         }

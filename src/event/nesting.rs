@@ -28,8 +28,7 @@ pub(super) fn depth_rule() -> String {
 /// Checks that `bytes` are one JSON text that consumers can read.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Unreadable> {
     let text = utf8(bytes).map_err(Unreadable::Malformed)?;
-    serde_json::from_str::<IgnoredAny>(text)
-        .map_err(|fault| Unreadable::Malformed(fault.to_string()))?;
+    serde_json::from_str::<IgnoredAny>(text).map_err(|fault| Unreadable::Malformed(fault.to_string()))?;
     if too_deep(bytes) {
         Err(Unreadable::TooDeep)
     } else {
@@ -41,11 +40,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Unreadable> {
 pub(super) fn too_deep(json: &[u8]) -> bool {
     // Nearly all data has fewer brackets than the limit in all. Counting them in bytes, a run at a time that no byte
     // overflows, is done many at once by the machine.
-    let in_run = |run: &[u8]| {
-        run.iter()
-            .map(|byte| u8::from(matches!(byte, b'[' | b'{')))
-            .sum::<u8>()
-    };
+    let in_run = |run: &[u8]| run.iter().map(|byte| u8::from(matches!(byte, b'[' | b'{'))).sum::<u8>();
     let brackets: usize = json.chunks(255).map(|run| usize::from(in_run(run))).sum();
     brackets > MAX_DEPTH && depth(json) > MAX_DEPTH
 }
@@ -76,12 +71,7 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|fault| {
         let before = bytes.get(..fault.valid_up_to()).unwrap_or_default();
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let column = before
-            .iter()
-            .rev()
-            .take_while(|byte| **byte != b'\n')
-            .count()
-            + 1;
+        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
         format!("bytes that are not UTF-8 at line {line} column {column}")
     })
 }
@@ -126,10 +116,7 @@ mod tests {
             (b"", "EOF while parsing a value at line 1 column 0"),
             (b"{\n \"a\": nul}", "expected ident at line 2 column 10"),
             (b"1 2", "trailing characters at line 1 column 3"),
-            (
-                b"[\"a\",\n \"\xff\"]",
-                "bytes that are not UTF-8 at line 2 column 3",
-            ),
+            (b"[\"a\",\n \"\xff\"]", "bytes that are not UTF-8 at line 2 column 3"),
             (b"\xef\xbb\xbf{}", "expected value at line 1 column 1"),
         ];
         for (json, expected) in table {

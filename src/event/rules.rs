@@ -69,9 +69,7 @@ pub(super) fn check_data(draft: &Draft) -> Result<(), Invalid> {
     let json = media::is_json(draft.datacontenttype.as_deref());
     let rule = match kind {
         DataKind::Binary => return Ok(()),
-        DataKind::Text if json => {
-            "must be JSON: as text it needs a `datacontenttype` that is not JSON".to_owned()
-        }
+        DataKind::Text if json => "must be JSON: as text it needs a `datacontenttype` that is not JSON".to_owned(),
         DataKind::Text => match nesting::utf8(bytes) {
             Ok(_) => return Ok(()),
             Err(place) => format!("must be UTF-8 to be text, and has {place}"),
@@ -102,9 +100,7 @@ fn check_optional(name: &str, value: &str) -> Result<(), String> {
     match name {
         "datacontenttype" => media::check(value),
         "dataschema" => uri::check_absolute(value),
-        "time" if !is_rfc3339(value) => {
-            Err("must be an RFC 3339 timestamp such as `2018-04-05T17:31:00Z`".to_owned())
-        }
+        "time" if !is_rfc3339(value) => Err("must be an RFC 3339 timestamp such as `2018-04-05T17:31:00Z`".to_owned()),
         _ => Ok(()),
     }
 }
@@ -128,10 +124,7 @@ fn check_letters(value: &str) -> Result<(), String> {
         .chars()
         .find(|letter| letter.is_control() || is_noncharacter(*letter))
     {
-        Some(letter) => Err(format!(
-            "must not contain the character U+{:04X}",
-            u32::from(letter)
-        )),
+        Some(letter) => Err(format!("must not contain the character U+{:04X}", u32::from(letter))),
         None => Ok(()),
     }
 }
@@ -156,11 +149,7 @@ fn check_name(name: &str) -> Result<(), Invalid> {
         "is the name of the data and no attribute".to_owned()
     } else if core.contains(&name) {
         "is an attribute of the specification and no extension".to_owned()
-    } else if name.is_empty()
-        || !name
-            .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9'))
-    {
+    } else if name.is_empty() || !name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9')) {
         "is no attribute name: use lower-case letters and digits only (a-z, 0-9)".to_owned()
     } else if name.len() > MAX_NAME {
         format!("has a name of more than {MAX_NAME} characters")

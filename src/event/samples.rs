@@ -15,18 +15,16 @@ pub(super) fn draft() -> impl Strategy<Value = Draft> {
     );
     let extensions = prop::collection::btree_map("x[a-z0-9]{0,24}", value(), 0..5);
     (required, optional, extensions, content()).prop_map(
-        |((id, source, ty), (subject, time, dataschema), extensions, (datacontenttype, data))| {
-            Draft {
-                id,
-                source,
-                ty,
-                subject,
-                time,
-                dataschema,
-                datacontenttype,
-                extensions: extensions.into_iter().collect(),
-                data,
-            }
+        |((id, source, ty), (subject, time, dataschema), extensions, (datacontenttype, data))| Draft {
+            id,
+            source,
+            ty,
+            subject,
+            time,
+            dataschema,
+            datacontenttype,
+            extensions: extensions.into_iter().collect(),
+            data,
         },
     )
 }
@@ -80,18 +78,13 @@ fn content() -> impl Strategy<Value = (Option<String>, Option<Data>)> {
         })
     };
     let json_type = || {
-        opt(prop::sample::select(vec![
-            "application/json",
-            "application/vnd.x+json; charset=\"utf-8\"",
-        ])
-        .prop_map(str::to_owned))
+        opt(
+            prop::sample::select(vec!["application/json", "application/vnd.x+json; charset=\"utf-8\""])
+                .prop_map(str::to_owned),
+        )
     };
-    let text_type = prop::sample::select(vec![
-        "text/plain",
-        "application/xml",
-        "text/csv; charset=UTF-8",
-    ])
-    .prop_map(str::to_owned);
+    let text_type =
+        prop::sample::select(vec!["text/plain", "application/xml", "text/csv; charset=UTF-8"]).prop_map(str::to_owned);
     let other_type = prop::sample::select(vec![
         "image/png",
         "application/octet-stream",
@@ -105,8 +98,7 @@ fn content() -> impl Strategy<Value = (Option<String>, Option<Data>)> {
         )),
         (text_type, any::<String>())
             .prop_map(move |(media, text)| (Some(media), data(DataKind::Text, text.into_bytes()))),
-        (other_type, any::<Vec<u8>>())
-            .prop_map(move |(media, bytes)| (Some(media), data(DataKind::Binary, bytes))),
+        (other_type, any::<Vec<u8>>()).prop_map(move |(media, bytes)| (Some(media), data(DataKind::Binary, bytes))),
         json_type().prop_map(|media| (media, None)),
     ]
 }
@@ -117,17 +109,14 @@ fn opt<T: std::fmt::Debug>(some: impl Strategy<Value = T>) -> impl Strategy<Valu
 
 /// Any text that an attribute may have.
 fn text() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-z.]{1,20}", r#"[ -~é€😀"%\\]{1,12}"#, "\\PC{1,8}"].prop_filter(
-        "noncharacters",
-        |text| {
-            !text.is_empty()
-                && !text.chars().any(|letter| {
-                    letter.is_control()
-                        || matches!(u32::from(letter), 0xFDD0..=0xFDEF)
-                        || u32::from(letter) & 0xFFFE == 0xFFFE
-                })
-        },
-    )
+    prop_oneof!["[a-z.]{1,20}", r#"[ -~é€😀"%\\]{1,12}"#, "\\PC{1,8}"].prop_filter("noncharacters", |text| {
+        !text.is_empty()
+            && !text.chars().any(|letter| {
+                letter.is_control()
+                    || matches!(u32::from(letter), 0xFDD0..=0xFDEF)
+                    || u32::from(letter) & 0xFFFE == 0xFFFE
+            })
+    })
 }
 
 fn reference() -> impl Strategy<Value = String> {

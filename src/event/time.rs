@@ -34,9 +34,7 @@ pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     if second == 60 && minutes.rem_euclid(24 * 60) != 24 * 60 - 1 {
         return None;
     }
-    Some(Timestamp(
-        (minutes * 60 + i64::from(second)) * 1000 + millisecond,
-    ))
+    Some(Timestamp((minutes * 60 + i64::from(second)) * 1000 + millisecond))
 }
 
 /// Whether this is an RFC 3339 timestamp.
@@ -49,19 +47,13 @@ fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     let Some((b'.', digits)) = text.split_first() else {
         return Some((0, text));
     };
-    let length = digits
-        .iter()
-        .take_while(|digit| digit.is_ascii_digit())
-        .count();
+    let length = digits.iter().take_while(|digit| digit.is_ascii_digit()).count();
     let (digits, rest) = digits.split_at_checked(length)?;
     if digits.is_empty() {
         return None;
     }
     let padded = digits.iter().chain(b"00").take(3);
-    Some((
-        padded.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')),
-        rest,
-    ))
+    Some((padded.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')), rest))
 }
 
 /// `Z` or `+08:00`, in minutes east of UTC.
@@ -69,8 +61,7 @@ fn offset(text: &[u8]) -> Option<i64> {
     match text {
         [b'Z' | b'z'] => Some(0),
         &[sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let minutes =
-                i64::from(at_most(two(h1, h2)?, 23)?) * 60 + i64::from(at_most(two(m1, m2)?, 59)?);
+            let minutes = i64::from(at_most(two(h1, h2)?, 23)?) * 60 + i64::from(at_most(two(m1, m2)?, 59)?);
             Some(if sign == b'-' { -minutes } else { minutes })
         }
         _ => None,

@@ -19,9 +19,7 @@ pub(super) fn check_absolute(text: &str) -> Result<(), String> {
         Ok(Parts { fragment: true, .. }) => "an absolute URI has no fragment (`#…`)".to_owned(),
         Ok(_) => return Ok(()),
     };
-    Err(format!(
-        "must be an absolute URI (RFC 3986, section 4.3): {rule}"
-    ))
+    Err(format!("must be an absolute URI (RFC 3986, section 4.3): {rule}"))
 }
 
 struct Parts {
@@ -31,10 +29,7 @@ struct Parts {
 
 fn parts(text: &str) -> Result<Parts, String> {
     check_characters(text)?;
-    let (rest, scheme) = match text
-        .find([':', '/', '?', '#'])
-        .and_then(|at| text.split_at_checked(at))
-    {
+    let (rest, scheme) = match text.find([':', '/', '?', '#']).and_then(|at| text.split_at_checked(at)) {
         Some((name, rest)) if rest.starts_with(':') => {
             check_scheme(name)?;
             (rest.strip_prefix(':').unwrap_or_default(), true)
@@ -54,10 +49,7 @@ fn parts(text: &str) -> Result<Parts, String> {
         None => rest,
     };
     for part in [Some(path), query, fragment].into_iter().flatten() {
-        if let Some(stray) = part
-            .chars()
-            .find(|letter| matches!(letter, '[' | ']' | '#'))
-        {
+        if let Some(stray) = part.chars().find(|letter| matches!(letter, '[' | ']' | '#')) {
             return Err(format!("`{stray}` must be percent-encoded where it stands"));
         }
     }
@@ -86,10 +78,7 @@ fn check_characters(text: &str) -> Result<(), String> {
             _ => byte.is_ascii_alphanumeric(),
         };
         if !fits {
-            let letter = text
-                .get(at..)
-                .and_then(|rest| rest.chars().next())
-                .unwrap_or_default();
+            let letter = text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or_default();
             return Err(format!("{letter:?} at byte {at} must be percent-encoded"));
         }
     }
@@ -127,14 +116,9 @@ fn check_authority(authority: &str) -> Result<(), String> {
             }
             port
         }
-        None => host
-            .find(':')
-            .and_then(|at| host.get(at..))
-            .unwrap_or_default(),
+        None => host.find(':').and_then(|at| host.get(at..)).unwrap_or_default(),
     };
-    let digits = port
-        .strip_prefix(':')
-        .unwrap_or(if port.is_empty() { "" } else { "-" });
+    let digits = port.strip_prefix(':').unwrap_or(if port.is_empty() { "" } else { "-" });
     if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return Err("its port is not a number".to_owned());
     }

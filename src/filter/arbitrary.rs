@@ -48,10 +48,7 @@ pub(super) fn events() -> impl Strategy<Value = Event> {
                 source: source.into(),
                 ty: ty.into(),
                 subject,
-                extensions: tenant
-                    .map(|value| ("tenant".to_owned(), value))
-                    .into_iter()
-                    .collect(),
+                extensions: tenant.map(|value| ("tenant".to_owned(), value)).into_iter().collect(),
                 ..Draft::default()
             };
             event_of(draft, data.as_ref())
@@ -87,9 +84,7 @@ fn members(inner: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Value
     let member = (select(vec!["a", "b", "c"]), inner);
     vec(member, 0..3)
         .prop_map(|members| {
-            let own = members
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value));
+            let own = members.into_iter().map(|(key, value)| (key.to_owned(), value));
             Value::Object(own.collect::<Map<_, _>>())
         })
         .boxed()
@@ -124,19 +119,15 @@ fn data_patterns() -> impl Strategy<Value = Value> {
     leaves().prop_recursive(3, 12, 2, |inner| {
         let member = (select(vec!["a", "b", "c"]), inner);
         let plain = vec(member, 1..3).prop_map(|members| {
-            let own = members
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value));
+            let own = members.into_iter().map(|(key, value)| (key.to_owned(), value));
             own.collect::<Map<_, _>>()
         });
-        (plain.clone(), option::weighted(0.2, (plain.clone(), plain))).prop_map(
-            |(mut object, or)| {
-                if let Some((left, right)) = or {
-                    object.insert("$or".into(), json!([left, right]));
-                }
-                Value::Object(object)
-            },
-        )
+        (plain.clone(), option::weighted(0.2, (plain.clone(), plain))).prop_map(|(mut object, or)| {
+            if let Some((left, right)) = or {
+                object.insert("$or".into(), json!([left, right]));
+            }
+            Value::Object(object)
+        })
     })
 }
 

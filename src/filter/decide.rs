@@ -66,11 +66,7 @@ impl Filter {
 
 /// Whether every named attribute is there and passes.
 fn every(pairs: &[(String, String)], event: &Event, test: fn(&str, &str) -> bool) -> Match {
-    let passes = |(name, text): &(String, String)| {
-        event
-            .attribute(name)
-            .is_some_and(|value| test(&value, text))
-    };
+    let passes = |(name, text): &(String, String)| event.attribute(name).is_some_and(|value| test(&value, text));
     pairs.iter().all(passes).into()
 }
 
@@ -144,14 +140,8 @@ mod tests {
         for (json, expected) in [
             (json!({"exact": {"type": "order.made"}}), true),
             (json!({"exact": {"type": "Order.made"}}), false),
-            (
-                json!({"exact": {"type": "order.made", "tenant": "blue"}}),
-                true,
-            ),
-            (
-                json!({"exact": {"type": "order.made", "tenant": "red"}}),
-                false,
-            ),
+            (json!({"exact": {"type": "order.made", "tenant": "blue"}}), true),
+            (json!({"exact": {"type": "order.made", "tenant": "red"}}), false),
             (json!({"exact": {"retries": "3", "urgent": "true"}}), true),
             (json!({"exact": {"specversion": "1.0"}}), true),
             (json!({"exact": {"missing": "x"}}), false),
@@ -209,12 +199,7 @@ mod tests {
             (json!({"any": [p, f]}), Match::AskPlugins, false, "p"),
             (json!({"any": [p, q]}), Match::AskPlugins, true, "pq"),
             (json!({"not": {"all": [p, f]}}), Match::Yes, true, ""),
-            (
-                json!({"not": {"any": [q, f]}}),
-                Match::AskPlugins,
-                false,
-                "q",
-            ),
+            (json!({"not": {"any": [q, f]}}), Match::AskPlugins, false, "q"),
             (
                 json!({"any": [{"all": [p, f]}, {"all": [q, t]}]}),
                 Match::AskPlugins,

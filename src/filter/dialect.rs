@@ -102,15 +102,9 @@ type Dialect = fn(&mut Parser, &Value, &Path<'_>, usize) -> Result<Filter, Error
 
 /// Every dialect and its reader.
 const DIALECTS: &[(&str, Dialect)] = &[
-    ("exact", |_, json, path, _| {
-        Ok(Filter::Exact(pairs(json, path)?))
-    }),
-    ("prefix", |_, json, path, _| {
-        Ok(Filter::Prefix(pairs(json, path)?))
-    }),
-    ("suffix", |_, json, path, _| {
-        Ok(Filter::Suffix(pairs(json, path)?))
-    }),
+    ("exact", |_, json, path, _| Ok(Filter::Exact(pairs(json, path)?))),
+    ("prefix", |_, json, path, _| Ok(Filter::Prefix(pairs(json, path)?))),
+    ("suffix", |_, json, path, _| Ok(Filter::Suffix(pairs(json, path)?))),
     ("all", |p, json, path, depth| {
         Ok(Filter::All(p.group(json, path, depth)?))
     }),
@@ -123,9 +117,7 @@ const DIALECTS: &[(&str, Dialect)] = &[
     ("pattern", |_, json, path, _| {
         Ok(Filter::Pattern(Pattern::parse_at(json, path)?))
     }),
-    ("plugin", |_, json, path, _| {
-        Ok(Filter::Plugin(plugin(json, path)?))
-    }),
+    ("plugin", |_, json, path, _| Ok(Filter::Plugin(plugin(json, path)?))),
 ];
 
 /// Counts filters while it reads them.
@@ -171,12 +163,7 @@ impl Parser {
         }
     }
 
-    fn filters(
-        &mut self,
-        items: &[Value],
-        path: &Path<'_>,
-        depth: usize,
-    ) -> Result<Vec<Filter>, Error> {
+    fn filters(&mut self, items: &[Value], path: &Path<'_>, depth: usize) -> Result<Vec<Filter>, Error> {
         // Of its size at once: filters live long and by the million, and `collect` would take room for four.
         let mut filters = Vec::with_capacity(items.len());
         for (at, item) in items.iter().enumerate() {
@@ -212,10 +199,7 @@ fn pairs(json: &Value, path: &Path<'_>) -> Result<Vec<(String, String)>, Error> 
 
 /// Whether CloudEvents allows an attribute of this name.
 pub(super) fn is_attribute_name(name: &str) -> bool {
-    !name.is_empty()
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 /// The operand of `plugin`.
@@ -224,10 +208,7 @@ fn plugin(json: &Value, path: &Path<'_>) -> Result<PluginFilter, Error> {
         let rule = "must be an object {\"name\": …, \"config\": {…}}";
         return Err(path.fault("filter_invalid", rule));
     };
-    if let Some(key) = object
-        .keys()
-        .find(|key| !matches!(key.as_str(), "name" | "config"))
-    {
+    if let Some(key) = object.keys().find(|key| !matches!(key.as_str(), "name" | "config")) {
         let hint = nearest::hint(key, ["name", "config"]);
         return Err(path
             .key(key)
@@ -238,16 +219,15 @@ fn plugin(json: &Value, path: &Path<'_>) -> Result<PluginFilter, Error> {
         .and_then(Value::as_str)
         .filter(|name| is_plugin_name(name));
     let Some(name) = name else {
-        let rule = "must be a plugin's name: letters, digits, `-`, `_` and `.`, at most 128, beginning with a letter or digit";
+        let rule =
+            "must be a plugin's name: letters, digits, `-`, `_` and `.`, at most 128, beginning with a letter or digit";
         return Err(path.key("name").fault("filter_invalid", rule));
     };
     let config = match object.get("config") {
         None => "{}".into(),
         Some(config @ Value::Object(_)) => config.to_string(),
         Some(_) => {
-            return Err(path
-                .key("config")
-                .fault("filter_invalid", "must be an object"));
+            return Err(path.key("config").fault("filter_invalid", "must be an object"));
         }
     };
     Ok(PluginFilter {

@@ -49,11 +49,7 @@ mod tests {
             ("*aab", "aaab", true),
             ("ä*ö", "äüö", true),
         ] {
-            assert_eq!(
-                matches(pattern.split('*'), text),
-                expected,
-                "{pattern} {text}"
-            );
+            assert_eq!(matches(pattern.split('*'), text), expected, "{pattern} {text}");
         }
     }
 
@@ -61,9 +57,7 @@ mod tests {
     fn slow(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
-            (Some((b'*', rest)), _) => {
-                slow(rest, text) || text.split_first().is_some_and(|(_, t)| slow(pattern, t))
-            }
+            (Some((b'*', rest)), _) => slow(rest, text) || text.split_first().is_some_and(|(_, t)| slow(pattern, t)),
             (Some((p, rest)), Some((t, after))) => p == t && slow(rest, after),
             _ => false,
         }

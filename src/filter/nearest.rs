@@ -48,10 +48,7 @@ mod tests {
             ("prefx", "; did you mean \"prefix\"?"),
             ("Exact", "; did you mean \"exact\"?"),
             ("anything_but", "; did you mean \"anything-but\"?"),
-            (
-                "qqqqqqqq",
-                "; known are exact, prefix, suffix, anything-but",
-            ),
+            ("qqqqqqqq", "; known are exact, prefix, suffix, anything-but"),
         ] {
             assert_eq!(hint(name, known), expected, "{name}");
         }

@@ -47,10 +47,7 @@ impl fmt::Display for Path<'_> {
 
 /// Whether a key can be read after a dot without quotes.
 fn is_plain(key: &str) -> bool {
-    !key.is_empty()
-        && key
-            .chars()
-            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '$'))
+    !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '$'))
 }
 
 #[cfg(test)]
@@ -64,13 +61,7 @@ mod tests {
         let any = second.key(any);
         let first = any.item(0);
         let prefix = first.key("prefix");
-        assert_eq!(
-            prefix.key("subject").to_string(),
-            "filters[1].any[0].prefix.subject"
-        );
-        assert_eq!(
-            prefix.key("a.b").to_string(),
-            "filters[1].any[0].prefix[\"a.b\"]"
-        );
+        assert_eq!(prefix.key("subject").to_string(), "filters[1].any[0].prefix.subject");
+        assert_eq!(prefix.key("a.b").to_string(), "filters[1].any[0].prefix[\"a.b\"]");
     }
 }

@@ -27,9 +27,7 @@ impl Selector {
 
     /// Whether `source` lets the event pass.
     pub(super) fn source_matches(&self, event: &Event) -> bool {
-        self.source
-            .as_ref()
-            .is_none_or(|source| source == event.source())
+        self.source.as_ref().is_none_or(|source| source == event.source())
     }
 
     /// Whether `types` let the event pass.
@@ -73,14 +71,8 @@ mod tests {
         ] {
             let selector = Selector {
                 source: source.map(str::to_owned),
-                types: types
-                    .into_iter()
-                    .map(|t| TypePattern::parse(t).expect(t))
-                    .collect(),
-                filters: filters
-                    .iter()
-                    .map(|f| Filter::parse(f).expect("valid"))
-                    .collect(),
+                types: types.into_iter().map(|t| TypePattern::parse(t).expect(t)).collect(),
+                filters: filters.iter().map(|f| Filter::parse(f).expect("valid")).collect(),
             };
             assert_eq!(selector.matches(&event), expected, "{selector:?}");
         }

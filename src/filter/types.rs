@@ -81,9 +81,7 @@ impl TypePattern {
             return refuse("must not have control characters");
         }
         if text.split('.').any(|s| s.contains("**") && s != "**") {
-            return refuse(
-                "`**` must be a whole segment, as in `com.example.**`; use `*` within a segment",
-            );
+            return refuse("`**` must be a whole segment, as in `com.example.**`; use `*` within a segment");
         }
         if text.replace("**", "*").matches('*').count() > MAX_WILDCARDS {
             return refuse("must not have more than 8 wildcards");
@@ -113,9 +111,7 @@ impl TypePattern {
         match self.shape {
             Shape::Any => true,
             Shape::Exact => *self.text == *ty,
-            Shape::Tail => ty
-                .strip_prefix(self.before())
-                .is_some_and(|rest| !rest.contains('.')),
+            Shape::Tail => ty.strip_prefix(self.before()).is_some_and(|rest| !rest.contains('.')),
             Shape::Below => ty.starts_with(self.before()),
             Shape::Segments => segments_match(&self.text, ty),
         }
@@ -134,9 +130,7 @@ impl TypePattern {
             Shape::Exact => Literal::Exact(&self.text),
             Shape::Below => Literal::Below(before),
             Shape::Tail => Literal::Prefix(before),
-            Shape::Segments if before.len() >= after.len() && !before.is_empty() => {
-                Literal::Prefix(before)
-            }
+            Shape::Segments if before.len() >= after.len() && !before.is_empty() => Literal::Prefix(before),
             Shape::Segments if !after.is_empty() => Literal::Suffix(after),
             Shape::Segments | Shape::Any => Literal::None,
         }
@@ -193,17 +187,9 @@ mod tests {
     fn types_match_by_shape() {
         check("a.b", &["a.b"], &["a", "a.b.c", "A.B", "a.bc", "a-b"]);
         check("a.*", &["a.b", "a.c"], &["a", "a.b.c", "b.a", "ab.c"]);
-        check(
-            "a.**",
-            &["a.b", "a.b.c", "a.b.c.d"],
-            &["a", "ab.c", "b.a.c"],
-        );
+        check("a.**", &["a.b", "a.b.c", "a.b.c.d"], &["a", "ab.c", "b.a.c"]);
         check("**.z", &["a.z", "a.b.z", "z.z"], &["z", "a.z.b"]);
-        check(
-            "a.**.z",
-            &["a.b.z", "a.b.c.z", "a.z.z"],
-            &["a.z", "a.b.c", "a.b.z.c"],
-        );
+        check("a.**.z", &["a.b.z", "a.b.c.z", "a.z.z"], &["a.z", "a.b.c", "a.b.z.c"]);
         check(
             "a.**.x.**.z",
             &["a.1.x.2.z", "a.x.x.x.z", "a.1.x.2.x.3.z"],
@@ -281,9 +267,7 @@ mod tests {
 
     /// The definition, by trying every length.
     fn slow(pattern: &[&str], ty: &[&str]) -> bool {
-        let (Some((first, rest)), Some((segment, after))) =
-            (pattern.split_first(), ty.split_first())
-        else {
+        let (Some((first, rest)), Some((segment, after))) = (pattern.split_first(), ty.split_first()) else {
             return pattern.is_empty() && ty.is_empty();
         };
         match *first {

@@ -57,11 +57,7 @@ impl Hub {
     ///
     /// # Errors
     /// What is wrong with the choice; `store_unavailable`.
-    pub async fn dead_letters(
-        &self,
-        choice: &Choice,
-        limit: usize,
-    ) -> Result<Vec<DeadLetter>, Error> {
+    pub async fn dead_letters(&self, choice: &Choice, limit: usize) -> Result<Vec<DeadLetter>, Error> {
         let mut reading = self.choose(choice)?;
         let mut found = Vec::new();
         while found.len() < limit {
@@ -144,14 +140,7 @@ impl Hub {
         let read = self
             .0
             .log
-            .read(
-                &letter.bus,
-                letter.offset,
-                ReadLimit {
-                    records: 1,
-                    bytes: 1,
-                },
-            )
+            .read(&letter.bus, letter.offset, ReadLimit { records: 1, bytes: 1 })
             .await;
         let kept = read.is_ok_and(|batch| {
             batch
@@ -160,11 +149,7 @@ impl Hub {
                 .is_some_and(|record| record.offset == letter.offset)
         });
         if kept {
-            return self
-                .0
-                .delivery
-                .redeliver(&letter.subscription, letter.offset)
-                .await;
+            return self.0.delivery.redeliver(&letter.subscription, letter.offset).await;
         }
         // Retention has removed the record; the letter still has the event: one attempt, now.
         let event = json::decode(letter.event.clone().into()).map_err(Error::from)?;
@@ -173,11 +158,7 @@ impl Hub {
             received: letter.at,
             event,
         };
-        let attempt = self
-            .0
-            .delivery
-            .once(&letter.subscription, Arc::new(record))
-            .await?;
+        let attempt = self.0.delivery.once(&letter.subscription, Arc::new(record)).await?;
         match attempt.outcome == "delivered" {
             true => Ok(()),
             false => Err(Error::invalid(
@@ -191,16 +172,9 @@ impl Hub {
     }
 
     fn choose(&self, choice: &Choice) -> Result<Reading, Error> {
-        let subscription = choice
-            .subscription
-            .as_deref()
-            .map(SubscriptionId::parse)
-            .transpose()?;
+        let subscription = choice.subscription.as_deref().map(SubscriptionId::parse).transpose()?;
         let filter = choice.filter.as_ref().map(Filter::parse).transpose()?;
-        if filter
-            .as_ref()
-            .is_some_and(|filter| !filter.plugins().is_empty())
-        {
+        if filter.as_ref().is_some_and(|filter| !filter.plugins().is_empty()) {
             return Err(Error::invalid(
                 "filter_unsupported",
                 "`filter` must use native dialects only, not a plugin",
@@ -232,8 +206,7 @@ impl Reading {
         self.query.after = Some(last.id);
         if let Some(filter) = &self.filter {
             page.retain(|letter| {
-                json::decode(letter.event.clone().into())
-                    .is_ok_and(|event| filter.matches(&event) == Match::Yes)
+                json::decode(letter.event.clone().into()).is_ok_and(|event| filter.matches(&event) == Match::Yes)
             });
         }
         Ok(Some(page))

@@ -48,10 +48,7 @@ impl Hub {
         self.check_sizes(&events)?;
         let appended = self.0.log.append(bus, events).await?;
         self.count(bus, &appended);
-        self.0
-            .metrics
-            .publish_seconds
-            .observe(began.elapsed().as_secs_f64());
+        self.0.metrics.publish_seconds.observe(began.elapsed().as_secs_f64());
         Ok(appended)
     }
 
@@ -65,27 +62,20 @@ impl Hub {
             );
             return Err(Error::new(Kind::TooLarge, "batch_too_large", text));
         }
-        let large = events.iter().position(|event| {
-            event
-                .data()
-                .is_some_and(|data| data.bytes.len() > limits.event_bytes)
-        });
+        let large = events
+            .iter()
+            .position(|event| event.data().is_some_and(|data| data.bytes.len() > limits.event_bytes));
         match large {
             None => Ok(()),
             Some(index) => {
-                let text = format!(
-                    "event {index} has more data than {} bytes",
-                    limits.event_bytes
-                );
+                let text = format!("event {index} has more data than {} bytes", limits.event_bytes);
                 Err(Error::new(Kind::TooLarge, "event_too_large", text))
             }
         }
     }
 
     fn count(&self, bus: &BusName, appended: &[Appended]) {
-        let label = Bus {
-            bus: bus.to_string(),
-        };
+        let label = Bus { bus: bus.to_string() };
         let duplicates = appended.iter().filter(|one| one.duplicate).count();
         let stored = appended.len().saturating_sub(duplicates);
         self.0
@@ -106,13 +96,7 @@ impl Hub {
     ///
     /// # Errors
     /// `bus_not_found`, `store_unavailable`.
-    pub async fn read(
-        &self,
-        bus: &BusName,
-        start: Start,
-        selector: &Selector,
-        limit: usize,
-    ) -> Result<Page, Error> {
+    pub async fn read(&self, bus: &BusName, start: Start, selector: &Selector, limit: usize) -> Result<Page, Error> {
         let mut page = Page {
             next: self.position(bus, start).await?,
             ..Page::default()
@@ -153,23 +137,26 @@ impl Hub {
     /// # Errors
     /// `event_not_found` (not yet there, or removed by retention), `bus_not_found`, `store_unavailable`.
     pub async fn event(&self, bus: &BusName, offset: Offset) -> Result<Arc<Record>, Error> {
-        let batch = self
-            .0
-            .log
-            .read(
-                bus,
-                offset,
-                ReadLimit {
-                    records: 1,
-                    bytes: 1,
-                },
-            )
-            .await?;
-        batch.records.into_iter().find(|record| record.offset == offset).ok_or_else(|| {
-            let first = self.0.log.first(bus);
-            let why = if offset < first { "retention has removed it, or it never was" } else { "there is no event at this offset" };
-            Error::not_found("event_not_found", format!("no event at offset {} of the bus `{bus}`: {why}; the first one there is {}", offset.0, first.0))
-        })
+        let batch = self.0.log.read(bus, offset, ReadLimit { records: 1, bytes: 1 }).await?;
+        batch
+            .records
+            .into_iter()
+            .find(|record| record.offset == offset)
+            .ok_or_else(|| {
+                let first = self.0.log.first(bus);
+                let why = if offset < first {
+                    "retention has removed it, or it never was"
+                } else {
+                    "there is no event at this offset"
+                };
+                Error::not_found(
+                    "event_not_found",
+                    format!(
+                        "no event at offset {} of the bus `{bus}`: {why}; the first one there is {}",
+                        offset.0, first.0
+                    ),
+                )
+            })
     }
 
     /// The offset that a start means now.

@@ -85,10 +85,7 @@ async fn append(hub: &Hub, group: Vec<Happening>) {
         return;
     }
     let count = group.len();
-    let events: Result<Vec<Event>, Error> = group
-        .into_iter()
-        .map(|happening| event(hub, happening))
-        .collect();
+    let events: Result<Vec<Event>, Error> = group.into_iter().map(|happening| event(hub, happening)).collect();
     let appended = match events {
         Ok(events) => hub.0.log.append(&BusName::own(), events).await.map(drop),
         Err(error) => Err(error),
@@ -162,11 +159,7 @@ fn of_plugin(notice: plugin::Notice) -> Happening {
             facts: json!({"name": name, "digest": digest, "generation": generation, "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX)}),
             subject: Some(name),
         },
-        plugin::Notice::Rejected {
-            name,
-            reason,
-            serving,
-        } => Happening {
+        plugin::Notice::Rejected { name, reason, serving } => Happening {
             ty: "plugin.rejected",
             facts: json!({"name": name, "reason": reason, "serving": serving}),
             subject: Some(name),
@@ -196,11 +189,7 @@ fn of_delivery(hub: &Hub, notice: deliver::Notice) -> Option<Happening> {
             open,
             reason,
         } => (
-            if open {
-                "breaker.opened"
-            } else {
-                "breaker.closed"
-            },
+            if open { "breaker.opened" } else { "breaker.closed" },
             subscription,
             json!({"reason": reason}),
         ),
@@ -217,16 +206,8 @@ fn of_delivery(hub: &Hub, notice: deliver::Notice) -> Option<Happening> {
             subscription,
             json!({"plugin": plugin}),
         ),
-        deliver::Notice::Gone { subscription } => (
-            "subscription.paused",
-            subscription,
-            json!({"reason": "gone"}),
-        ),
-        deliver::Notice::Gap {
-            subscription,
-            from,
-            to,
-        } => ("log.gap", subscription, json!({"from": from, "to": to})),
+        deliver::Notice::Gone { subscription } => ("subscription.paused", subscription, json!({"reason": "gone"})),
+        deliver::Notice::Gap { subscription, from, to } => ("log.gap", subscription, json!({"from": from, "to": to})),
     };
     if is_own(hub, &id) {
         return None;

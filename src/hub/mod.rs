@@ -135,11 +135,7 @@ impl Hub {
         let left = || ends.saturating_duration_since(self.0.clock.instant());
         self.0.delivery.drain(left()).await;
         let mut whole = true;
-        for owner in [
-            &self.0.owners.delivery,
-            &self.0.owners.plugins,
-            &self.0.owners.own,
-        ] {
+        for owner in [&self.0.owners.delivery, &self.0.owners.plugins, &self.0.owners.own] {
             whole &= owner.drain(left()).await;
         }
         self.0.log.close().await;

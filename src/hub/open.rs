@@ -125,11 +125,7 @@ fn set_going(hub: &Hub, sources: life::Sources) {
     hub.0.life.tell(life::started());
 }
 
-async fn open_files(
-    settings: &Settings,
-    clock: &Clock,
-    owners: &Owners,
-) -> Result<(EventLog, Store, Kept), Error> {
+async fn open_files(settings: &Settings, clock: &Clock, owners: &Owners) -> Result<(EventLog, Store, Kept), Error> {
     let (data, log_settings, clock, log_tasks) = (
         settings.data.clone(),
         settings.log.clone(),
@@ -147,10 +143,7 @@ async fn open_files(
 
 fn create_folder(data: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(data).map_err(|cause| {
-        let text = format!(
-            "the data folder {} cannot be created: {cause}",
-            data.display()
-        );
+        let text = format!("the data folder {} cannot be created: {cause}", data.display());
         Error::new(Kind::Unavailable, "store_unavailable", text).with_cause(cause)
     })
 }

@@ -20,10 +20,7 @@ impl Hub {
     /// # Errors
     /// `plugin_not_found`.
     pub fn plugin(&self, name: &str) -> Result<PluginStatus, Error> {
-        let found = self
-            .plugins()
-            .into_iter()
-            .find(|plugin| plugin.name == name);
+        let found = self.plugins().into_iter().find(|plugin| plugin.name == name);
         found.ok_or_else(|| {
             Error::not_found(
                 "plugin_not_found",
@@ -47,23 +44,14 @@ impl Hub {
             }
         }
         match &subscription.sink {
-            Sink::Notifier {
-                plugin, settings, ..
-            } => {
-                self.check_plugin(World::Notifier, plugin, settings, "protocol")
-                    .await
+            Sink::Notifier { plugin, settings, .. } => {
+                self.check_plugin(World::Notifier, plugin, settings, "protocol").await
             }
             Sink::Webhook(webhook) => self.check_address(&webhook.url),
         }
     }
 
-    async fn check_plugin(
-        &self,
-        world: World,
-        name: &str,
-        config: &Arc<str>,
-        place: &str,
-    ) -> Result<(), Error> {
+    async fn check_plugin(&self, world: World, name: &str, config: &Arc<str>, place: &str) -> Result<(), Error> {
         let refused = match self.0.plugins.check(world, name, config).await {
             Ok(()) => return Ok(()),
             Err(refused) => refused,
@@ -93,9 +81,7 @@ impl Hub {
 
     /// Which plugins there are, for messages.
     fn loaded(&self, kind: Option<&str>) -> String {
-        let of_kind = |plugin: &PluginStatus| {
-            plugin.kind.is_some() && (kind.is_none() || plugin.kind == kind)
-        };
+        let of_kind = |plugin: &PluginStatus| plugin.kind.is_some() && (kind.is_none() || plugin.kind == kind);
         let names: Vec<String> = self
             .plugins()
             .into_iter()

@@ -49,10 +49,7 @@ impl Hub {
         let failing: Vec<String> = self.failures();
         let rejected = plugins.iter().filter_map(|plugin| {
             let reason = plugin.reason.as_ref()?;
-            Some(format!(
-                "plugin {}: {}: {reason}",
-                plugin.name, plugin.state
-            ))
+            Some(format!("plugin {}: {}: {reason}", plugin.name, plugin.state))
         });
         let standing = if failing.is_empty() {
             Standing::Degraded
@@ -61,20 +58,13 @@ impl Hub {
         };
         let reasons: Vec<String> = failing.into_iter().chain(rejected).collect();
         Health {
-            status: if reasons.is_empty() {
-                Standing::Ok
-            } else {
-                standing
-            },
+            status: if reasons.is_empty() { Standing::Ok } else { standing },
             reasons,
             durability: DURABILITY,
             version: env!("CARGO_PKG_VERSION"),
             buses: self.0.log.buses().len(),
             subscriptions: self.0.metrics.subscriptions.get(),
-            plugins: plugins
-                .iter()
-                .filter(|plugin| plugin.kind.is_some())
-                .count(),
+            plugins: plugins.iter().filter(|plugin| plugin.kind.is_some()).count(),
         }
     }
 
@@ -84,17 +74,11 @@ impl Hub {
     /// The reasons.
     pub fn ready(&self) -> Result<(), Vec<String>> {
         let failures = self.failures();
-        if failures.is_empty() {
-            Ok(())
-        } else {
-            Err(failures)
-        }
+        if failures.is_empty() { Ok(()) } else { Err(failures) }
     }
 
     fn failures(&self) -> Vec<String> {
-        let stopping = self
-            .is_stopping()
-            .then(|| "the hub is shutting down".to_owned());
+        let stopping = self.is_stopping().then(|| "the hub is shutting down".to_owned());
         let log = self.0.log.fault().map(|fault| format!("log: {fault}"));
         let store = self.0.store.fault().map(|fault| format!("store: {fault}"));
         [stopping, log, store].into_iter().flatten().collect()
@@ -135,38 +119,17 @@ impl Hub {
             let label = Bus {
                 bus: bus.bus.to_string(),
             };
-            self.0
-                .metrics
-                .log_first
-                .get_or_create(&label)
-                .set(signed(bus.first.0));
-            self.0
-                .metrics
-                .log_end
-                .get_or_create(&label)
-                .set(signed(bus.end.0));
-            self.0
-                .metrics
-                .log_bytes
-                .get_or_create(&label)
-                .set(signed(bus.bytes));
-            let age = bus
-                .oldest
-                .map(|oldest| now.since(oldest).as_secs())
-                .unwrap_or_default();
-            self.0
-                .metrics
-                .log_age_seconds
-                .get_or_create(&label)
-                .set(signed(age));
+            self.0.metrics.log_first.get_or_create(&label).set(signed(bus.first.0));
+            self.0.metrics.log_end.get_or_create(&label).set(signed(bus.end.0));
+            self.0.metrics.log_bytes.get_or_create(&label).set(signed(bus.bytes));
+            let age = bus.oldest.map(|oldest| now.since(oldest).as_secs()).unwrap_or_default();
+            self.0.metrics.log_age_seconds.get_or_create(&label).set(signed(age));
         }
     }
 
     fn measure_plugins(&self) {
         for plugin in self.plugins() {
-            let label = crate::metrics::Plugin {
-                plugin: plugin.name,
-            };
+            let label = crate::metrics::Plugin { plugin: plugin.name };
             self.0
                 .metrics
                 .plugin_memory_bytes
@@ -176,13 +139,8 @@ impl Hub {
     }
 
     fn measure_lanes(&self) {
-        let mut behind: BTreeMap<String, u64> = self
-            .0
-            .log
-            .buses()
-            .into_iter()
-            .map(|bus| (bus.to_string(), 0))
-            .collect();
+        let mut behind: BTreeMap<String, u64> =
+            self.0.log.buses().into_iter().map(|bus| (bus.to_string(), 0)).collect();
         let mut retrying = 0;
         for subscription in self.0.delivery.list() {
             let Some(lane) = self.0.delivery.status(&subscription.id) else {
@@ -192,16 +150,9 @@ impl Hub {
             let most = behind.entry(subscription.bus.to_string()).or_default();
             *most = lane.behind.max(*most);
         }
-        self.0
-            .metrics
-            .retrying
-            .set(i64::try_from(retrying).unwrap_or(i64::MAX));
+        self.0.metrics.retrying.set(i64::try_from(retrying).unwrap_or(i64::MAX));
         for (bus, records) in behind {
-            self.0
-                .metrics
-                .behind
-                .get_or_create(&Bus { bus })
-                .set(signed(records));
+            self.0.metrics.behind.get_or_create(&Bus { bus }).set(signed(records));
         }
     }
 }

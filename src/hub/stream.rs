@@ -59,13 +59,7 @@ impl Hub {
     /// `stream_filter_unsupported` for a plugin filter; `too_many_buses`, `stopping`.
     pub async fn stream(&self, wish: Wish) -> Result<EventStream, Error> {
         self.refuse_when_stopping()?;
-        if let Some(plugin) = wish
-            .selector
-            .filters
-            .iter()
-            .flat_map(Filter::plugins)
-            .next()
-        {
+        if let Some(plugin) = wish.selector.filters.iter().flat_map(Filter::plugins).next() {
             let text = format!(
                 "`filter` names the plugin `{}`; streams take native filters only: make a subscription for it",
                 plugin.name

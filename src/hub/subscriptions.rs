@@ -19,11 +19,7 @@ impl Hub {
     ///
     /// # Errors
     /// What is wrong with it and where; `plugin_not_loaded`, `plugin_refused_config`; `store_unavailable`.
-    pub async fn create(
-        &self,
-        scope: Option<&BusName>,
-        json: &Value,
-    ) -> Result<Subscription, Error> {
+    pub async fn create(&self, scope: Option<&BusName>, json: &Value) -> Result<Subscription, Error> {
         let id = SubscriptionId::generate(self.0.clock.now(), rand::random());
         self.make(id, scope, json).await
     }
@@ -43,9 +39,7 @@ impl Hub {
         match self.find(scope, &id) {
             Ok(old) => {
                 let new = old.replaced(json, &self.0.defaults, self.0.clock.now())?;
-                self.change(new)
-                    .await
-                    .map(|subscription| (subscription, false))
+                self.change(new).await.map(|subscription| (subscription, false))
             }
             Err(missing) if self.0.delivery.get(&id).is_some() => Err(missing),
             Err(_) => self
@@ -59,12 +53,7 @@ impl Hub {
     ///
     /// # Errors
     /// `subscription_not_found`, or as [`Hub::create`].
-    pub async fn patch(
-        &self,
-        scope: Option<&BusName>,
-        id: &str,
-        patch: &Value,
-    ) -> Result<Subscription, Error> {
+    pub async fn patch(&self, scope: Option<&BusName>, id: &str, patch: &Value) -> Result<Subscription, Error> {
         let id = SubscriptionId::parse(id)?;
         let _changing = self.0.changing.lock().await;
         let new = self
@@ -97,17 +86,9 @@ impl Hub {
     }
 
     /// At most `limit` subscriptions by id, after this one.
-    pub fn subscriptions(
-        &self,
-        scope: Option<&BusName>,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Vec<Subscription> {
+    pub fn subscriptions(&self, scope: Option<&BusName>, after: Option<&str>, limit: usize) -> Vec<Subscription> {
         let mut all = self.0.delivery.list();
-        all.retain(|one| {
-            scope.is_none_or(|bus| one.bus == *bus)
-                && after.is_none_or(|after| one.id.as_str() > after)
-        });
+        all.retain(|one| scope.is_none_or(|bus| one.bus == *bus) && after.is_none_or(|after| one.id.as_str() > after));
         all.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         all.truncate(limit);
         all
@@ -157,7 +138,8 @@ impl Hub {
     pub async fn test(&self, scope: Option<&BusName>, id: &str) -> Result<Attempt, Error> {
         let found = self.subscription(scope, id)?;
         let now = self.0.clock.now();
-        let data = json!({"subscription": found.id.as_str(), "message": "a test event: the sink is reached"}).to_string();
+        let data =
+            json!({"subscription": found.id.as_str(), "message": "a test event: the sink is reached"}).to_string();
         let draft = Draft {
             id: format!("test-{:032x}", rand::random::<u128>()),
             source: "busway".into(),
@@ -188,9 +170,7 @@ impl Hub {
             .get(id)
             .filter(|found| scope.is_none_or(|bus| found.bus == *bus));
         found.ok_or_else(|| {
-            let place = scope
-                .map(|bus| format!(" on the bus `{bus}`"))
-                .unwrap_or_default();
+            let place = scope.map(|bus| format!(" on the bus `{bus}`")).unwrap_or_default();
             Error::not_found(
                 "subscription_not_found",
                 format!("there is no subscription `{id}`{place}"),
@@ -198,12 +178,7 @@ impl Hub {
         })
     }
 
-    async fn make(
-        &self,
-        id: SubscriptionId,
-        scope: Option<&BusName>,
-        json: &Value,
-    ) -> Result<Subscription, Error> {
+    async fn make(&self, id: SubscriptionId, scope: Option<&BusName>, json: &Value) -> Result<Subscription, Error> {
         self.refuse_when_stopping()?;
         let named = json.get("bus").and_then(Value::as_str);
         let bus = match (scope, named) {
@@ -229,12 +204,7 @@ impl Hub {
         Ok(new)
     }
 
-    async fn set_state(
-        &self,
-        scope: Option<&BusName>,
-        id: &str,
-        state: State,
-    ) -> Result<Subscription, Error> {
+    async fn set_state(&self, scope: Option<&BusName>, id: &str, state: State) -> Result<Subscription, Error> {
         let id = SubscriptionId::parse(id)?;
         let _changing = self.0.changing.lock().await;
         let mut found = self.find(scope, &id)?;
@@ -246,11 +216,7 @@ impl Hub {
         if same {
             return Ok(found);
         }
-        let verb = if state == State::Active {
-            "resumed"
-        } else {
-            "paused"
-        };
+        let verb = if state == State::Active { "resumed" } else { "paused" };
         (found.state, found.updated) = (state, self.0.clock.now());
         self.0.store.put(&found, None).await?;
         self.0.delivery.put(found.clone(), None);

@@ -46,13 +46,8 @@ pub(crate) async fn open(folder: &Path) -> Hub {
 
 /// An event of this id and type.
 pub(crate) fn event(id: &str, ty: &str) -> Event {
-    decode(
-        format!(
-            r#"{{"specversion":"1.0","id":"{id}","source":"/t","type":"{ty}","data":{{"n": 1}}}}"#
-        )
-        .into(),
-    )
-    .unwrap()
+    decode(format!(r#"{{"specversion":"1.0","id":"{id}","source":"/t","type":"{ty}","data":{{"n": 1}}}}"#).into())
+        .unwrap()
 }
 
 async fn end(hub: Hub) {
@@ -93,15 +88,13 @@ async fn the_hub_reports_its_life() {
     hub.replace(None, "s", &json!({"sink": "http://127.0.0.1:9/x"}))
         .await
         .unwrap();
-    hub.patch(None, "s", &json!({"types": ["a"]}))
-        .await
-        .unwrap();
+    hub.patch(None, "s", &json!({"types": ["a"]})).await.unwrap();
     hub.pause(None, "s").await.unwrap();
     hub.pause(None, "s").await.unwrap();
     hub.resume(None, "s").await.unwrap();
     hub.remove(None, "s").await.unwrap();
-    let verbs = ["created", "updated", "paused", "resumed", "deleted"]
-        .map(|verb| format!("busway.subscription.{verb}"));
+    let verbs =
+        ["created", "updated", "paused", "resumed", "deleted"].map(|verb| format!("busway.subscription.{verb}"));
     let types: Vec<&str> = ["busway.hub.started"]
         .into_iter()
         .chain(verbs.iter().map(String::as_str))
@@ -115,23 +108,15 @@ async fn subscriptions_and_events_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let hub = open(dir.path()).await;
     let bus = BusName::default_bus();
-    hub.publish(&bus, vec![event("1", "a"), event("2", "b")])
-        .await
-        .unwrap();
+    hub.publish(&bus, vec![event("1", "a"), event("2", "b")]).await.unwrap();
     let made = hub
-        .create(
-            None,
-            &json!({"types": ["none"], "sink": "http://127.0.0.1:9/x"}),
-        )
+        .create(None, &json!({"types": ["none"], "sink": "http://127.0.0.1:9/x"}))
         .await
         .unwrap();
     end(hub).await;
     let hub = open(dir.path()).await;
     assert_eq!(hub.subscription(None, made.id.as_str()).unwrap(), made);
-    let page = hub
-        .read(&bus, Start::Earliest, &selector("b"), 10)
-        .await
-        .unwrap();
+    let page = hub.read(&bus, Start::Earliest, &selector("b"), 10).await.unwrap();
     assert_eq!(
         (page.records.len(), page.records[0].offset, page.next),
         (1, Offset(2), Offset(3))
@@ -148,10 +133,7 @@ async fn pages_end_where_the_next_begins() {
     for n in 0..7 {
         hub.publish(
             &bus,
-            vec![event(
-                &n.to_string(),
-                if n % 2 == 0 { "even" } else { "odd" },
-            )],
+            vec![event(&n.to_string(), if n % 2 == 0 { "even" } else { "odd" })],
         )
         .await
         .unwrap();
@@ -216,11 +198,7 @@ fn letter(subscription: &str, offset: u64, ty: &str) -> DeadLetter {
 }
 
 async fn keep_letters(hub: &Hub) {
-    let dead = vec![
-        letter("x", 1, "a"),
-        letter("x", 2, "b"),
-        letter("y", 3, "a"),
-    ];
+    let dead = vec![letter("x", 1, "a"), letter("x", 2, "b"), letter("y", 3, "a")];
     hub.0
         .store
         .checkpoint(Checkpoint {
@@ -317,13 +295,7 @@ async fn dead_letters_are_dropped_as_chosen_and_stay_when_nobody_takes_them() {
     assert!(done.failed[0].reason.contains("is gone"));
     assert_eq!(hub.drop_dead_letters(&of_a, true).await.unwrap(), 2);
     assert_eq!(hub.drop_dead_letters(&of_a, false).await.unwrap(), 2);
-    assert_eq!(
-        hub.dead_letters(&Choice::default(), 10)
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
+    assert_eq!(hub.dead_letters(&Choice::default(), 10).await.unwrap().len(), 1);
     end(hub).await;
 }
 
@@ -334,13 +306,9 @@ async fn a_redelivered_letter_leaves_the_dead_letters() {
     hub.publish(&BusName::default_bus(), vec![event("1", "a")])
         .await
         .unwrap();
-    hub.replace(
-        None,
-        "x",
-        &json!({"types": ["none"], "sink": "http://127.0.0.1:9/x"}),
-    )
-    .await
-    .unwrap();
+    hub.replace(None, "x", &json!({"types": ["none"], "sink": "http://127.0.0.1:9/x"}))
+        .await
+        .unwrap();
     hub.0
         .store
         .checkpoint(Checkpoint {
@@ -352,16 +320,8 @@ async fn a_redelivered_letter_leaves_the_dead_letters() {
     let tried = hub.redeliver(&Choice::default(), true).await.unwrap();
     assert_eq!((tried.matched, tried.redelivered), (1, 0));
     let done = hub.redeliver(&Choice::default(), false).await.unwrap();
-    assert_eq!(
-        (done.matched, done.redelivered, done.failed.len()),
-        (1, 1, 0)
-    );
-    assert!(
-        hub.dead_letters(&Choice::default(), 10)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert_eq!((done.matched, done.redelivered, done.failed.len()), (1, 1, 0));
+    assert!(hub.dead_letters(&Choice::default(), 10).await.unwrap().is_empty());
     end(hub).await;
 }
 
@@ -385,18 +345,10 @@ async fn what_a_subscription_needs_is_checked_when_it_is_made() {
             "sink_not_allowed",
             "169.254.169.254",
         ),
-        (
-            json!({"sink": "http://[fe80::1]/"}),
-            "sink_not_allowed",
-            "fe80::1",
-        ),
+        (json!({"sink": "http://[fe80::1]/"}), "sink_not_allowed", "fe80::1"),
     ] {
         let error = hub.create(None, &json).await.unwrap_err();
-        assert_eq!(
-            (error.code(), error.message().contains(part)),
-            (code, true),
-            "{error}"
-        );
+        assert_eq!((error.code(), error.message().contains(part)), (code, true), "{error}");
     }
     assert!(hub.subscriptions(None, None, 10).is_empty());
     end(hub).await;
@@ -416,10 +368,7 @@ async fn a_bus_is_a_separate_space() {
         "subscription_not_found"
     );
     assert_eq!(
-        hub.replace(scope.as_ref(), "s", &sink)
-            .await
-            .unwrap_err()
-            .code(),
+        hub.replace(scope.as_ref(), "s", &sink).await.unwrap_err().code(),
         "subscription_not_found",
         "the id is taken on another bus"
     );

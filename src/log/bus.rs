@@ -133,9 +133,7 @@ impl BusState {
 
     /// The first offset that is still there.
     pub(super) fn first(&self) -> u64 {
-        lock(&self.segments)
-            .front()
-            .map_or(1, |segment| segment.first())
+        lock(&self.segments).front().map_or(1, |segment| segment.first())
     }
 
     /// The offset that the next record will get.
@@ -151,10 +149,7 @@ impl BusState {
     /// Takes the oldest segment out, if it is this one and not the last; nobody will open it any more.
     pub(super) fn take_oldest(&self, first: u64) -> Option<Arc<Segment>> {
         let mut segments = lock(&self.segments);
-        let goes = segments.len() > 1
-            && segments
-                .front()
-                .is_some_and(|oldest| oldest.first() == first);
+        let goes = segments.len() > 1 && segments.front().is_some_and(|oldest| oldest.first() == first);
         let oldest = if goes { segments.pop_front() } else { None };
         drop(segments);
         lock(&self.idle).retain(|(of, _)| *of != first);
@@ -227,9 +222,7 @@ impl BusState {
             first: Offset(self.first()),
             end: Offset(self.end()),
             bytes: segments.iter().map(|segment| segment.bytes()).sum(),
-            oldest: segments
-                .first()
-                .and_then(|segment| reader::oldest(self, segment)),
+            oldest: segments.first().and_then(|segment| reader::oldest(self, segment)),
             appended: self.counted.appended.load(Ordering::Relaxed),
             duplicates: self.counted.duplicates.load(Ordering::Relaxed),
             commits: self.counted.commits.load(Ordering::Relaxed),

@@ -19,8 +19,7 @@ use super::record::Row;
 use crate::event::Event;
 use crate::time::Timestamp;
 
-const INSERT: &str =
-    "INSERT INTO event (\"offset\", received, id, source, type, attributes, kind, crc, data)
+const INSERT: &str = "INSERT INTO event (\"offset\", received, id, source, type, attributes, kind, crc, data)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 /// Where a group begins.

@@ -110,11 +110,7 @@ impl Dedup {
     fn forget(&mut self, now: Timestamp) {
         while let Some(oldest) = self.generations.front() {
             let expired = now.since(oldest.newest) >= self.window;
-            let held: usize = self
-                .generations
-                .iter()
-                .map(|generation| generation.ids.len())
-                .sum();
+            let held: usize = self.generations.iter().map(|generation| generation.ids.len()).sum();
             if !expired && held < self.capacity {
                 return;
             }
@@ -171,11 +167,7 @@ mod tests {
         assert_eq!(dedup.find(key, Timestamp(99)), Some(1));
         assert_eq!(dedup.find(key, Timestamp(100)), None);
         dedup.remember(key, 2, Timestamp(100));
-        assert_eq!(
-            dedup.find(key, Timestamp(150)),
-            Some(2),
-            "the later one counts"
-        );
+        assert_eq!(dedup.find(key, Timestamp(150)), Some(2), "the later one counts");
     }
 
     #[test]
@@ -187,18 +179,10 @@ mod tests {
         }
         assert_eq!(reach_at(&dedup, 8), WINDOW);
         dedup.remember(8, 8, Timestamp(8));
-        assert_eq!(
-            reach_at(&dedup, 8),
-            Duration::from_millis(7),
-            "0 and 1 went"
-        );
+        assert_eq!(reach_at(&dedup, 8), Duration::from_millis(7), "0 and 1 went");
         assert_eq!(dedup.find(1, Timestamp(8)), None);
         assert_eq!(dedup.find(2, Timestamp(8)), Some(2));
-        assert_eq!(
-            reach_at(&dedup, 200),
-            WINDOW,
-            "what went is past the window by now"
-        );
+        assert_eq!(reach_at(&dedup, 200), WINDOW, "what went is past the window by now");
     }
 
     #[test]
@@ -206,10 +190,7 @@ mod tests {
         let mut dedup = Dedup::new(WINDOW, 0);
         dedup.remember(1, 1, Timestamp(50));
         assert_eq!(dedup.find(1, Timestamp(50)), None);
-        assert_eq!(
-            reach(WINDOW, dedup.known_since(), Timestamp(50)),
-            Duration::ZERO
-        );
+        assert_eq!(reach(WINDOW, dedup.known_since(), Timestamp(50)), Duration::ZERO);
     }
 
     proptest! {

@@ -98,9 +98,7 @@ impl From<rusqlite::Error> for Failure {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 ("another program holds its file locked", false)
             }
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
-                ("its files may not be written", true)
-            }
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => ("its files may not be written", true),
             Some(ErrorCode::SystemIoFailure) => ("the disk reports an I/O error", true),
             _ if is_damage(&error) => ("a file is damaged", true),
             Some(ErrorCode::CannotOpen) => ("a file cannot be opened", true),
@@ -119,9 +117,7 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let reason = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "the disk is full",
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-                "its files may not be written"
-            }
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => "its files may not be written",
             _ => "a file operation failed",
         };
         Self {
@@ -136,14 +132,8 @@ impl From<io::Error> for Failure {
 /// Whether SQLite says that a file is broken. Our statements are fixed, so an error in one of them (there is no such
 /// table) is a broken schema.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    let broken = [
-        ErrorCode::DatabaseCorrupt,
-        ErrorCode::NotADatabase,
-        ErrorCode::Unknown,
-    ];
-    error
-        .sqlite_error_code()
-        .is_some_and(|code| broken.contains(&code))
+    let broken = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase, ErrorCode::Unknown];
+    error.sqlite_error_code().is_some_and(|code| broken.contains(&code))
 }
 
 #[cfg(test)]
@@ -155,10 +145,7 @@ mod tests {
         let io = io::Error::from(io::ErrorKind::StorageFull);
         let failure = Failure::from(io).during("create", Path::new("/data/default/1.sqlite"));
         let error = failure.refuse_append();
-        assert_eq!(
-            (error.kind(), error.code()),
-            (Kind::Unavailable, "store_unavailable")
-        );
+        assert_eq!((error.kind(), error.code()), (Kind::Unavailable, "store_unavailable"));
         assert!(error.message().contains("the disk is full"), "{error}");
         assert!(!error.message().contains("/data"), "{error}");
         assert!(

@@ -33,8 +33,7 @@ impl FolderLock {
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => {
-                let message =
-                    "another hub is using this data directory; stop it, or give this one its own";
+                let message = "another hub is using this data directory; stop it, or give this one its own";
                 let cause = anyhow::anyhow!("{} is locked", path.display());
                 Err(Error::new(Kind::Unavailable, "store_locked", message).with_cause(cause))
             }

@@ -96,9 +96,7 @@ use crate::event::Event;
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
 
-pub use self::model::{
-    Appended, Batch, BusName, BusStats, Offset, ReadLimit, Record, Retention, Settings,
-};
+pub use self::model::{Appended, Batch, BusName, BusStats, Offset, ReadLimit, Record, Retention, Settings};
 
 /// Reads from disk that run at once, over all buses; more wait. Each holds a thread and up to its limit in memory.
 const READERS: usize = 8;
@@ -133,10 +131,7 @@ impl EventLog {
         for name in bus_names(dir).map_err(|failure| failure.refuse("open"))? {
             let folder = (dir.join(name.as_str()), name.clone());
             let bus = Bus::open(folder, &settings, &clock, Arc::clone(&lock));
-            buses.insert(
-                name,
-                Arc::new(bus.map_err(|failure| failure.refuse("open"))?),
-            );
+            buses.insert(name, Arc::new(bus.map_err(|failure| failure.refuse("open"))?));
         }
         Ok(Self(Arc::new(Inner {
             dir: dir.to_owned(),
@@ -169,12 +164,7 @@ impl EventLog {
     ///
     /// # Errors
     /// `bus_not_found`, or `store_unavailable` when a file that should be there cannot be read now.
-    pub async fn read(
-        &self,
-        bus: &BusName,
-        from: Offset,
-        limit: ReadLimit,
-    ) -> Result<Batch, Error> {
+    pub async fn read(&self, bus: &BusName, from: Offset, limit: ReadLimit) -> Result<Batch, Error> {
         let bus = self.find(bus).ok_or_else(|| bus_not_found(bus))?;
         let from = from.0.max(1);
         if from >= bus.state.end() {
@@ -199,10 +189,8 @@ impl EventLog {
                 gap: None,
             });
         }
-        self.on_disk(bus, "be read", move |state| {
-            reader::read(state, from, limit)
-        })
-        .await
+        self.on_disk(bus, "be read", move |state| reader::read(state, from, limit))
+            .await
     }
 
     /// The offset that the next record will get, as it changes. Creates the bus.
@@ -224,11 +212,9 @@ impl EventLog {
     /// As [`EventLog::read`].
     pub async fn offset_at(&self, bus: &BusName, at: Timestamp) -> Result<Offset, Error> {
         let bus = self.find(bus).ok_or_else(|| bus_not_found(bus))?;
-        self.on_disk(bus, "be searched", move |state| {
-            reader::offset_at(state, at)
-        })
-        .await
-        .map(Offset)
+        self.on_disk(bus, "be searched", move |state| reader::offset_at(state, at))
+            .await
+            .map(Offset)
     }
 
     /// Retention keeps records from `floor` on (unless `drop_unacknowledged`). Without a floor nothing is kept for
@@ -269,10 +255,7 @@ impl EventLog {
 
     /// All buses.
     pub fn buses(&self) -> Vec<BusName> {
-        self.all()
-            .iter()
-            .map(|bus| bus.state.name.clone())
-            .collect()
+        self.all().iter().map(|bus| bus.state.name.clone()).collect()
     }
 
     /// Why appends fail now, if they do.
@@ -346,14 +329,10 @@ impl EventLog {
         if let Some(bus) = self.find(name) {
             return Ok(bus);
         }
-        let lock = creating
-            .as_ref()
-            .map(Arc::clone)
-            .ok_or_else(shutting_down)?;
+        let lock = creating.as_ref().map(Arc::clone).ok_or_else(shutting_down)?;
         let known = self.all().len();
         if known >= self.0.settings.max_buses {
-            let message =
-                format!("bus `{name}` would be one more than the {known} that this hub may have");
+            let message = format!("bus `{name}` would be one more than the {known} that this hub may have");
             return Err(Error::new(Kind::Conflict, "too_many_buses", message));
         }
         let folder = (self.0.dir.join(name.as_str()), name.clone());
@@ -370,10 +349,7 @@ fn bus_names(dir: &Path) -> Result<Vec<BusName>, Failure> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let name = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| BusName::parse(name).ok());
+        let name = entry.file_name().to_str().and_then(|name| BusName::parse(name).ok());
         if entry.file_type()?.is_dir() {
             names.extend(name);
         }

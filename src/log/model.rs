@@ -20,9 +20,7 @@ use crate::time::Timestamp;
 pub struct BusName(Arc<str>);
 
 /// A record's place in its bus: from 1, increasing, never reused. `Offset(0)` is before the first record.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Offset(pub u64);
 
@@ -154,10 +152,7 @@ impl BusName {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let mut bytes = name.bytes();
         let starts_well = bytes.next().is_some_and(plain);
-        if starts_well
-            && name.len() <= 64
-            && bytes.all(|byte| plain(byte) || b"._-".contains(&byte))
-        {
+        if starts_well && name.len() <= 64 && bytes.all(|byte| plain(byte) || b"._-".contains(&byte)) {
             return Ok(Self(name.into()));
         }
         let shown: String = name.chars().take(80).collect();
@@ -208,11 +203,7 @@ mod tests {
             "a\\b",
             too_long.as_str(),
         ] {
-            assert_eq!(
-                BusName::parse(bad).unwrap_err().code(),
-                "bus_name_invalid",
-                "{bad:?}"
-            );
+            assert_eq!(BusName::parse(bad).unwrap_err().code(), "bus_name_invalid", "{bad:?}");
         }
     }
 

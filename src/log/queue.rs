@@ -77,10 +77,7 @@ impl Queue {
     ///
     /// # Errors
     /// `hub_busy` when the queue is full, `event_too_large`, `shutting_down`.
-    pub(super) fn append(
-        &self,
-        events: Vec<Event>,
-    ) -> Result<oneshot::Receiver<Result<Vec<Appended>>>> {
+    pub(super) fn append(&self, events: Vec<Event>) -> Result<oneshot::Receiver<Result<Vec<Appended>>>> {
         let weights = events.iter().map(Event::weight);
         if weights.clone().any(|weight| weight > LARGEST_EVENT) {
             let message = format!(
@@ -92,9 +89,7 @@ impl Queue {
         let weight: usize = weights.sum();
         // What alone is more than may wait, waits alone.
         let bytes = u32::try_from(weight.min(BYTES)).unwrap_or(u32::MAX);
-        let place = Arc::clone(&self.appends)
-            .try_acquire_owned()
-            .map_err(|_| busy())?;
+        let place = Arc::clone(&self.appends).try_acquire_owned().map_err(|_| busy())?;
         let room = Arc::clone(&self.bytes)
             .try_acquire_many_owned(bytes)
             .map_err(|_| busy())?;
@@ -212,10 +207,7 @@ mod tests {
         queue.append(vec![event("1", 10)]).unwrap();
         waiting.try_iter().for_each(drop);
         drop(queue.append([giant(), giant()].concat()).unwrap());
-        assert_eq!(
-            queue.append(vec![event("1", 10)]).unwrap_err().code(),
-            "hub_busy"
-        );
+        assert_eq!(queue.append(vec![event("1", 10)]).unwrap_err().code(), "hub_busy");
     }
 
     #[test]
@@ -240,9 +232,6 @@ mod tests {
     fn nothing_is_queued_for_a_writer_that_has_ended() {
         let (queue, waiting) = Queue::new(2);
         drop(waiting);
-        assert_eq!(
-            queue.append(vec![event("1", 10)]).unwrap_err().code(),
-            "shutting_down"
-        );
+        assert_eq!(queue.append(vec![event("1", 10)]).unwrap_err().code(), "shutting_down");
     }
 }

@@ -26,8 +26,7 @@ use super::segment::Segment;
 use super::tail::Room;
 use crate::time::Timestamp;
 
-const SELECT: &str =
-    "SELECT \"offset\", received, id, source, type, attributes, kind, crc, data FROM event
+const SELECT: &str = "SELECT \"offset\", received, id, source, type, attributes, kind, crc, data FROM event
     WHERE \"offset\" >= ?1 AND \"offset\" < ?2 ORDER BY \"offset\" LIMIT ?3";
 
 /// Reads from `from` on, across segments, up to `limit`.
@@ -90,14 +89,7 @@ pub(super) fn offset_at(state: &BusState, at: Timestamp) -> Result<u64, Failure>
     let (mut low, mut high) = (state.first(), state.end());
     while low < high {
         let middle = low + (high - low) / 2;
-        let batch = read(
-            state,
-            middle,
-            ReadLimit {
-                records: 1,
-                bytes: 0,
-            },
-        )?;
+        let batch = read(state, middle, ReadLimit { records: 1, bytes: 0 })?;
         match batch.records.first() {
             Some(record) if record.received < at => low = record.offset.0 + 1,
             _ => high = middle,
@@ -214,10 +206,7 @@ impl Reading {
         if let Some((range, damage)) = self.damaged {
             tell(state, &range, damage);
         }
-        let begin = self
-            .records
-            .first()
-            .map_or(self.next, |record| record.offset.0);
+        let begin = self.records.first().map_or(self.next, |record| record.offset.0);
         let gap = (begin > from).then_some(Offset(from)..Offset(begin));
         Batch {
             records: self.records,
@@ -293,8 +282,7 @@ fn scan(
         let offset = offset_of(row).unwrap_or(0);
         if offset < expected {
             // A broken tree goes in circles: on past it, by one.
-            let circle =
-                Found::Damaged(expected..expected + 1, Damage("the rows are out of order"));
+            let circle = Found::Damaged(expected..expected + 1, Damage("the rows are out of order"));
             let _ = found(circle);
             return Ok(expected + 1);
         }
@@ -316,10 +304,7 @@ fn scan(
     if taken < most && expected < range.end {
         let start = expected;
         expected = range.end;
-        let _ = found(Found::Damaged(
-            start..expected,
-            Damage("the rows are missing"),
-        ));
+        let _ = found(Found::Damaged(start..expected, Damage("the rows are missing")));
     }
     Ok(expected)
 }
@@ -334,10 +319,7 @@ fn skip(
         return Err(error.into());
     }
     let end = range.end;
-    let _ = found(Found::Damaged(
-        range,
-        Damage("SQLite finds the file malformed"),
-    ));
+    let _ = found(Found::Damaged(range, Damage("SQLite finds the file malformed")));
     Ok(end)
 }
 
@@ -347,10 +329,7 @@ fn signed(offset: u64) -> i64 {
 }
 
 fn offset_of(row: &rusqlite::Row<'_>) -> Result<u64, Damage> {
-    let offset = row
-        .get::<_, i64>(0)
-        .ok()
-        .and_then(|offset| u64::try_from(offset).ok());
+    let offset = row.get::<_, i64>(0).ok().and_then(|offset| u64::try_from(offset).ok());
     offset.ok_or(Damage("the offset is no offset"))
 }
 

@@ -68,9 +68,7 @@ pub fn decode(row: &Row<'_>, checksum: i64) -> Result<Record, Damage> {
     };
     if let Some(json) = row.attributes {
         let mut reader = serde_json::Deserializer::from_slice(json);
-        let read = reader
-            .deserialize_map(Others(&mut draft))
-            .and_then(|()| reader.end());
+        let read = reader.deserialize_map(Others(&mut draft)).and_then(|()| reader.end());
         read.map_err(|_| Damage("the attributes are not what the hub writes"))?;
     }
     let event = draft
@@ -176,22 +174,21 @@ fn write_others(event: &Event, out: &mut Vec<u8>) -> bool {
         return false;
     }
     let mut json = serde_json::Serializer::new(out);
-    let write =
-        |mut map: <&mut serde_json::Serializer<&mut Vec<u8>> as Serializer>::SerializeMap| {
-            for (name, value) in optional {
-                if let Some(value) = value {
-                    map.serialize_entry(name, value)?;
-                }
+    let write = |mut map: <&mut serde_json::Serializer<&mut Vec<u8>> as Serializer>::SerializeMap| {
+        for (name, value) in optional {
+            if let Some(value) = value {
+                map.serialize_entry(name, value)?;
             }
-            for (name, value) in event.extensions() {
-                match value {
-                    Value::Boolean(value) => map.serialize_entry(name, value)?,
-                    Value::Integer(value) => map.serialize_entry(name, value)?,
-                    Value::String(value) => map.serialize_entry(name, value)?,
-                }
+        }
+        for (name, value) in event.extensions() {
+            match value {
+                Value::Boolean(value) => map.serialize_entry(name, value)?,
+                Value::Integer(value) => map.serialize_entry(name, value)?,
+                Value::String(value) => map.serialize_entry(name, value)?,
             }
-            map.end()
-        };
+        }
+        map.end()
+    };
     // Strings, numbers and booleans into memory: there is nothing that could fail.
     json.serialize_map(None).and_then(write).is_ok()
 }
@@ -234,9 +231,7 @@ fn extension(value: serde_json::Value) -> Option<Value> {
     match value {
         serde_json::Value::Bool(value) => Some(Value::Boolean(value)),
         serde_json::Value::String(value) => Some(Value::String(value)),
-        serde_json::Value::Number(value) => {
-            Some(Value::Integer(i32::try_from(value.as_i64()?).ok()?))
-        }
+        serde_json::Value::Number(value) => Some(Value::Integer(i32::try_from(value.as_i64()?).ok()?)),
         _ => None,
     }
 }
@@ -256,8 +251,7 @@ mod tests {
         let data = prop_oneof![
             Just((DataKind::Json, b" {\"a\": 1.0} ".to_vec())),
             "\\PC{0,40}".prop_map(|text| (DataKind::Text, text.into_bytes())),
-            proptest::collection::vec(any::<u8>(), 0..40)
-                .prop_map(|bytes| (DataKind::Binary, bytes)),
+            proptest::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| (DataKind::Binary, bytes)),
         ]
         .prop_map(|(kind, bytes)| Data {
             kind,
@@ -270,25 +264,19 @@ mod tests {
             proptest::option::of(Just("https://example.com/schema".to_owned())),
         );
         let extensions = proptest::collection::btree_map("x[a-z0-9]{1,8}", value, 0..4);
-        (
-            "[a-zA-Z0-9-]{1,20}",
-            optional,
-            extensions,
-            proptest::option::of(data),
+        ("[a-zA-Z0-9-]{1,20}", optional, extensions, proptest::option::of(data)).prop_map(
+            |(id, (subject, time, datacontenttype, dataschema), extensions, data)| Draft {
+                id,
+                source: "/tests/log".into(),
+                ty: "com.example.row".into(),
+                subject,
+                time,
+                datacontenttype,
+                dataschema,
+                extensions: extensions.into_iter().rev().collect(),
+                data,
+            },
         )
-            .prop_map(
-                |(id, (subject, time, datacontenttype, dataschema), extensions, data)| Draft {
-                    id,
-                    source: "/tests/log".into(),
-                    ty: "com.example.row".into(),
-                    subject,
-                    time,
-                    datacontenttype,
-                    dataschema,
-                    extensions: extensions.into_iter().rev().collect(),
-                    data,
-                },
-            )
     }
 
     proptest! {
@@ -370,13 +358,6 @@ mod tests {
             }
             .checksum()
         );
-        assert_ne!(
-            row.checksum(),
-            Row {
-                data: Some(b""),
-                ..row
-            }
-            .checksum()
-        );
+        assert_ne!(row.checksum(), Row { data: Some(b""), ..row }.checksum());
     }
 }

@@ -122,8 +122,7 @@ mod tests {
             (0..4_u64).map(move |at| Closed {
                 end: at * 10 + 11,
                 bytes: 10,
-                newest: (unreadable != Some(at as usize))
-                    .then_some(Timestamp((at as i64 + 1) * 10_000)),
+                newest: (unreadable != Some(at as usize)).then_some(Timestamp((at as i64 + 1) * 10_000)),
             })
         };
         let rules = Rules {
@@ -144,14 +143,7 @@ mod tests {
             drop_unacknowledged: true,
             ..retention.clone()
         };
-        let unbound = droppable(
-            closed(None),
-            50,
-            Rules {
-                floor: None,
-                ..rules
-            },
-        );
+        let unbound = droppable(closed(None), 50, Rules { floor: None, ..rules });
         let forced = droppable(
             closed(None),
             50,
@@ -160,10 +152,7 @@ mod tests {
                 ..rules
             },
         );
-        assert_eq!(
-            forced, unbound,
-            "{label}: the operator's word goes over the floor"
-        );
+        assert_eq!(forced, unbound, "{label}: the operator's word goes over the floor");
     }
 
     #[test]

@@ -105,9 +105,7 @@ impl Segment {
     }
 
     fn try_open_for_writing(&self) -> Result<(Connection, u64), Failure> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(BUSY)?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
@@ -119,8 +117,7 @@ impl Segment {
         self.check_or_create(&mut connection)?;
         // Always: whoever made the file may have died before its name was durable.
         self.path.parent().map_or(Ok(()), sync_folder)?;
-        let last: Option<i64> =
-            connection.query_row("SELECT max(\"offset\") FROM event", [], |row| row.get(0))?;
+        let last: Option<i64> = connection.query_row("SELECT max(\"offset\") FROM event", [], |row| row.get(0))?;
         let end = last
             .and_then(|last| u64::try_from(last).ok())
             .map_or(0, |last| last + 1);
@@ -129,9 +126,8 @@ impl Segment {
 
     /// The schema and its marks come in one transaction: a file that a crash left half made is empty, and is made anew.
     fn check_or_create(&self, connection: &mut Connection) -> Result<(), Failure> {
-        let pragma = |connection: &Connection, name| {
-            connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0))
-        };
+        let pragma =
+            |connection: &Connection, name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
         let marks = (
             pragma(connection, "application_id")?,
             pragma(connection, "user_version")?,
@@ -146,8 +142,7 @@ impl Segment {
             }
             _ => {}
         }
-        let tables: i64 =
-            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if tables > 0 {
             return Err(Failure::foreign(
                 &self.path,
@@ -218,8 +213,7 @@ impl Segment {
 
     /// Deletes its files. A reader that has them open reads on undisturbed.
     pub(super) fn delete(&self) -> Result<(), Failure> {
-        fs::remove_file(&self.path)
-            .map_err(|error| Failure::from(error).during("delete", &self.path))?;
+        fs::remove_file(&self.path).map_err(|error| Failure::from(error).during("delete", &self.path))?;
         for suffix in ["-wal", "-shm"] {
             // Mostly they are not there.
             let _ = fs::remove_file(self.beside(suffix));
@@ -241,11 +235,7 @@ pub(super) fn checkpoint(connection: &Connection, how: Checkpoint) -> Result<boo
         Checkpoint::Whole => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
     let done = connection.query_row(sql, [], |row| {
-        Ok((
-            row.get::<_, i64>(0)?,
-            row.get::<_, i64>(1)?,
-            row.get::<_, i64>(2)?,
-        ))
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
     });
     let (busy, in_wal, written) = done.optional()?.unwrap_or((1, 0, 0));
     Ok(busy == 0 && in_wal == written)

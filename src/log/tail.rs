@@ -115,11 +115,7 @@ mod tests {
         let mut tail = Tail::default();
         assert_eq!(offsets(&tail, 1, 10, 1 << 20), None);
         (5..10).for_each(|offset| tail.push(record(offset, 100)));
-        assert_eq!(
-            offsets(&tail, 4, 10, 1 << 20),
-            None,
-            "older than the oldest"
-        );
+        assert_eq!(offsets(&tail, 4, 10, 1 << 20), None, "older than the oldest");
         assert_eq!(offsets(&tail, 5, 3, 1 << 20), Some(vec![5, 6, 7]));
         assert_eq!(offsets(&tail, 8, 10, 1 << 20), Some(vec![8, 9]));
         assert_eq!(offsets(&tail, 8, 10, 0), Some(vec![8]), "one always fits");

@@ -98,9 +98,7 @@ impl Fixture {
     /// The segment files of the bus, in order.
     pub(super) fn files(&self) -> Vec<std::path::PathBuf> {
         let folder = self.dir.path().join(self.bus.as_str());
-        let files = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|file| file.unwrap().path());
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
         let mut files: Vec<_> = files
             .filter(|file| file.extension().is_some_and(|end| end == "sqlite"))
             .collect();

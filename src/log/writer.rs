@@ -95,20 +95,14 @@ impl Writer {
     }
 
     /// Starts the thread. It ends when it is asked to close, or when nobody can ask it any more.
-    pub(super) fn start(
-        self,
-        waiting: Receiver<Wish>,
-        lock: Arc<FolderLock>,
-    ) -> Result<(), Failure> {
+    pub(super) fn start(self, waiting: Receiver<Wish>, lock: Arc<FolderLock>) -> Result<(), Failure> {
         let work = move || {
             let closed = self.run(&waiting);
             // The answer comes last: who waits for it may open the log again at once.
             drop((waiting, lock));
             closed.map(|closed| closed.send(()))
         };
-        thread::Builder::new()
-            .name("busway-log".to_owned())
-            .spawn(work)?;
+        thread::Builder::new().name("busway-log".to_owned()).spawn(work)?;
         Ok(())
     }
 
@@ -149,16 +143,15 @@ impl Writer {
             Wish::Rotate(answer) => {
                 self.full = self.next > self.active.first();
                 let rotated = self.recover().and_then(|()| self.rotate());
-                let _ =
-                    answer.send(rotated.map_err(|failure| failure.refuse("begin a new segment")));
+                let _ = answer.send(rotated.map_err(|failure| failure.refuse("begin a new segment")));
             }
             Wish::Close(closed) => return Some(closed),
             #[cfg(test)]
             Wish::DiskFull(full, done) => {
                 let pages = if full { 1 } else { i64::from(u32::MAX - 1) };
-                let set =
-                    self.connection
-                        .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+                let set = self
+                    .connection
+                    .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
                 set.unwrap();
                 let _ = done.send(());
             }
@@ -251,10 +244,7 @@ impl Writer {
 
     fn count_duplicates(&self, places: &[Appended]) {
         let duplicates = places.iter().filter(|place| place.duplicate).count() as u64;
-        self.state
-            .counted
-            .duplicates
-            .fetch_add(duplicates, Ordering::Relaxed);
+        self.state.counted.duplicates.fetch_add(duplicates, Ordering::Relaxed);
     }
 
     /// Begins a new segment if the last one is full.
@@ -280,13 +270,10 @@ impl Writer {
         if !self.poisoned {
             return Ok(());
         }
-        let reopened = self
-            .active
-            .open_for_writing()
-            .and_then(|(connection, end)| {
-                segment::checkpoint(&connection, Checkpoint::Whole)?;
-                Ok((connection, end))
-            });
+        let reopened = self.active.open_for_writing().and_then(|(connection, end)| {
+            segment::checkpoint(&connection, Checkpoint::Whole)?;
+            Ok((connection, end))
+        });
         let (connection, end) = match reopened {
             Err(failure) if failure.is_damage() => {
                 error!(bus = %self.state.name, %failure, "the last segment is damaged; a new one is begun");
@@ -325,10 +312,7 @@ impl Writer {
         if !self.faulty {
             return self.write_back();
         }
-        let probed = self
-            .recover()
-            .and_then(|()| self.rotate())
-            .and_then(|()| self.probe());
+        let probed = self.recover().and_then(|()| self.rotate()).and_then(|()| self.probe());
         match probed {
             Ok(()) => self.clear_fault(),
             Err(failure) => self.set_fault(&failure),
@@ -343,9 +327,7 @@ impl Writer {
             self.connection.execute("DELETE FROM probe", [])?;
             Ok(())
         };
-        probe().map_err(|error: rusqlite::Error| {
-            Failure::from(error).during("probe", self.active.path())
-        })
+        probe().map_err(|error: rusqlite::Error| Failure::from(error).during("probe", self.active.path()))
     }
 
     fn write_back(&mut self) {

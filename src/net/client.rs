@@ -72,12 +72,7 @@ impl Client {
     /// # Errors
     /// Why there is no whole answer. Whether the sink saw the request is not known then, except for
     /// [`Error::Blocked`], [`Error::Resolve`] and [`Error::Connect`]: it did not.
-    pub async fn send(
-        &self,
-        request: Request<Bytes>,
-        timeout: Duration,
-        keep: usize,
-    ) -> Result<Answer, Error> {
+    pub async fn send(&self, request: Request<Bytes>, timeout: Duration, keep: usize) -> Result<Answer, Error> {
         match tokio::time::timeout(timeout, self.send_untimed(request, keep)).await {
             Ok(answer) => answer,
             Err(_) => Err(Error::Timeout),
@@ -131,20 +126,13 @@ impl Client {
             .map_err(|error| Error::Connect(error.to_string()))?;
         match link.is_ready().await {
             true => Ok(link),
-            false => Err(Error::Connect(format!(
-                "{} closed the new connection",
-                origin.host
-            ))),
+            false => Err(Error::Connect(format!("{} closed the new connection", origin.host))),
         }
     }
 }
 
 /// Reads the body: the first `keep` bytes, and whether all of it was read.
-async fn read(
-    link: &mut Link,
-    response: Response<Incoming>,
-    keep: usize,
-) -> Result<(Answer, bool), Error> {
+async fn read(link: &mut Link, response: Response<Incoming>, keep: usize) -> Result<(Answer, bool), Error> {
     let (head, mut body) = response.into_parts();
     let mut kept = BytesMut::new();
     let mut seen = 0;
@@ -183,10 +171,7 @@ fn address(request: Request<Bytes>) -> Result<(Origin, Request<Full<Bytes>>), Er
         Some("https") => true,
         _ => return Err(refused("must begin with http:// or https://")),
     };
-    let authority = head
-        .uri
-        .authority()
-        .ok_or_else(|| refused("names no host"))?;
+    let authority = head.uri.authority().ok_or_else(|| refused("names no host"))?;
     if authority.as_str().contains('@') {
         return Err(refused("may not carry a user name or password"));
     }
@@ -196,9 +181,7 @@ fn address(request: Request<Bytes>) -> Result<(Origin, Request<Full<Bytes>>), Er
         .strip_prefix(authority.host())
         .and_then(|rest| rest.strip_prefix(':'))
     {
-        Some(given) => given
-            .parse()
-            .map_err(|_| refused("has a port that is none"))?,
+        Some(given) => given.parse().map_err(|_| refused("has a port that is none"))?,
         None if tls => 443,
         None => 80,
     };
@@ -220,8 +203,7 @@ fn address(request: Request<Bytes>) -> Result<(Origin, Request<Full<Bytes>>), Er
 }
 
 fn host_header(authority: &Authority) -> Result<HeaderValue, Error> {
-    HeaderValue::from_str(authority.as_str())
-        .map_err(|error| Error::Connect(format!("the URL's host: {error}")))
+    HeaderValue::from_str(authority.as_str()).map_err(|error| Error::Connect(format!("the URL's host: {error}")))
 }
 
 #[cfg(test)]

@@ -45,8 +45,7 @@ impl Direct {
                 tasks,
             });
         }
-        let base =
-            Url::parse(address).map_err(|cause| format!("`{address}` is not a URL: {cause}"))?;
+        let base = Url::parse(address).map_err(|cause| format!("`{address}` is not a URL: {cause}"))?;
         if base.scheme() != "http" || base.host_str().is_none() {
             return Err(format!("`{address}` must begin with `http://` or `unix:`"));
         }
@@ -94,11 +93,7 @@ impl Direct {
         }
     }
 
-    async fn over_socket(
-        &self,
-        path: &PathBuf,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, Error> {
+    async fn over_socket(&self, path: &PathBuf, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Error> {
         let stream = tokio::net::UnixStream::connect(path)
             .await
             .map_err(|cause| Error::Connect(cause.to_string()))?;

@@ -40,11 +40,7 @@ pub struct Blocked {
 
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the address {} may not be dialled: {}",
-            self.address, self.rule
-        )
+        write!(f, "the address {} may not be dialled: {}", self.address, self.rule)
     }
 }
 
@@ -109,9 +105,7 @@ impl Guard {
         if listed(&self.0.deny) {
             return Some("the operator's egress.deny has it");
         }
-        let judge = |rule: fn(IpAddr) -> Option<&'static str>| {
-            faces.iter().flatten().find_map(|face| rule(*face))
-        };
+        let judge = |rule: fn(IpAddr) -> Option<&'static str>| faces.iter().flatten().find_map(|face| rule(*face));
         match self.0.deny_private {
             true => judge(always_refused).or_else(|| judge(private)),
             false => judge(always_refused),
@@ -133,19 +127,13 @@ fn always_refused(ip: IpAddr) -> Option<&'static str> {
     const METADATA_ALIBABA: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 200);
     const METADATA_AWS_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
     match ip {
-        IpAddr::V4(v4) if v4.is_link_local() => {
-            Some("link-local and metadata addresses are never dialled")
-        }
-        IpAddr::V4(METADATA_ALIBABA) | IpAddr::V6(METADATA_AWS_V6) => {
-            Some("metadata addresses are never dialled")
-        }
+        IpAddr::V4(v4) if v4.is_link_local() => Some("link-local and metadata addresses are never dialled"),
+        IpAddr::V4(METADATA_ALIBABA) | IpAddr::V6(METADATA_AWS_V6) => Some("metadata addresses are never dialled"),
         // All of 0/8 means "this host" to some stacks.
         IpAddr::V4(v4) if v4.octets()[0] == 0 => Some("the unspecified address is never dialled"),
         IpAddr::V4(v4) if v4.is_broadcast() => Some("the broadcast address is never dialled"),
         IpAddr::V6(v6) if v6.is_unspecified() => Some("the unspecified address is never dialled"),
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
-            Some("link-local addresses are never dialled")
-        }
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("link-local addresses are never dialled"),
         _ if ip.is_multicast() => Some("multicast addresses are never dialled"),
         _ => None,
     }
@@ -261,11 +249,7 @@ mod tests {
         let net = |text: &str| text.parse::<IpNet>().unwrap();
         let listed = GuardSettings {
             deny_private: true,
-            allow: vec![
-                net("10.1.0.0/16"),
-                net("169.254.169.254/32"),
-                net("127.0.0.1/32"),
-            ],
+            allow: vec![net("10.1.0.0/16"), net("169.254.169.254/32"), net("127.0.0.1/32")],
             deny: vec![net("10.0.0.0/8"), net("93.184.0.0/16"), net("127.0.0.0/8")],
         };
         let table = [
@@ -296,22 +280,13 @@ mod tests {
             guard.resolve("[::ffff:169.254.169.254]", 80).await,
             Err(Error::Blocked(_))
         ));
-        assert!(matches!(
-            guard.resolve("[fe80::1]", 80).await,
-            Err(Error::Blocked(_))
-        ));
-        assert_eq!(
-            guard.resolve("[::1]", 81).await.unwrap(),
-            ["[::1]:81".parse().unwrap()]
-        );
+        assert!(matches!(guard.resolve("[fe80::1]", 80).await, Err(Error::Blocked(_))));
+        assert_eq!(guard.resolve("[::1]", 81).await.unwrap(), ["[::1]:81".parse().unwrap()]);
         assert!(!guard.resolve("localhost", 80).await.unwrap().is_empty());
         let strict = Guard::new(GuardSettings {
             deny_private: true,
             ..GuardSettings::default()
         });
-        assert!(matches!(
-            strict.resolve("localhost", 80).await,
-            Err(Error::Blocked(_))
-        ));
+        assert!(matches!(strict.resolve("localhost", 80).await, Err(Error::Blocked(_))));
     }
 }

@@ -56,18 +56,13 @@ impl Cache {
     }
 
     /// The component for this engine, from the cache or compiled now.
-    pub(super) fn component(
-        &self,
-        engine: &Engine,
-        digest: &str,
-        bytes: &[u8],
-    ) -> Result<Component, String> {
+    pub(super) fn component(&self, engine: &Engine, digest: &str, bytes: &[u8]) -> Result<Component, String> {
         let stem = format!("{digest}-{:016x}-", fingerprint(engine));
         if let Some(component) = self.load(engine, &stem) {
             return Ok(component);
         }
-        let component = Component::from_binary(engine, bytes)
-            .map_err(|error| format!("it does not compile: {error:#}"))?;
+        let component =
+            Component::from_binary(engine, bytes).map_err(|error| format!("it does not compile: {error:#}"))?;
         if let Err(error) = self.store(&stem, &component) {
             info!(cause = format!("{error:#}"), "precompiled plugin not kept");
         }
@@ -77,11 +72,7 @@ impl Cache {
     fn load(&self, engine: &Engine, stem: &str) -> Option<Component> {
         let path = self.find(stem)?;
         let code = fs::read(&path).ok()?;
-        let named = path
-            .file_name()?
-            .to_str()?
-            .strip_prefix(stem)?
-            .strip_suffix(".cwasm")?;
+        let named = path.file_name()?.to_str()?.strip_prefix(stem)?.strip_suffix(".cwasm")?;
         if named != sha256(&code) {
             warn!(file = %path.display(), "precompiled plugin is damaged, compiling it anew");
             let _ = fs::remove_file(&path);
@@ -93,7 +84,11 @@ impl Cache {
                       ones that this hub wrote, as their digest says"
         )]
         let loaded = unsafe { Component::deserialize(engine, &code) };
-        loaded.inspect_err(|error| warn!(file = %path.display(), cause = format!("{error:#}"), "precompiled plugin does not fit")).ok()
+        loaded
+            .inspect_err(
+                |error| warn!(file = %path.display(), cause = format!("{error:#}"), "precompiled plugin does not fit"),
+            )
+            .ok()
     }
 
     fn find(&self, stem: &str) -> Option<PathBuf> {
@@ -117,12 +112,8 @@ impl Cache {
             std::process::id(),
             self.written.fetch_add(1, Ordering::Relaxed)
         ));
-        let written = write(&unfinished, &code).and_then(|()| {
-            fs::rename(
-                &unfinished,
-                folder.join(format!("{stem}{}.cwasm", sha256(&code))),
-            )
-        });
+        let written = write(&unfinished, &code)
+            .and_then(|()| fs::rename(&unfinished, folder.join(format!("{stem}{}.cwasm", sha256(&code)))));
         if written.is_err() {
             let _ = fs::remove_file(&unfinished);
         }
@@ -134,11 +125,7 @@ impl Cache {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -148,11 +135,7 @@ fn prune(folder: &Path) -> std::io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if entry
-            .path()
-            .extension()
-            .is_some_and(|extension| extension == "cwasm")
-        {
+        if entry.path().extension().is_some_and(|extension| extension == "cwasm") {
             files.push((entry.metadata()?.modified()?, entry.path()));
         }
     }
@@ -172,8 +155,7 @@ fn prepare(folder: &Path) -> Result<(), String> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(format!("cannot make it: {error}")),
     }
-    let found =
-        fs::symlink_metadata(folder).map_err(|error| format!("cannot look at it: {error}"))?;
+    let found = fs::symlink_metadata(folder).map_err(|error| format!("cannot look at it: {error}"))?;
     if !found.is_dir() {
         return Err("it is not a folder".to_owned());
     }

@@ -28,10 +28,7 @@ pub(super) fn evaluate(
 ) -> Result<Verdict, CallError> {
     let limit = generation.timeout();
     let Instance {
-        store,
-        guest,
-        calls,
-        ..
+        store, guest, calls, ..
     } = instance;
     *calls += 1;
     store.set_epoch_deadline(ticks(limit));
@@ -47,10 +44,7 @@ pub(super) async fn evaluate_waiting(
 ) -> Result<Verdict, CallError> {
     let limit = generation.timeout();
     let Instance {
-        store,
-        guest,
-        calls,
-        ..
+        store, guest, calls, ..
     } = instance;
     *calls += 1;
     let answer = bounded(limit, guest.evaluate_waiting(store, event)).await;
@@ -71,14 +65,9 @@ pub(super) async fn notify(
         .slot(limit)
         .await
         .map_err(NotifyError::Call)?;
-    let mut instance = ready(generation, &slot, config)
-        .await
-        .map_err(NotifyError::Call)?;
+    let mut instance = ready(generation, &slot, config).await.map_err(NotifyError::Call)?;
     let Instance {
-        store,
-        guest,
-        calls,
-        ..
+        store, guest, calls, ..
     } = &mut instance;
     *calls += 1;
     let answer = bounded(limit, guest.notify(store, event, delivery)).await;
@@ -88,11 +77,7 @@ pub(super) async fn notify(
 }
 
 /// The slot's idle instance, or a new one.
-pub(super) async fn ready(
-    generation: &Generation,
-    slot: &Slot,
-    config: &str,
-) -> Result<Instance, CallError> {
+pub(super) async fn ready(generation: &Generation, slot: &Slot, config: &str) -> Result<Instance, CallError> {
     match slot.take() {
         Some(instance) => Ok(instance),
         None => generation.instance(config).await,
@@ -145,8 +130,7 @@ fn told(error: &wasmtime::Error, refused: Option<String>, limit: Duration) -> Ca
     }
     let mut words = error.root_cause().to_string();
     if words.contains("fuel allocated for hostcalls") {
-        "more came from it in one piece than its limit (limits.output) allows"
-            .clone_into(&mut words);
+        "more came from it in one piece than its limit (limits.output) allows".clone_into(&mut words);
     }
     let place = error
         .downcast_ref::<WasmBacktrace>()

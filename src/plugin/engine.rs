@@ -135,13 +135,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_worth_at_least_two_ticks() {
-        let check = |millis, expected| {
-            assert_eq!(
-                ticks(Duration::from_millis(millis)),
-                expected,
-                "{millis} ms"
-            )
-        };
+        let check = |millis, expected| assert_eq!(ticks(Duration::from_millis(millis)), expected, "{millis} ms");
         check(0, 1);
         check(1, 2);
         check(5, 2);

@@ -98,10 +98,7 @@ impl Generation {
 
     /// The pool of instances with this config.
     pub(super) fn pool(&self, config: &Arc<str>, now: Instant) -> Arc<Pool> {
-        let mut pools = self
-            .pool_by_config
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.pool_by_config.lock().unwrap_or_else(PoisonError::into_inner);
         let pool = match pools.get(config) {
             Some(pool) => pool.clone(),
             None => {
@@ -130,10 +127,7 @@ impl Generation {
 
     /// Drops what has not been used for a while; `all` drops every idle instance, used or not.
     pub(super) fn sweep(&self, now: Instant, all: bool) {
-        let mut pools = self
-            .pool_by_config
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.pool_by_config.lock().unwrap_or_else(PoisonError::into_inner);
         let dropped: Vec<_> = pools
             .values()
             .flat_map(|pool| pool.take_idle_since(now, if all { Duration::ZERO } else { IDLE }))
@@ -203,16 +197,10 @@ impl Maker {
         let Instance { store, guest, .. } = &mut instance;
         call::arm(store, limit, self.linked.waits());
         let answer = bounded(limit, guest.describe(store)).await;
-        let about = call::settle(answer, store, limit)
-            .map_err(|error| format!("describe failed: {error}"))?;
-        let schema = about
-            .config_schema
-            .as_deref()
-            .map(serde_json::from_str)
-            .transpose();
-        let config_schema = schema.map_err(|error| {
-            format!("the config schema that describe gives is not JSON: {error}")
-        })?;
+        let about = call::settle(answer, store, limit).map_err(|error| format!("describe failed: {error}"))?;
+        let schema = about.config_schema.as_deref().map(serde_json::from_str).transpose();
+        let config_schema =
+            schema.map_err(|error| format!("the config schema that describe gives is not JSON: {error}"))?;
         let summary = about
             .summary
             .lines()
@@ -221,10 +209,7 @@ impl Maker {
             .chars()
             .take(300)
             .collect();
-        Ok(Described {
-            summary,
-            config_schema,
-        })
+        Ok(Described { summary, config_schema })
     }
 
     fn host(&self) -> Host {
@@ -273,10 +258,7 @@ mod tests {
 
     #[test]
     fn the_subscription_has_the_last_word() {
-        let operator = json!({"host": "a", "deep": {"x": 1}})
-            .as_object()
-            .unwrap()
-            .clone();
+        let operator = json!({"host": "a", "deep": {"x": 1}}).as_object().unwrap().clone();
         let check = |own: &str, expected: Value| {
             let merged: Value = serde_json::from_str(&merge(&operator, own).unwrap()).unwrap();
             assert_eq!(merged, expected, "{own}");
@@ -287,18 +269,11 @@ mod tests {
             r#"{"host": "b", "n": 2}"#,
             json!({"host": "b", "deep": {"x": 1}, "n": 2}),
         );
-        check(
-            r#"{"deep": {"y": 2}}"#,
-            json!({"host": "a", "deep": {"y": 2}}),
-        );
+        check(r#"{"deep": {"y": 2}}"#, json!({"host": "a", "deep": {"y": 2}}));
         assert_eq!(
             merge(&operator, "[1]"),
-            Err(CallError::Config(
-                "the config must be a JSON object".to_owned()
-            ))
+            Err(CallError::Config("the config must be a JSON object".to_owned()))
         );
-        assert!(
-            matches!(merge(&operator, "{"), Err(CallError::Config(why)) if why.contains("not JSON"))
-        );
+        assert!(matches!(merge(&operator, "{"), Err(CallError::Config(why)) if why.contains("not JSON")));
     }
 }

@@ -40,8 +40,7 @@ impl Allowed {
 
     /// Whether a request may go there.
     pub(super) fn http(&self, target: &http::Uri) -> bool {
-        Origin::of(target)
-            .is_some_and(|wanted| self.http.iter().any(|granted| granted.covers(&wanted)))
+        Origin::of(target).is_some_and(|wanted| self.http.iter().any(|granted| granted.covers(&wanted)))
     }
 
     /// Whether this name may be looked up: some port of it is granted.
@@ -80,10 +79,7 @@ pub(super) fn line(plugin: &str, kind: &str, granted: &[String], value: &str) ->
         .chain([value])
         .map(|one| format!("{one:?}"))
         .collect();
-    format!(
-        "[plugins.{plugin}] grants = {{ {kind} = [{}] }}",
-        all.join(", ")
-    )
+    format!("[plugins.{plugin}] grants = {{ {kind} = [{}] }}", all.join(", "))
 }
 
 /// `scheme://host[:port]` of a request or of a grant.
@@ -95,14 +91,9 @@ struct Origin {
 
 impl Origin {
     fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| {
-            format!(
-                "grants.http {text:?} {why}; write an origin such as \"https://hooks.example.com\""
-            )
-        };
-        let (scheme, rest) = text
-            .split_once("://")
-            .ok_or_else(|| wrong("has no scheme"))?;
+        let wrong =
+            |why: &str| format!("grants.http {text:?} {why}; write an origin such as \"https://hooks.example.com\"");
+        let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("has no scheme"))?;
         let scheme = scheme.to_ascii_lowercase();
         let port = default_port(&scheme).ok_or_else(|| wrong("is neither http nor https"))?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -139,9 +130,7 @@ impl Origin {
         let Host::Exact(host) = &wanted.place.host else {
             return false;
         };
-        self.scheme == wanted.scheme
-            && self.place.port == wanted.place.port
-            && self.place.host.covers(host)
+        self.scheme == wanted.scheme && self.place.port == wanted.place.port && self.place.host.covers(host)
     }
 }
 
@@ -154,11 +143,8 @@ struct Place {
 
 impl Place {
     fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| {
-            format!(
-                "grants.tcp {text:?} {why}; write host and port such as \"smtp.example.com:587\""
-            )
-        };
+        let wrong =
+            |why: &str| format!("grants.tcp {text:?} {why}; write host and port such as \"smtp.example.com:587\"");
         let (host, Some(port)) = split_port(text) else {
             return Err(wrong("has no port"));
         };
@@ -231,13 +217,12 @@ fn env_value(name: &str, text: &str) -> Result<String, String> {
         // Secrets in files end in a newline that is not part of them.
         return read
             .map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
-            .map_err(|error| {
-                format!("grants.env.{name} cannot be read from file {path:?}: {error}")
-            });
+            .map_err(|error| format!("grants.env.{name} cannot be read from file {path:?}: {error}"));
     }
     match text.strip_prefix("env:") {
-        Some(from) => std::env::var(from)
-            .map_err(|_| format!("grants.env.{name}: the environment variable {from} is not set")),
+        Some(from) => {
+            std::env::var(from).map_err(|_| format!("grants.env.{name}: the environment variable {from} is not set"))
+        }
         None => Ok(text.to_owned()),
     }
 }
@@ -257,29 +242,13 @@ mod tests {
     fn an_origin_covers_itself_and_no_other() {
         let check = |grant: &str, target: &str, allowed: bool| {
             let target: http::Uri = target.parse().unwrap();
-            assert_eq!(
-                http(&[grant]).unwrap().http(&target),
-                allowed,
-                "{grant} and {target}"
-            );
+            assert_eq!(http(&[grant]).unwrap().http(&target), allowed, "{grant} and {target}");
         };
-        check(
-            "https://a.example.com",
-            "https://a.example.com/any/path?q",
-            true,
-        );
+        check("https://a.example.com", "https://a.example.com/any/path?q", true);
         check("https://A.Example.com/", "https://a.EXAMPLE.com:443/", true);
         check("https://a.example.com", "http://a.example.com/", false);
-        check(
-            "https://a.example.com",
-            "https://a.example.com:8443/",
-            false,
-        );
-        check(
-            "https://a.example.com",
-            "https://a.example.com.evil.org/",
-            false,
-        );
+        check("https://a.example.com", "https://a.example.com:8443/", false);
+        check("https://a.example.com", "https://a.example.com.evil.org/", false);
         check("https://a.example.com", "https://xa.example.com/", false);
         check("http://127.0.0.1:8080", "http://127.0.0.1:8080/", true);
         check("http://[::1]:8080", "http://[::1]:8080/", true);
@@ -313,10 +282,7 @@ mod tests {
     #[test]
     fn tcp_is_granted_by_name_and_port() {
         let grants = Grants {
-            tcp: vec![
-                "smtp.example.com:587".to_owned(),
-                "*.mq.local:5672".to_owned(),
-            ],
+            tcp: vec!["smtp.example.com:587".to_owned(), "*.mq.local:5672".to_owned()],
             ..Grants::default()
         };
         let allowed = Allowed::parse(&grants).unwrap();
@@ -339,8 +305,7 @@ mod tests {
             env: [("KEY".to_owned(), value)].into(),
             ..Grants::default()
         };
-        let read =
-            |value: String| Allowed::parse(&with(value)).map(|allowed| allowed.env()[0].1.clone());
+        let read = |value: String| Allowed::parse(&with(value)).map(|allowed| allowed.env()[0].1.clone());
         assert_eq!(read("plain".to_owned()).unwrap(), "plain");
         assert_eq!(read(format!("file:{}", path.display())).unwrap(), "hunter2");
         assert_eq!(read("env:CARGO_PKG_NAME".to_owned()).unwrap(), "busway");
@@ -349,26 +314,13 @@ mod tests {
                 .unwrap_err()
                 .contains("NO_SUCH_VARIABLE is not set")
         );
-        assert!(
-            read("file:/no/such".to_owned())
-                .unwrap_err()
-                .contains("/no/such")
-        );
-        assert_eq!(
-            describe(&with("plain".to_owned())),
-            ["env KEY"],
-            "values are not shown"
-        );
+        assert!(read("file:/no/such".to_owned()).unwrap_err().contains("/no/such"));
+        assert_eq!(describe(&with("plain".to_owned())), ["env KEY"], "values are not shown");
     }
 
     #[test]
     fn the_line_keeps_what_is_granted() {
-        let line = line(
-            "chat",
-            "http",
-            &["https://a.org".to_owned()],
-            "https://b.org",
-        );
+        let line = line("chat", "http", &["https://a.org".to_owned()], "https://b.org");
         assert_eq!(
             line,
             r#"[plugins.chat] grants = { http = ["https://a.org", "https://b.org"] }"#

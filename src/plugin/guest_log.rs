@@ -160,11 +160,7 @@ impl Drop for Lines {
 }
 
 impl tokio::io::AsyncWrite for Lines {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         self.take(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
@@ -190,11 +186,7 @@ mod tests {
         let passed = (0..1_000).filter(|_| log.spend().is_some()).count();
         assert_eq!(passed, BURST as usize);
         clock.advance(Duration::from_millis(100));
-        assert_eq!(
-            log.spend(),
-            Some(1_000 - u64::from(BURST)),
-            "tells what was left out"
-        );
+        assert_eq!(log.spend(), Some(1_000 - u64::from(BURST)), "tells what was left out");
         assert_eq!(log.spend(), None, "a tenth of a second earns one line");
         clock.advance(Duration::from_secs(3_600));
         assert_eq!(

@@ -148,9 +148,8 @@ mod tests {
     #[test]
     fn a_pointer_finds_json_text() {
         let event = event(r#"{"a": {"b/c": [1, "two", null]}, "": 3}"#);
-        let check = |pointer: &str, expected: Option<&str>| {
-            assert_eq!(at(&event, pointer).as_deref(), expected, "{pointer}")
-        };
+        let check =
+            |pointer: &str, expected: Option<&str>| assert_eq!(at(&event, pointer).as_deref(), expected, "{pointer}");
         check("/a/b~1c/0", Some("1"));
         check("/a/b~1c/1", Some("\"two\""));
         check("/a/b~1c/2", Some("null"));

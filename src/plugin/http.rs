@@ -39,18 +39,11 @@ type Io = Box<dyn Future<Output = Result<()>> + Send>;
 type Sent = Box<dyn Future<Output = Result<(Response<WasiBody>, Io)>> + Send>;
 
 impl WasiHttpHooks for Egress {
-    fn send_request(
-        &mut self,
-        request: Request<WasiBody>,
-        options: Option<RequestOptions>,
-        _received: Io,
-    ) -> Sent {
+    fn send_request(&mut self, request: Request<WasiBody>, options: Option<RequestOptions>, _received: Io) -> Sent {
         if !self.allowed.http(request.uri()) {
             let wanted = origin(request.uri());
-            self.log.refused(
-                &wanted,
-                &grants::line(&self.plugin, "http", &self.granted, &wanted),
-            );
+            self.log
+                .refused(&wanted, &grants::line(&self.plugin, "http", &self.granted, &wanted));
             return Box::new(async { Err(Error::HttpRequestDenied) });
         }
         let asked = options
@@ -106,10 +99,7 @@ fn told(error: net::Error) -> Error {
 /// `scheme://host[:port]`: what a grant for this request would say.
 fn origin(uri: &http::Uri) -> String {
     let host = uri.host().unwrap_or_default();
-    let port = uri
-        .port_u16()
-        .map(|port| format!(":{port}"))
-        .unwrap_or_default();
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{host}{port}", uri.scheme_str().unwrap_or("https"))
 }
 
@@ -141,8 +131,7 @@ mod tests {
             most: 1_024,
         };
         let request = Request::post(uri).body(whole(body.into())).unwrap();
-        let (response, _) =
-            Pin::from(egress.send_request(request, None, Box::new(async { Ok(()) }))).await?;
+        let (response, _) = Pin::from(egress.send_request(request, None, Box::new(async { Ok(()) }))).await?;
         let status = response.status().as_u16();
         Ok((status, response.into_body().collect().await?.to_bytes()))
     }
@@ -169,29 +158,16 @@ mod tests {
     #[tokio::test]
     async fn a_granted_request_is_sent_and_answered() {
         let origin = echo().await;
-        let (status, body) = fetch(&format!("{origin}/path"), &[&origin], "hello")
-            .await
-            .unwrap();
+        let (status, body) = fetch(&format!("{origin}/path"), &[&origin], "hello").await.unwrap();
         assert_eq!((status, body.as_ref()), (418, b"world".as_slice()));
     }
 
     #[tokio::test]
     async fn any_other_is_not() {
         let refused = fetch("http://127.0.0.1:9/", &["http://127.0.0.1:8"], "hello").await;
-        assert!(
-            matches!(refused, Err(Error::HttpRequestDenied)),
-            "{refused:?}"
-        );
-        let blocked = fetch(
-            "http://169.254.169.254/",
-            &["http://169.254.169.254"],
-            "hello",
-        )
-        .await;
-        assert!(
-            matches!(blocked, Err(Error::DestinationIpProhibited)),
-            "{blocked:?}"
-        );
+        assert!(matches!(refused, Err(Error::HttpRequestDenied)), "{refused:?}");
+        let blocked = fetch("http://169.254.169.254/", &["http://169.254.169.254"], "hello").await;
+        assert!(matches!(blocked, Err(Error::DestinationIpProhibited)), "{blocked:?}");
     }
 
     #[tokio::test]
@@ -199,19 +175,13 @@ mod tests {
         let origin = echo().await;
         let long: &'static str = Box::leak("x".repeat(2_000).into_boxed_str());
         let refused = fetch(&origin, &[&origin], long).await;
-        assert!(
-            matches!(refused, Err(Error::HttpRequestBodySize(None))),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(Error::HttpRequestBodySize(None))), "{refused:?}");
     }
 
     #[test]
     fn an_origin_is_what_a_grant_says() {
         let check = |uri: &str, expected: &str| assert_eq!(origin(&uri.parse().unwrap()), expected);
-        check(
-            "https://user@hooks.example.com/a?b",
-            "https://hooks.example.com",
-        );
+        check("https://user@hooks.example.com/a?b", "https://hooks.example.com");
         check("http://127.0.0.1:8080/", "http://127.0.0.1:8080");
         check("http://[::1]:1/", "http://[::1]:1");
     }

@@ -73,13 +73,7 @@ impl Limiter {
     /// Growth that its own maximum forbids is not counted. Growth that is granted here and then fails for want of
     /// pages stays counted: wasmtime tells of failures that were never asked for too, so giving back on its word
     /// would let a guest talk its sum down.
-    fn grow(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-        unit: usize,
-    ) -> bool {
+    fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>, unit: usize) -> bool {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return false;
         }
@@ -106,21 +100,11 @@ impl Drop for Limiter {
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(self.grow(current, desired, maximum, 1))
     }
 
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(self.grow(current, desired, maximum, size_of::<usize>()))
     }
 }

@@ -26,10 +26,7 @@ impl Live {
 
     /// What is loaded now.
     pub(super) fn set(&self) -> Arc<PluginSet> {
-        self.set
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.set.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts up at every change.
@@ -47,12 +44,10 @@ impl Live {
     pub(super) fn rejection_beside(&self, name: &str, digest: &str) -> Option<String> {
         let set = self.set();
         let entry = set.get(name)?;
-        entry.rejected.clone().filter(|_| {
-            entry
-                .live
-                .as_ref()
-                .is_some_and(|live| live.source.digest == digest)
-        })
+        entry
+            .rejected
+            .clone()
+            .filter(|_| entry.live.as_ref().is_some_and(|live| live.source.digest == digest))
     }
 
     /// Every name, loaded or rejected.
@@ -84,10 +79,7 @@ impl Live {
 
     /// The newest file is the live one again.
     pub(super) fn clear_rejection(&self, name: &str) {
-        let rejected = self
-            .set()
-            .get(name)
-            .is_some_and(|entry| entry.rejected.is_some());
+        let rejected = self.set().get(name).is_some_and(|entry| entry.rejected.is_some());
         if rejected {
             self.change(|set| {
                 if let Some(entry) = set.get_mut(name) {

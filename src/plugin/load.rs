@@ -57,18 +57,10 @@ pub(super) struct Load {
 
 impl Loader {
     /// Reads, checks and compiles. Takes as long as compiling does, on the caller's thread.
-    pub(super) fn source(
-        &self,
-        name: &str,
-        digest: String,
-        granted: &Grants,
-        bytes: &[u8],
-    ) -> Result<Source, String> {
+    pub(super) fn source(&self, name: &str, digest: String, granted: &Grants, bytes: &[u8]) -> Result<Source, String> {
         let outline = Outline::read(bytes)?;
         outline.check_grants(name, granted)?;
-        let component = self
-            .cache
-            .component(self.engines.of(outline.world), &digest, bytes)?;
+        let component = self.cache.component(self.engines.of(outline.world), &digest, bytes)?;
         Ok(Source {
             digest,
             outline,
@@ -77,11 +69,7 @@ impl Loader {
     }
 
     /// Links a component against its grants and tries it. Computes on the caller's thread.
-    pub(super) async fn generation(
-        &self,
-        source: Source,
-        load: Load,
-    ) -> Result<Generation, String> {
+    pub(super) async fn generation(&self, source: Source, load: Load) -> Result<Generation, String> {
         let maker = self.maker(&source, &load)?;
         let about = maker.describe().await?;
         let meter = Meter::new(&load.name, self.metrics.clone(), load.figures);
@@ -102,8 +90,7 @@ impl Loader {
         let version = VERSIONS
             .iter()
             .find(|version| compatible(version.package, &outline.version));
-        let version =
-            version.ok_or_else(|| format!("busway:plugin@{} is not served", outline.version))?;
+        let version = version.ok_or_else(|| format!("busway:plugin@{} is not served", outline.version))?;
         let linked = (version.link)(engine, &source.component, outline.world, outline.waits());
         let linked = linked.map_err(|error| format!("it does not fit this hub: {error:#}"))?;
         Ok(Maker {
@@ -144,24 +131,12 @@ impl Outline {
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentExportSection(section) if depth == 0 => {
                     for export in section {
-                        exports.push(
-                            export
-                                .map_err(|error| damaged(&error))?
-                                .name
-                                .name
-                                .to_owned(),
-                        );
+                        exports.push(export.map_err(|error| damaged(&error))?.name.name.to_owned());
                     }
                 }
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
-                        imports.push(
-                            import
-                                .map_err(|error| damaged(&error))?
-                                .name
-                                .name
-                                .to_owned(),
-                        );
+                        imports.push(import.map_err(|error| damaged(&error))?.name.name.to_owned());
                     }
                 }
                 _ => {}
@@ -225,9 +200,7 @@ fn world_of(exports: &[String]) -> Result<(World, String), String> {
         (Some(version), None) => (World::Filter, version),
         (None, Some(version)) => (World::Notifier, version),
         (Some(_), Some(_)) => {
-            return Err(
-                "it exports both `filter` and `notifier`: make two plugins of it".to_owned(),
-            );
+            return Err("it exports both `filter` and `notifier`: make two plugins of it".to_owned());
         }
         (None, None) => {
             let has = if exports.is_empty() {
@@ -241,10 +214,7 @@ fn world_of(exports: &[String]) -> Result<(World, String), String> {
             ));
         }
     };
-    match VERSIONS
-        .iter()
-        .any(|served| compatible(served.package, version))
-    {
+    match VERSIONS.iter().any(|served| compatible(served.package, version)) {
         true => Ok((world, version.to_owned())),
         false => Err(format!(
             "it was built against busway:plugin@{version}, and this hub serves busway:plugin@{served}; \

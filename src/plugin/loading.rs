@@ -54,10 +54,7 @@ impl FileLoad {
         let (digest, outcome) = match self.read() {
             Ok(Some(bytes)) => {
                 let digest = sha256(&bytes);
-                (
-                    Some(digest.clone()),
-                    self.take(load, digest, &bytes, runtime),
-                )
+                (Some(digest.clone()), self.take(load, digest, &bytes, runtime))
             }
             Ok(None) => (None, Outcome::Moved),
             Err(reason) => (
@@ -84,9 +81,7 @@ impl FileLoad {
         }
         let size = std::fs::metadata(&self.path).map_or(0, |found| found.len());
         if size > LARGEST {
-            return Err(format!(
-                "the file has {size} bytes; plugins may have {LARGEST}"
-            ));
+            return Err(format!("the file has {size} bytes; plugins may have {LARGEST}"));
         }
         match std::fs::read(&self.path) {
             Ok(bytes) => Ok(unmoved().then_some(bytes)),
@@ -117,20 +112,11 @@ impl FileLoad {
 }
 
 /// A component that is loaded, linked anew under other settings.
-pub(super) fn relink(
-    loader: &Loader,
-    source: Source,
-    load: Load,
-    runtime: &Handle,
-    began: Instant,
-) -> Loaded {
+pub(super) fn relink(loader: &Loader, source: Source, load: Load, runtime: &Handle, began: Instant) -> Loaded {
     let (name, digest) = (load.name.clone(), Some(source.digest.clone()));
     let outcome = match runtime.block_on(loader.generation(source, load)) {
         Ok(generation) => Outcome::Good(Box::new(generation)),
-        Err(reason) => Outcome::Refused {
-            reason,
-            settings: true,
-        },
+        Err(reason) => Outcome::Refused { reason, settings: true },
     };
     Loaded {
         name,

@@ -40,8 +40,7 @@ mod watch;
 
 pub use inspect::{Inspection, inspect};
 pub use model::{
-    CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus,
-    Settings, Verdict, World,
+    CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Settings, Verdict, World,
 };
 
 use std::collections::BTreeMap;
@@ -144,12 +143,7 @@ impl Plugins {
     ///
     /// # Errors
     /// [`CallError::NotLoaded`], [`CallError::Config`] with the plugin's own words, or what stopped `init`.
-    pub async fn check(
-        &self,
-        world: World,
-        name: &str,
-        config: &Arc<str>,
-    ) -> Result<(), CallError> {
+    pub async fn check(&self, world: World, name: &str, config: &Arc<str>) -> Result<(), CallError> {
         let generation = self.generation(world, name)?;
         let (config, clock, runtime) = (config.clone(), self.0.clock.clone(), Handle::current());
         // `init` computes: it has no place on the runtime's own threads.
@@ -193,18 +187,16 @@ impl Plugins {
         event: &Arc<Event>,
         delivery: Delivery,
     ) -> Result<(), NotifyError> {
-        let generation = self
-            .generation(World::Notifier, name)
-            .map_err(NotifyError::Call)?;
+        let generation = self.generation(World::Notifier, name).map_err(NotifyError::Call)?;
         let began = self.0.clock.instant();
         let answer = call::notify(&generation, config, event, delivery, &self.0.clock).await;
         let took = self.0.clock.instant().saturating_duration_since(began);
         match &answer {
             Ok(()) => generation.meter.count(took, None),
             Err(NotifyError::Call(error)) => generation.meter.count(took, Some(error)),
-            Err(NotifyError::Failure { reason, .. }) => generation
-                .meter
-                .count(took, Some(&CallError::Guest(reason.clone()))),
+            Err(NotifyError::Failure { reason, .. }) => {
+                generation.meter.count(took, Some(&CallError::Guest(reason.clone())))
+            }
         }
         answer
     }
@@ -219,23 +211,13 @@ impl Plugins {
     pub async fn reconfigure(&self, plugins: BTreeMap<String, PluginSettings>) {
         let (done, in_force) = oneshot::channel();
         // If the reload task has ended, the hub is shutting down and no settings matter any more.
-        if self
-            .0
-            .reload
-            .send(Reconfigure { plugins, done })
-            .await
-            .is_ok()
-        {
+        if self.0.reload.send(Reconfigure { plugins, done }).await.is_ok() {
             let _ = in_force.await;
         }
     }
 
     fn generation(&self, world: World, name: &str) -> Result<Arc<Generation>, CallError> {
-        let live = self
-            .0
-            .live
-            .generation(name)
-            .filter(|live| live.world() == world);
+        let live = self.0.live.generation(name).filter(|live| live.world() == world);
         live.ok_or_else(|| CallError::NotLoaded(name.to_owned()))
     }
 

@@ -75,9 +75,7 @@ impl Pool {
     pub(super) fn take_idle_since(&self, now: Instant, idle: Duration) -> Vec<Instance> {
         self.lock()
             .idle
-            .extract_if(.., |instance| {
-                now.saturating_duration_since(instance.since) >= idle
-            })
+            .extract_if(.., |instance| now.saturating_duration_since(instance.since) >= idle)
             .collect()
     }
 

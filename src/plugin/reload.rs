@@ -173,8 +173,7 @@ impl Reload {
     /// Runs a load on a thread of its own.
     fn start(&mut self, load: Load, run: impl FnOnce(Load, &Handle) -> Loaded + Send + 'static) {
         self.loading.insert(load.name.clone());
-        let (threads, tasks, runtime) =
-            (self.threads.clone(), self.tasks.clone(), Handle::current());
+        let (threads, tasks, runtime) = (self.threads.clone(), self.tasks.clone(), Handle::current());
         let (name, began) = (load.name.clone(), self.loader.clock.instant());
         self.loads.push(self.tasks.spawn(async move {
             // The semaphore is never closed.
@@ -287,22 +286,15 @@ impl Reload {
         }
         if self.live.remove(name) {
             info!(plugin = name, "plugin removed");
-            self.tell(Notice::Removed {
-                name: name.to_owned(),
-            });
+            self.tell(Notice::Removed { name: name.to_owned() });
         }
     }
 
     fn reconfigure(&mut self, request: Reconfigure) {
         let before = std::mem::replace(&mut self.plugins, request.plugins);
-        let names = self
-            .live
-            .names()
-            .into_iter()
-            .chain(self.loading.iter().cloned());
-        let settings = |plugins: &BTreeMap<String, PluginSettings>, name: &str| {
-            plugins.get(name).cloned().unwrap_or_default()
-        };
+        let names = self.live.names().into_iter().chain(self.loading.iter().cloned());
+        let settings =
+            |plugins: &BTreeMap<String, PluginSettings>, name: &str| plugins.get(name).cloned().unwrap_or_default();
         let changed: BTreeSet<String> = names
             .filter(|name| settings(&before, name) != settings(&self.plugins, name))
             .collect();
@@ -320,12 +312,7 @@ impl Reload {
     /// Makes a plugin anew under its present settings: from the component that is live, or else from its file.
     fn renew(&mut self, name: &str) {
         let now = self.loader.clock.instant();
-        let refused = self
-            .known
-            .entry(name.to_owned())
-            .or_default()
-            .refused
-            .take();
+        let refused = self.known.entry(name.to_owned()).or_default().refused.take();
         if let Some(live) = self.live.generation(name) {
             if refused.is_some() {
                 // What was refused under the old settings may do under these.
@@ -344,15 +331,12 @@ impl Reload {
 
     fn relink(&mut self, name: &str, source: Source, began: Instant) {
         let (loader, load) = (self.loader.clone(), self.next_load(name));
-        self.start(load, move |load, runtime| {
-            relink(&loader, source, load, runtime, began)
-        });
+        self.start(load, move |load, runtime| relink(&loader, source, load, runtime, began));
     }
 
     fn answer_waiting(&mut self) {
         // What could not be started (a bad name, a lost file) is not waited for.
-        let pending =
-            |names: &BTreeSet<String>| names.iter().any(|name| self.loading.contains(name));
+        let pending = |names: &BTreeSet<String>| names.iter().any(|name| self.loading.contains(name));
         let (waiting, done): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|(names, _)| pending(names));

@@ -42,9 +42,7 @@ impl Names {
     /// Puts every use of a socket under the grants.
     pub(super) fn guard_sockets(&self, wasi: &mut WasiCtxBuilder) {
         let names = self.clone();
-        wasi.allow_tcp(true)
-            .allow_udp(false)
-            .allow_ip_name_lookup(false);
+        wasi.allow_tcp(true).allow_udp(false).allow_ip_name_lookup(false);
         wasi.socket_addr_check(move |address, purpose| {
             let allowed = names.may(address, purpose);
             Box::pin(async move { allowed })
@@ -93,14 +91,10 @@ impl Names {
     /// Looks a granted name up, through the guard, and remembers where it leads.
     async fn resolve(self, name: String) -> Result<Vec<IpAddr>, ErrorCode> {
         // The port says nothing here: it is checked at the dial.
-        let found = self
-            .guard
-            .resolve(&name, 0)
-            .await
-            .map_err(|error| match error {
-                net::Error::Blocked(_) => ErrorCode::AccessDenied,
-                _ => ErrorCode::NameUnresolvable,
-            })?;
+        let found = self.guard.resolve(&name, 0).await.map_err(|error| match error {
+            net::Error::Blocked(_) => ErrorCode::AccessDenied,
+            _ => ErrorCode::NameUnresolvable,
+        })?;
         let addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for address in &addresses {
@@ -167,10 +161,7 @@ impl network::Host for View<'_> {
         error.downcast()
     }
 
-    fn network_error_code(
-        &mut self,
-        _: Resource<wasmtime::Error>,
-    ) -> wasmtime::Result<Option<ErrorCode>> {
+    fn network_error_code(&mut self, _: Resource<wasmtime::Error>) -> wasmtime::Result<Option<ErrorCode>> {
         // Asked of stream errors alone, and look-ups have no streams.
         Ok(None)
     }
@@ -195,11 +186,7 @@ impl ip_name_lookup::Host for View<'_> {
             self.names.refuse(&format!("{name}:PORT"));
             return Err(ErrorCode::AccessDenied.into());
         }
-        let asked = self
-            .names
-            .clone()
-            .resolve(name)
-            .map(|found| found.map(Vec::into_iter));
+        let asked = self.names.clone().resolve(name).map(|found| found.map(Vec::into_iter));
         let look_up = self.table.push(LookUp::Pending(Box::pin(asked)))?;
         Ok(Resource::new_own(look_up.rep()))
     }
@@ -221,16 +208,12 @@ impl ip_name_lookup::HostResolveAddressStream for View<'_> {
         }
     }
 
-    fn subscribe(
-        &mut self,
-        stream: Resource<ResolveAddressStream>,
-    ) -> wasmtime::Result<Resource<DynPollable>> {
+    fn subscribe(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<Resource<DynPollable>> {
         subscribe(self.table, own(&stream))
     }
 
     fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<()> {
-        self.table
-            .delete(Resource::<LookUp>::new_own(stream.rep()))?;
+        self.table.delete(Resource::<LookUp>::new_own(stream.rep()))?;
         Ok(())
     }
 }

@@ -45,10 +45,7 @@ impl std::fmt::Display for CallError {
         match self {
             Self::NotLoaded(name) => write!(f, "no plugin `{name}` of the needed kind is loaded"),
             Self::Trap(what) => write!(f, "the plugin crashed: {what}"),
-            Self::Deadline(limit) => write!(
-                f,
-                "the plugin took longer than its limit of {limit:?} (limits.timeout)"
-            ),
+            Self::Deadline(limit) => write!(f, "the plugin took longer than its limit of {limit:?} (limits.timeout)"),
             Self::Memory(what) => write!(f, "the plugin {what}"),
             Self::Busy => f.write_str("all instances of the plugin were busy (limits.instances)"),
             Self::Config(words) => write!(f, "the plugin refused its config: {words}"),
@@ -70,19 +67,13 @@ fn line(name: &str, entry: &PluginEntry) -> PluginStatus {
     PluginStatus {
         name: name.to_owned(),
         kind: live.map(|live| live.world().as_str()),
-        state: if entry.rejected.is_some() {
-            "rejected"
-        } else {
-            "active"
-        },
+        state: if entry.rejected.is_some() { "rejected" } else { "active" },
         reason: entry.rejected.clone(),
         generation: live.map_or(0, |live| live.number),
         digest: live.map(|live| live.source.digest.clone()),
         summary: live.map(|live| live.about.summary.clone()),
         config_schema: live.and_then(|live| live.about.config_schema.clone()),
-        imports: live
-            .map(|live| live.source.outline.imports.clone())
-            .unwrap_or_default(),
+        imports: live.map(|live| live.source.outline.imports.clone()).unwrap_or_default(),
         grants: live
             .map(|live| grants::describe(&live.settings.grants))
             .unwrap_or_default(),
@@ -192,11 +183,7 @@ impl Latency {
 
     /// The upper edge of the bucket in which this percentile lies, in microseconds, rounded up; 0 if nothing was added.
     fn quantile_us(&self, percent: u64) -> u64 {
-        let counts: Vec<u64> = self
-            .0
-            .iter()
-            .map(|bucket| bucket.load(Ordering::Relaxed))
-            .collect();
+        let counts: Vec<u64> = self.0.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
         let total: u64 = counts.iter().sum();
         let rank = (total * percent).div_ceil(100);
         let mut seen = 0;
@@ -221,9 +208,7 @@ fn upper_edge(bucket: usize) -> u64 {
     let (octave, quarter) = (bucket / 4, bucket as u64 % 4);
     match octave {
         0..=1 => 4,
-        _ => (quarter + 5)
-            .checked_shl(octave as u32 - 2)
-            .unwrap_or(u64::MAX),
+        _ => (quarter + 5).checked_shl(octave as u32 - 2).unwrap_or(u64::MAX),
     }
 }
 

@@ -114,9 +114,7 @@ impl FilterThreads {
                 clock: clock.clone(),
             };
             let builder = std::thread::Builder::new().name(format!("busway-filter-{number}"));
-            builder
-                .spawn(move || worker.run())
-                .map_err(Error::internal)?;
+            builder.spawn(move || worker.run()).map_err(Error::internal)?;
         }
         Ok(this)
     }
@@ -170,9 +168,7 @@ impl Queue {
             return;
         }
         if !turns.lanes.contains_key(&batch.generation.name) {
-            turns
-                .lanes
-                .insert(batch.generation.name.clone(), Lane::default());
+            turns.lanes.insert(batch.generation.name.clone(), Lane::default());
         }
         if let Some(lane) = turns.lanes.get_mut(&batch.generation.name) {
             lane.running -= usize::from(again && lane.running > 0);
@@ -191,10 +187,7 @@ impl Queue {
             if let Some(batch) = turns.next(self.threads) {
                 return Some(batch);
             }
-            turns = self
-                .wake
-                .wait(turns)
-                .unwrap_or_else(PoisonError::into_inner);
+            turns = self.wake.wait(turns).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -210,11 +203,7 @@ impl Queue {
 
 impl Turns {
     fn next(&mut self, threads: usize) -> Option<Batch> {
-        let most = if self.lanes.len() > 1 {
-            threads - 1
-        } else {
-            threads
-        };
+        let most = if self.lanes.len() > 1 { threads - 1 } else { threads };
         let may_run = |lane: &Lane| lane.running < most && !lane.waiting.is_empty();
         let after = self.lanes.iter().filter(|(name, _)| **name > self.last);
         let until = self.lanes.iter().filter(|(name, _)| **name <= self.last);

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, HasSelf, Instance, InstancePre, Lift,
-    Linker, Lower, Resource, TypedFunc,
+    Component, ComponentExportIndex, ComponentNamedList, HasSelf, Instance, InstancePre, Lift, Linker, Lower, Resource,
+    TypedFunc,
 };
 use wasmtime::{Engine, Store};
 
@@ -116,10 +116,7 @@ impl Linked for LinkedV0 {
         self.waits
     }
 
-    fn instantiate<'a>(
-        &'a self,
-        store: &'a mut Store<Host>,
-    ) -> Boxed<'a, wasmtime::Result<Box<dyn Guest>>> {
+    fn instantiate<'a>(&'a self, store: &'a mut Store<Host>) -> Boxed<'a, wasmtime::Result<Box<dyn Guest>>> {
         Box::pin(async move {
             let instance = match self.waits {
                 true => self.pre.instantiate_async(&mut *store).await?,
@@ -154,12 +151,8 @@ where
 }
 
 type Init = TypedFunc<(String,), (Result<(), String>,)>;
-type Evaluate =
-    TypedFunc<(events::Head, Resource<EventHandle>), (Result<events::Verdict, String>,)>;
-type Notify = TypedFunc<
-    (events::Head, Resource<EventHandle>, events::Delivery),
-    (Result<(), events::Failure>,),
->;
+type Evaluate = TypedFunc<(events::Head, Resource<EventHandle>), (Result<events::Verdict, String>,)>;
+type Notify = TypedFunc<(events::Head, Resource<EventHandle>, events::Delivery), (Result<(), events::Failure>,)>;
 
 struct GuestV0 {
     waits: bool,
@@ -202,11 +195,7 @@ impl Guest for GuestV0 {
         })
     }
 
-    fn evaluate(
-        &self,
-        store: &mut Store<Host>,
-        event: &Arc<Event>,
-    ) -> wasmtime::Result<Result<Verdict, String>> {
+    fn evaluate(&self, store: &mut Store<Host>, event: &Arc<Event>) -> wasmtime::Result<Result<Verdict, String>> {
         let evaluate = self.call.evaluate()?;
         store.data_mut().show(Some(event.clone()));
         let (answer,) = evaluate.call(&mut *store, (head(event), Resource::new_borrow(0)))?;
@@ -247,10 +236,7 @@ impl Guest for GuestV0 {
             };
             store.data_mut().show(Some(event.clone()));
             let (answer,) = notify
-                .call_async(
-                    &mut *store,
-                    (head(event), Resource::new_borrow(0), delivery),
-                )
+                .call_async(&mut *store, (head(event), Resource::new_borrow(0), delivery))
                 .await?;
             store.data_mut().show(None);
             Ok(answer.map_err(NotifyError::from))
@@ -300,15 +286,8 @@ impl From<events::Failure> for NotifyError {
 impl events::Host for Host {}
 
 impl events::HostEvent for Host {
-    fn attribute(
-        &mut self,
-        _: Resource<EventHandle>,
-        name: String,
-    ) -> wasmtime::Result<Option<String>> {
-        Ok(self
-            .event()?
-            .attribute(&name)
-            .map(|value| value.into_owned()))
+    fn attribute(&mut self, _: Resource<EventHandle>, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.event()?.attribute(&name).map(|value| value.into_owned()))
     }
 
     fn attributes(&mut self, _: Resource<EventHandle>) -> wasmtime::Result<Vec<(String, String)>> {
@@ -316,18 +295,10 @@ impl events::HostEvent for Host {
     }
 
     fn data(&mut self, _: Resource<EventHandle>) -> wasmtime::Result<Vec<u8>> {
-        Ok(self
-            .event()?
-            .data()
-            .map(|data| data.bytes.to_vec())
-            .unwrap_or_default())
+        Ok(self.event()?.data().map(|data| data.bytes.to_vec()).unwrap_or_default())
     }
 
-    fn at(
-        &mut self,
-        _: Resource<EventHandle>,
-        pointer: String,
-    ) -> wasmtime::Result<Option<String>> {
+    fn at(&mut self, _: Resource<EventHandle>, pointer: String) -> wasmtime::Result<Option<String>> {
         Ok(host::at(self.event()?, &pointer))
     }
 

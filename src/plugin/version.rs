@@ -37,10 +37,7 @@ pub(super) trait Linked: Send + Sync {
     fn world(&self) -> World;
     /// Whether a call may wait in the host: then only the asynchronous calls may be used.
     fn waits(&self) -> bool;
-    fn instantiate<'a>(
-        &'a self,
-        store: &'a mut Store<Host>,
-    ) -> Boxed<'a, wasmtime::Result<Box<dyn Guest>>>;
+    fn instantiate<'a>(&'a self, store: &'a mut Store<Host>) -> Boxed<'a, wasmtime::Result<Box<dyn Guest>>>;
 }
 
 /// What a plugin says of itself.
@@ -63,11 +60,7 @@ pub(super) trait Guest: Send + Sync {
         config: &'a str,
     ) -> Boxed<'a, wasmtime::Result<Result<(), String>>>;
     /// For a guest that does not wait.
-    fn evaluate(
-        &self,
-        store: &mut Store<Host>,
-        event: &Arc<Event>,
-    ) -> wasmtime::Result<Result<Verdict, String>>;
+    fn evaluate(&self, store: &mut Store<Host>, event: &Arc<Event>) -> wasmtime::Result<Result<Verdict, String>>;
     /// For a guest that may.
     fn evaluate_waiting<'a>(
         &'a self,

@@ -57,17 +57,9 @@ pub(super) fn look(folder: &Path) -> BTreeMap<String, Stamp> {
         return BTreeMap::new();
     };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let plugins = paths.filter(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "wasm")
-    });
+    let plugins = paths.filter(|path| path.extension().is_some_and(|extension| extension == "wasm"));
     plugins
-        .filter_map(|path| {
-            Some((
-                path.file_stem()?.to_string_lossy().into_owned(),
-                Stamp::of(&path)?,
-            ))
-        })
+        .filter_map(|path| Some((path.file_stem()?.to_string_lossy().into_owned(), Stamp::of(&path)?)))
         .collect()
 }
 
@@ -78,17 +70,13 @@ pub(super) fn path_of(folder: &Path, name: &str) -> PathBuf {
 
 /// A name as the API and the config can carry it.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
-    let first =
-        name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
+    let first = name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
     let rest = name
         .chars()
         .all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '-');
     match first && rest && name.len() <= 64 {
         true => Ok(()),
-        false => Err(
-            "its file name must be 1 to 64 of a-z, 0-9 and `-`, not beginning with `-`; rename it"
-                .to_owned(),
-        ),
+        false => Err("its file name must be 1 to 64 of a-z, 0-9 and `-`, not beginning with `-`; rename it".to_owned()),
     }
 }
 
@@ -218,9 +206,7 @@ impl Watcher {
             Ok(watcher)
         });
         watched
-            .inspect_err(
-                |error| debug!(cause = %error, "plugin directory cannot be watched, it is polled"),
-            )
+            .inspect_err(|error| debug!(cause = %error, "plugin directory cannot be watched, it is polled"))
             .ok()
     }
 }
@@ -262,10 +248,7 @@ mod tests {
         let mut settling = Settling::default();
         let start = Instant::now();
         let mut check = |millis: u64, files: &[(&str, u64)], expected: &[(&str, Option<u64>)]| {
-            let found = files
-                .iter()
-                .map(|&(name, len)| (name.to_owned(), stamp(len)))
-                .collect();
+            let found = files.iter().map(|&(name, len)| (name.to_owned(), stamp(len))).collect();
             let changes = settling.settled(&found, start + Duration::from_millis(millis));
             let told: Vec<_> = changes
                 .iter()

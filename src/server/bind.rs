@@ -45,8 +45,7 @@ pub async fn bind(address: &Address) -> Result<Bound, Error> {
         }
         Address::Unix(path) => {
             clear(path).await.map_err(|why| refused(address, &why))?;
-            let listener =
-                bind_socket(path).map_err(|cause| refused(address, &cause.to_string()))?;
+            let listener = bind_socket(path).map_err(|cause| refused(address, &cause.to_string()))?;
             Ok(Bound {
                 address: address.clone(),
                 listener: Listener::Unix(listener),
@@ -66,8 +65,7 @@ async fn clear(path: &Path) -> Result<(), String> {
     if UnixStream::connect(path).await.is_ok() {
         return Err("another process answers there".to_owned());
     }
-    std::fs::remove_file(path)
-        .map_err(|cause| format!("the stale socket cannot be removed: {cause}"))
+    std::fs::remove_file(path).map_err(|cause| format!("the stale socket cannot be removed: {cause}"))
 }
 
 /// Bound under another name, given its mode, then renamed: there is no moment at which strangers could connect.
@@ -106,10 +104,7 @@ mod tests {
         };
         assert_ne!(address.port(), 0);
         let again = bind(&bound.address).await.unwrap_err();
-        assert!(
-            again.message().contains("cannot listen on 127.0.0.1"),
-            "{again}"
-        );
+        assert!(again.message().contains("cannot listen on 127.0.0.1"), "{again}");
     }
 
     #[tokio::test]
@@ -134,13 +129,7 @@ mod tests {
         drop(second);
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "precious").unwrap();
-        assert!(
-            bind(&address)
-                .await
-                .unwrap_err()
-                .message()
-                .contains("no socket")
-        );
+        assert!(bind(&address).await.unwrap_err().message().contains("no socket"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     }
 }

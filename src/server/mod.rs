@@ -47,8 +47,7 @@ impl Server {
     /// # Errors
     /// Settings that must not run, a store that does not open, an address that cannot be bound.
     pub async fn start(settings: &Settings, clock: Clock) -> Result<Self, Error> {
-        check::refuse(settings)
-            .map_err(|refused| Error::invalid("settings_refused", refused.to_string()))?;
+        check::refuse(settings).map_err(|refused| Error::invalid("settings_refused", refused.to_string()))?;
         let hub = Hub::open(hub_settings(settings), clock.clone()).await?;
         let mut server = Self {
             hub,
@@ -138,17 +137,11 @@ fn hub_settings(settings: &Settings) -> hub::Settings {
 
 /// Written beside and renamed: who waits for the file never reads half of it.
 fn write_ports(path: &PathBuf, addresses: &[Address]) -> Result<(), Error> {
-    let text: String = addresses
-        .iter()
-        .map(|address| format!("{address}\n"))
-        .collect();
+    let text: String = addresses.iter().map(|address| format!("{address}\n")).collect();
     let beside = path.with_extension("new");
     let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
     written.map_err(|cause| {
-        let message = format!(
-            "the ports file {} cannot be written: {cause}",
-            path.display()
-        );
+        let message = format!("the ports file {} cannot be written: {cause}", path.display());
         Error::new(Kind::Unavailable, "ports_file_not_written", message).with_cause(cause)
     })
 }

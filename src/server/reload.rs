@@ -31,11 +31,7 @@ impl Reload {
             .file
             .as_ref()
             .and_then(|file| std::fs::read_to_string(file).ok());
-        Self {
-            sources,
-            current,
-            seen,
-        }
+        Self { sources, current, seen }
     }
 
     /// Whether the file's text has changed since it was last read. An unreadable file has not: it may be half written.

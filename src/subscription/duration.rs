@@ -14,8 +14,7 @@ const UNITS: [(&str, u64); 5] = [
 ];
 
 /// The rule, for messages.
-pub(super) const RULE: &str =
-    "a duration is text with units, such as \"15s\", \"500ms\", \"2m\" or \"1h30m\"";
+pub(super) const RULE: &str = "a duration is text with units, such as \"15s\", \"500ms\", \"2m\" or \"1h30m\"";
 
 /// Reads a duration: numbers with units, the larger unit first, each unit once.
 pub fn parse_duration(text: &str) -> Option<Duration> {
@@ -23,10 +22,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, tail) = rest.split_at_checked(digits)?;
-        let letters = tail.len()
-            - tail
-                .trim_start_matches(|c: char| c.is_ascii_alphabetic())
-                .len();
+        let letters = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
         let (unit, tail) = tail.split_at_checked(letters)?;
         let (_, millis) = UNITS.into_iter().find(|(name, _)| *name == unit)?;
         if millis >= below {
@@ -72,11 +68,7 @@ mod tests {
             ("90s", 90_000),
         ];
         for (text, millis) in good {
-            assert_eq!(
-                parse_duration(text),
-                Some(Duration::from_millis(millis)),
-                "{text}"
-            );
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for bad in [
             "",

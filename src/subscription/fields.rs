@@ -28,20 +28,13 @@ impl<'a> Fields<'a> {
     /// Takes `value`, which stands at `path` (empty for the whole), as an object with no other fields than `known`.
     pub(super) fn of(value: &'a Value, path: &str, known: &[&str]) -> Result<Self, Error> {
         let Value::Object(map) = value else {
-            let place = if path.is_empty() {
-                "the subscription"
-            } else {
-                path
-            };
+            let place = if path.is_empty() { "the subscription" } else { path };
             return Err(refuse(
                 place,
                 format_args!("must be a JSON object, not {}", kind(value)),
             ));
         };
-        let fields = Self {
-            map,
-            path: path.into(),
-        };
+        let fields = Self { map, path: path.into() };
         match map.keys().find(|name| !known.contains(&name.as_str())) {
             Some(unknown) => Err(fields.unknown(unknown, known)),
             None => Ok(fields),
@@ -56,10 +49,7 @@ impl<'a> Fields<'a> {
         };
         Error::invalid(
             "unknown_field",
-            format!(
-                "`{}` is not a field of a subscription{hint}",
-                self.path(name)
-            ),
+            format!("`{}` is not a field of a subscription{hint}", self.path(name)),
         )
     }
 
@@ -89,10 +79,7 @@ impl<'a> Fields<'a> {
         match self.value(name) {
             None => Ok(None),
             Some(Value::String(text)) if text.len() <= most => Ok(Some(text)),
-            Some(Value::String(_)) => Err(refuse(
-                &self.path(name),
-                format_args!("is longer than {most} bytes"),
-            )),
+            Some(Value::String(_)) => Err(refuse(&self.path(name), format_args!("is longer than {most} bytes"))),
             Some(other) => Err(refuse(
                 &self.path(name),
                 format_args!("must be a string, not {}", kind(other)),
@@ -114,36 +101,21 @@ impl<'a> Fields<'a> {
                 &path,
                 format_args!("has {} items; at most {most} are allowed", items.len()),
             )),
-            Some(other) => Err(refuse(
-                &path,
-                format_args!("must be an array, not {}", kind(other)),
-            )),
+            Some(other) => Err(refuse(&path, format_args!("must be an array, not {}", kind(other)))),
         }
     }
 
     /// A whole number in `range`, or `default`.
-    pub(super) fn number(
-        &self,
-        name: &str,
-        range: RangeInclusive<u64>,
-        default: u64,
-    ) -> Result<u64, Error> {
+    pub(super) fn number(&self, name: &str, range: RangeInclusive<u64>, default: u64) -> Result<u64, Error> {
         let Some(value) = self.value(name) else {
             return Ok(default);
         };
-        value
-            .as_u64()
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| {
-                refuse(
-                    &self.path(name),
-                    format_args!(
-                        "must be a whole number from {} to {}",
-                        range.start(),
-                        range.end()
-                    ),
-                )
-            })
+        value.as_u64().filter(|number| range.contains(number)).ok_or_else(|| {
+            refuse(
+                &self.path(name),
+                format_args!("must be a whole number from {} to {}", range.start(), range.end()),
+            )
+        })
     }
 
     /// A duration in `range`, or `default`.
@@ -153,17 +125,12 @@ impl<'a> Fields<'a> {
         range: RangeInclusive<Duration>,
         default: Duration,
     ) -> Result<Duration, Error> {
-        self.value(name).map_or(Ok(default), |value| {
-            duration(value, &self.path(name), range)
-        })
+        self.value(name)
+            .map_or(Ok(default), |value| duration(value, &self.path(name), range))
     }
 
     /// One of the known words, or the default.
-    pub(super) fn choice<T: Copy + Default>(
-        &self,
-        name: &str,
-        choices: &[(&str, T)],
-    ) -> Result<T, Error> {
+    pub(super) fn choice<T: Copy + Default>(&self, name: &str, choices: &[(&str, T)]) -> Result<T, Error> {
         let Some(text) = self.text(name, 64)? else {
             return Ok(T::default());
         };
@@ -172,10 +139,7 @@ impl<'a> Fields<'a> {
             .find(|(word, _)| *word == text)
             .map(|(_, choice)| *choice);
         found.ok_or_else(|| {
-            let words: Vec<_> = choices
-                .iter()
-                .map(|(word, _)| format!("\"{word}\""))
-                .collect();
+            let words: Vec<_> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
             refuse(
                 &self.path(name),
                 format_args!("must be one of {}, not \"{text}\"", words.join(", ")),
@@ -185,11 +149,7 @@ impl<'a> Fields<'a> {
 }
 
 /// A duration in `range` that stands at `path`.
-pub(super) fn duration(
-    value: &Value,
-    path: &str,
-    range: RangeInclusive<Duration>,
-) -> Result<Duration, Error> {
+pub(super) fn duration(value: &Value, path: &str, range: RangeInclusive<Duration>) -> Result<Duration, Error> {
     let found = value
         .as_str()
         .and_then(parse_duration)

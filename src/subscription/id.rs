@@ -60,10 +60,7 @@ mod tests {
         assert_eq!(early.as_str().len(), 30);
         assert!(early < late, "{early} before {late}");
         assert_eq!(SubscriptionId::parse(early.as_str()).unwrap(), early);
-        assert_ne!(
-            late,
-            SubscriptionId::generate(Timestamp(1_700_000_000_001), 1)
-        );
+        assert_ne!(late, SubscriptionId::generate(Timestamp(1_700_000_000_001), 1));
     }
 
     #[test]
@@ -71,17 +68,7 @@ mod tests {
         for good in ["a", "sub_1", "A.b~c-d_0", &"x".repeat(128)] {
             assert!(SubscriptionId::parse(good).is_ok(), "{good}");
         }
-        for bad in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            "a b",
-            "ä",
-            "a\n",
-            "a%20",
-            &"x".repeat(129),
-        ] {
+        for bad in ["", ".", "..", "a/b", "a b", "ä", "a\n", "a%20", &"x".repeat(129)] {
             assert!(SubscriptionId::parse(bad).is_err(), "{bad:?}");
         }
     }

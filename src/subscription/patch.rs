@@ -15,12 +15,7 @@ impl Subscription {
     ///
     /// # Errors
     /// As [`Subscription::from_json`]; `credentials_required` if the sink moves and kept credentials would go along.
-    pub fn replaced(
-        &self,
-        json: &Value,
-        defaults: &DeliveryConfig,
-        now: Timestamp,
-    ) -> Result<Self, Error> {
+    pub fn replaced(&self, json: &Value, defaults: &DeliveryConfig, now: Timestamp) -> Result<Self, Error> {
         let mut json = json.clone();
         let kept = json
             .get_mut("protocolsettings")
@@ -40,12 +35,7 @@ impl Subscription {
     ///
     /// # Errors
     /// As [`Subscription::replaced`]; the patch must be an object.
-    pub fn patched(
-        &self,
-        patch: &Value,
-        defaults: &DeliveryConfig,
-        now: Timestamp,
-    ) -> Result<Self, Error> {
+    pub fn patched(&self, patch: &Value, defaults: &DeliveryConfig, now: Timestamp) -> Result<Self, Error> {
         if !patch.is_object() {
             return Err(Error::invalid(
                 "invalid_subscription",
@@ -54,9 +44,7 @@ impl Subscription {
         }
         let mut shown = self.to_json();
         if let (Some(settings), Some(changes)) = (
-            shown
-                .get_mut("protocolsettings")
-                .and_then(Value::as_object_mut),
+            shown.get_mut("protocolsettings").and_then(Value::as_object_mut),
             patch.get("protocolsettings"),
         ) {
             // `secret` and `secrets` are two spellings of one thing: naming one replaces the other.

@@ -10,10 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, duration, refuse};
-use super::model::{
-    BatchConfig, DeliveryConfig, OnError, Ordering, Sink, Start, State, Subscription,
-    SubscriptionId,
-};
+use super::model::{BatchConfig, DeliveryConfig, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId};
 use super::{secret, webhook};
 use crate::error::Error;
 use crate::event::parse_rfc3339;
@@ -32,9 +29,7 @@ const SETTABLE: [&str; 7] = [
     "config",
 ];
 /// What the hub shows beside it: accepted and left alone, so that what GET shows can be sent back with PUT.
-const SHOWN: [&str; 7] = [
-    "id", "bus", "state", "reason", "created", "updated", "status",
-];
+const SHOWN: [&str; 7] = ["id", "bus", "state", "reason", "created", "updated", "status"];
 
 const MOST_TYPES: usize = 256;
 const MOST_FILTERS: usize = 64;
@@ -57,15 +52,10 @@ impl Subscription {
     ) -> Result<Self, Error> {
         let known: Vec<&str> = SETTABLE.into_iter().chain(SHOWN).collect();
         let fields = Fields::of(json, "", &known)?;
-        if let Some(named) = fields
-            .text("bus", 64)?
-            .filter(|named| *named != bus.as_str())
-        {
+        if let Some(named) = fields.text("bus", 64)?.filter(|named| *named != bus.as_str()) {
             return Err(refuse(
                 "bus",
-                format_args!(
-                    "is \"{named}\", but this subscription is on the bus \"{bus}\"; the path says which"
-                ),
+                format_args!("is \"{named}\", but this subscription is on the bus \"{bus}\"; the path says which"),
             ));
         }
         Ok(Self {
@@ -87,10 +77,7 @@ impl Subscription {
 fn selector(fields: &Fields<'_>) -> Result<Selector, Error> {
     let source = fields.text("source", LONGEST_SOURCE)?.map(str::to_owned);
     if source.as_deref() == Some("") {
-        return Err(refuse(
-            "source",
-            "must not be empty; leave it out for any source",
-        ));
+        return Err(refuse("source", "must not be empty; leave it out for any source"));
     }
     let types = fields
         .list("types", MOST_TYPES)?
@@ -98,14 +85,8 @@ fn selector(fields: &Fields<'_>) -> Result<Selector, Error> {
         .map(|(path, item)| type_pattern(&path, item))
         .collect::<Result<_, _>>()?;
     fields.list("filters", MOST_FILTERS)?;
-    let filters = fields
-        .value("filters")
-        .map_or(Ok(Vec::new()), Filter::parse_list)?;
-    Ok(Selector {
-        source,
-        types,
-        filters,
-    })
+    let filters = fields.value("filters").map_or(Ok(Vec::new()), Filter::parse_list)?;
+    Ok(Selector { source, types, filters })
 }
 
 fn type_pattern(path: &str, item: &Value) -> Result<TypePattern, Error> {
@@ -131,9 +112,7 @@ fn sink(fields: &Fields<'_>) -> Result<Sink, Error> {
     let protocol = fields.text("protocol", 64)?.unwrap_or("HTTP");
     let sink = fields.text("sink", LONGEST_SINK)?;
     let settings = fields.value("protocolsettings");
-    if let Some(path) =
-        settings.and_then(|settings| secret::unresolved(settings, "protocolsettings"))
-    {
+    if let Some(path) = settings.and_then(|settings| secret::unresolved(settings, "protocolsettings")) {
         return Err(refuse(
             &path,
             "\"***\" stands for a secret that is already kept, and there is none here; send the secret itself",
@@ -143,9 +122,7 @@ fn sink(fields: &Fields<'_>) -> Result<Sink, Error> {
         return webhook::read(sink, settings).map(|webhook| Sink::Webhook(Arc::new(webhook)));
     }
     if !is_plugin_name(protocol) {
-        let rule = format!(
-            "must be \"HTTP\" or the name of a notifier plugin (a-z 0-9 -), not \"{protocol}\""
-        );
+        let rule = format!("must be \"HTTP\" or the name of a notifier plugin (a-z 0-9 -), not \"{protocol}\"");
         return Err(refuse("protocol", rule));
     }
     if let Some(sink) = sink {
@@ -201,11 +178,7 @@ fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, E
     }
     for (field, word, what) in [
         ("ordering", "key", "order within a key"),
-        (
-            "on_error",
-            "hold",
-            "parking events until a new plugin loads",
-        ),
+        ("on_error", "hold", "parking events until a new plugin loads"),
     ] {
         if config.value(field).and_then(Value::as_str) == Some(word) {
             return Err(unserved(&format!("config.{field}: \"{word}\""), what));
@@ -219,12 +192,8 @@ fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, E
     Ok(DeliveryConfig {
         start: config.value("start").map_or(Ok(defaults.start), start)?,
         schedule: schedule(&config, defaults)?,
-        max_attempts: u32::try_from(config.number(
-            "max_attempts",
-            1..=1_000,
-            defaults.max_attempts.into(),
-        )?)
-        .unwrap_or(1_000),
+        max_attempts: u32::try_from(config.number("max_attempts", 1..=1_000, defaults.max_attempts.into())?)
+            .unwrap_or(1_000),
         timeout: config.duration("timeout", TIMEOUT, defaults.timeout)?,
         concurrency: usize::try_from(concurrency).unwrap_or(1),
         ordering: match config.value("ordering") {
@@ -280,14 +249,8 @@ fn batch(config: &Fields<'_>, defaults: &DeliveryConfig) -> Result<BatchConfig, 
     };
     let size = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     Ok(BatchConfig {
-        count: usize::try_from(batch.number("count", 1..=10_000, size(defaults.batch.count))?)
-            .unwrap_or(1),
-        bytes: usize::try_from(batch.number(
-            "bytes",
-            1_024..=(64 << 20),
-            size(defaults.batch.bytes),
-        )?)
-        .unwrap_or(1_024),
+        count: usize::try_from(batch.number("count", 1..=10_000, size(defaults.batch.count))?).unwrap_or(1),
+        bytes: usize::try_from(batch.number("bytes", 1_024..=(64 << 20), size(defaults.batch.bytes))?).unwrap_or(1_024),
         wait: batch.duration("wait", BATCH_WAIT, defaults.batch.wait)?,
     })
 }
@@ -297,7 +260,12 @@ fn start(json: &Value) -> Result<Start, Error> {
         Value::String(text) => Start::parse(text),
         other => other.as_u64().map(|offset| Start::Offset(Offset(offset))),
     };
-    found.ok_or_else(|| refuse("config.start", "must be \"latest\", \"earliest\", an offset, or a time such as \"2026-01-31T12:00:00Z\""))
+    found.ok_or_else(|| {
+        refuse(
+            "config.start",
+            "must be \"latest\", \"earliest\", an offset, or a time such as \"2026-01-31T12:00:00Z\"",
+        )
+    })
 }
 
 impl Start {
@@ -306,10 +274,9 @@ impl Start {
         match text {
             "latest" => Some(Self::Latest),
             "earliest" => Some(Self::Earliest),
-            digits if digits.bytes().all(|c| c.is_ascii_digit()) => digits
-                .parse()
-                .ok()
-                .map(|offset| Self::Offset(Offset(offset))),
+            digits if digits.bytes().all(|c| c.is_ascii_digit()) => {
+                digits.parse().ok().map(|offset| Self::Offset(Offset(offset)))
+            }
             time => parse_rfc3339(time).map(Self::Time),
         }
     }
@@ -320,9 +287,7 @@ impl Default for DeliveryConfig {
     fn default() -> Self {
         Self {
             start: Start::Latest,
-            schedule: [5, 30, 120, 600, 1_800, 3_600, 10_800]
-                .map(Duration::from_secs)
-                .into(),
+            schedule: [5, 30, 120, 600, 1_800, 3_600, 10_800].map(Duration::from_secs).into(),
             max_attempts: 12,
             timeout: Duration::from_secs(15),
             concurrency: 16,

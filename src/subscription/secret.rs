@@ -31,19 +31,17 @@ pub(super) fn unresolved(settings: &Value, path: &str) -> Option<String> {
 /// In a list the first `"***"` stands for the first stored secret, and so on, so that a new one can be put in front.
 pub(super) fn restore(incoming: &mut Value, stored: &Value) -> bool {
     match (incoming, stored) {
-        (Value::Object(incoming), Value::Object(stored)) => {
-            incoming.iter_mut().fold(false, |any, (name, value)| {
-                let Some(kept) = stored.get(name) else {
-                    return any;
-                };
-                let put_back = if is_secret(name) {
-                    put_back(value, kept) && !is_signing(name)
-                } else {
-                    restore(value, kept)
-                };
-                put_back || any
-            })
-        }
+        (Value::Object(incoming), Value::Object(stored)) => incoming.iter_mut().fold(false, |any, (name, value)| {
+            let Some(kept) = stored.get(name) else {
+                return any;
+            };
+            let put_back = if is_secret(name) {
+                put_back(value, kept) && !is_signing(name)
+            } else {
+                restore(value, kept)
+            };
+            put_back || any
+        }),
         (Value::Array(incoming), Value::Array(stored)) => incoming
             .iter_mut()
             .zip(stored)
@@ -65,11 +63,9 @@ fn put_back(value: &mut Value, kept: &Value) -> bool {
                 true
             })
         }
-        (Value::Object(items), Value::Object(kept)) => {
-            items.iter_mut().fold(false, |any, (name, item)| {
-                kept.get(name).is_some_and(|kept| put_back(item, kept)) || any
-            })
-        }
+        (Value::Object(items), Value::Object(kept)) => items.iter_mut().fold(false, |any, (name, item)| {
+            kept.get(name).is_some_and(|kept| put_back(item, kept)) || any
+        }),
         _ => false,
     }
 }
@@ -175,11 +171,7 @@ mod tests {
                 false,
             ),
             (json!({"password": "***"}), json!({"password": "p"}), true),
-            (
-                json!({"password": "new"}),
-                json!({"password": "new"}),
-                false,
-            ),
+            (json!({"password": "new"}), json!({"password": "new"}), false),
             (json!({"plain": "***"}), json!({"plain": "***"}), false),
             (
                 json!({"credentials": {"user": "***"}}),
@@ -208,10 +200,7 @@ mod tests {
             check(json!({"auth": {"basic": {"password": "***"}}})),
             Some("s.auth.basic.password".into())
         );
-        assert_eq!(
-            check(json!({"secrets": ["a", "***"]})),
-            Some("s.secrets[1]".into())
-        );
+        assert_eq!(check(json!({"secrets": ["a", "***"]})), Some("s.secrets[1]".into()));
         assert_eq!(check(json!({"plain": "***", "secret": "x"})), None);
     }
 }

@@ -7,8 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::duration::show_duration;
 use super::model::{
-    Auth, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription,
-    SubscriptionId, Webhook,
+    Auth, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, Webhook,
 };
 use super::secret;
 use crate::error::Error;
@@ -82,22 +81,9 @@ impl Subscription {
         let paused = body
             .remove("paused")
             .and_then(|reason| reason.as_str().map(str::to_owned));
-        let text = |name: &str| {
-            body.get(name)
-                .and_then(Value::as_str)
-                .ok_or_else(|| broken(name))
-        };
-        let (id, bus) = (
-            SubscriptionId(text("id")?.into()),
-            BusName::parse(text("bus")?)?,
-        );
-        let mut read = Self::from_json(
-            id,
-            bus,
-            &Value::Object(body),
-            &DeliveryConfig::default(),
-            updated,
-        )?;
+        let text = |name: &str| body.get(name).and_then(Value::as_str).ok_or_else(|| broken(name));
+        let (id, bus) = (SubscriptionId(text("id")?.into()), BusName::parse(text("bus")?)?);
+        let mut read = Self::from_json(id, bus, &Value::Object(body), &DeliveryConfig::default(), updated)?;
         read.created = created;
         if let Some(reason) = paused {
             read.state = State::Paused { reason };
@@ -115,21 +101,13 @@ impl Subscription {
         if !self.selector.types.is_empty() {
             body.insert(
                 "types".into(),
-                self.selector
-                    .types
-                    .iter()
-                    .map(|pattern| pattern.as_str())
-                    .collect(),
+                self.selector.types.iter().map(|pattern| pattern.as_str()).collect(),
             );
         }
         if !self.selector.filters.is_empty() {
             body.insert(
                 "filters".into(),
-                self.selector
-                    .filters
-                    .iter()
-                    .map(|filter| filter.to_json())
-                    .collect(),
+                self.selector.filters.iter().map(|filter| filter.to_json()).collect(),
             );
         }
         let (protocol, sink) = match &self.sink {

@@ -144,11 +144,7 @@ fn refused(json: &Value, place: &str, rule: &str) {
 #[test]
 fn every_refusal_names_its_place_and_its_rule() {
     for (pointer, value, place, rule) in REFUSED {
-        refused(
-            &with(pointer, serde_json::from_str(value).unwrap()),
-            place,
-            rule,
-        );
+        refused(&with(pointer, serde_json::from_str(value).unwrap()), place, rule);
     }
     refused(&json!([]), "the subscription", "must be a JSON object");
     refused(&json!({}), "sink", "is missing");
@@ -157,11 +153,7 @@ fn every_refusal_names_its_place_and_its_rule() {
         "sink",
         "longer than",
     );
-    refused(
-        &with("/types", json!(vec!["a"; 300])),
-        "types",
-        "at most 256",
-    );
+    refused(&with("/types", json!(vec!["a"; 300])), "types", "at most 256");
 }
 
 #[test]
@@ -175,10 +167,7 @@ fn starts_are_read_in_every_form() {
         (json!(null), Start::Latest),
     ] {
         assert_eq!(
-            read(&with("/config/start", json.clone()))
-                .unwrap()
-                .config
-                .start,
+            read(&with("/config/start", json.clone())).unwrap().config.start,
             expected,
             "{json}"
         );
@@ -189,12 +178,7 @@ fn starts_are_read_in_every_form() {
 fn a_notifier_takes_settings_of_its_own() {
     let json = json!({"protocol": "notifier-chat", "sink": "https://chat.example.com/hook", "protocolsettings": {"room": "r", "token": "t"}});
     let read = read(&json).unwrap();
-    let Sink::Notifier {
-        plugin,
-        sink,
-        settings,
-    } = &read.sink
-    else {
+    let Sink::Notifier { plugin, sink, settings } = &read.sink else {
         panic!("{:?}", read.sink)
     };
     assert_eq!(
@@ -206,19 +190,14 @@ fn a_notifier_takes_settings_of_its_own() {
         settings,
         json!({"room": "r", "token": "t", "sink": "https://chat.example.com/hook"})
     );
-    assert_eq!(
-        read.to_json()["protocolsettings"],
-        json!({"room": "r", "token": "***"})
-    );
+    assert_eq!(read.to_json()["protocolsettings"], json!({"room": "r", "token": "***"}));
     assert_eq!(Subscription::from_stored(&read.to_stored()).unwrap(), read);
 }
 
 #[test]
 fn the_stored_form_reads_back_equal() {
     let mut one = read(&full()).unwrap();
-    one.state = State::Paused {
-        reason: "gone".into(),
-    };
+    one.state = State::Paused { reason: "gone".into() };
     one.updated = Timestamp(NOW.0 + 5);
     assert_eq!(Subscription::from_stored(&one.to_stored()).unwrap(), one);
     let two = read(&with(
@@ -235,9 +214,7 @@ fn the_stored_form_reads_back_equal() {
 #[test]
 fn what_get_shows_can_be_put_back() {
     let one = read(&full()).unwrap();
-    let again = one
-        .replaced(&one.to_json(), &DeliveryConfig::default(), NOW)
-        .unwrap();
+    let again = one.replaced(&one.to_json(), &DeliveryConfig::default(), NOW).unwrap();
     assert_eq!(again, one);
 }
 
@@ -259,9 +236,7 @@ fn patches_change_what_they_name_and_keep_secrets() {
     let later = Timestamp(NOW.0 + 1);
     let patched = |patch: Value| one.patched(&patch, &DeliveryConfig::default(), later);
     for (patch, pointer, expected) in PATCHED {
-        let stored = patched(serde_json::from_str(patch).unwrap())
-            .unwrap()
-            .to_stored();
+        let stored = patched(serde_json::from_str(patch).unwrap()).unwrap().to_stored();
         let expected: Value = serde_json::from_str(expected).unwrap();
         assert_eq!(
             stored.pointer(pointer).cloned().unwrap_or_default(),
@@ -270,22 +245,14 @@ fn patches_change_what_they_name_and_keep_secrets() {
         );
     }
     let same = patched(json!({})).unwrap();
-    assert_eq!(
-        (same.sink, same.created, same.updated),
-        (one.sink.clone(), NOW, later)
-    );
+    assert_eq!((same.sink, same.created, same.updated), (one.sink.clone(), NOW, later));
     let rotated = patched(json!({"protocolsettings": {"secret": OTHER}}))
         .unwrap()
         .to_stored();
     assert_eq!(rotated["protocolsettings"]["secret"], OTHER);
     // `secrets` does not take over what `secret` was: the mask stands for none, and that is said.
     let mixed = patched(json!({"protocolsettings": {"secrets": [OTHER, "***"]}}));
-    assert!(
-        mixed
-            .unwrap_err()
-            .message()
-            .starts_with("protocolsettings.secrets[1]")
-    );
+    assert!(mixed.unwrap_err().message().starts_with("protocolsettings.secrets[1]"));
     assert!(patched(json!([])).is_err() && patched(json!({"sink": null})).is_err());
 }
 
@@ -295,23 +262,17 @@ fn kept_credentials_do_not_follow_the_sink_to_another_place() {
     let defaults = DeliveryConfig::default();
     let moved = |patch: Value| one.patched(&patch, &defaults, NOW);
     assert_eq!(
-        moved(json!({"sink": "https://evil.example.org/"}))
-            .unwrap_err()
-            .code(),
+        moved(json!({"sink": "https://evil.example.org/"})).unwrap_err().code(),
         "credentials_required"
     );
     assert_eq!(
-        moved(json!({"sink": "http://example.com/hook"}))
-            .unwrap_err()
-            .code(),
+        moved(json!({"sink": "http://example.com/hook"})).unwrap_err().code(),
         "credentials_required"
     );
     let both = json!({"sink": "https://new.example.org/", "protocolsettings": {"auth": {"basic": {"password": "q"}}, "headers": {"x-api-key": null}}});
     assert!(moved(both).is_ok());
     // A signing secret is never sent, so it may stay.
-    let plain =
-        read(&json!({"sink": "https://a.example/", "protocolsettings": {"secret": SECRET}}))
-            .unwrap();
+    let plain = read(&json!({"sink": "https://a.example/", "protocolsettings": {"secret": SECRET}})).unwrap();
     assert!(
         plain
             .patched(&json!({"sink": "https://b.example/"}), &defaults, NOW)
@@ -322,10 +283,7 @@ fn kept_credentials_do_not_follow_the_sink_to_another_place() {
 #[test]
 fn debug_shows_no_secret() {
     let text = format!("{:?}", read(&full()).unwrap());
-    assert!(
-        !text.contains("\"p\"") && !text.contains("97, 97"),
-        "{text}"
-    );
+    assert!(!text.contains("\"p\"") && !text.contains("97, 97"), "{text}");
 }
 
 proptest! {

@@ -60,18 +60,9 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
 }
 
 fn url(sink: Option<&str>) -> Result<Url, Error> {
-    let sink = sink.ok_or_else(|| {
-        refuse(
-            "sink",
-            "is missing: the http or https URL to which events are sent",
-        )
-    })?;
-    let url = Url::parse(sink).map_err(|error| {
-        refuse(
-            "sink",
-            format_args!("must be an absolute http or https URL: {error}"),
-        )
-    })?;
+    let sink = sink.ok_or_else(|| refuse("sink", "is missing: the http or https URL to which events are sent"))?;
+    let url = Url::parse(sink)
+        .map_err(|error| refuse("sink", format_args!("must be an absolute http or https URL: {error}")))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
         return Err(refuse(
             "sink",
@@ -82,10 +73,7 @@ fn url(sink: Option<&str>) -> Result<Url, Error> {
         ));
     }
     if url.fragment().is_some() {
-        return Err(refuse(
-            "sink",
-            "must not have a fragment (`#…`): it is never sent",
-        ));
+        return Err(refuse("sink", "must not have a fragment (`#…`): it is never sent"));
     }
     refuse_userinfo(sink)?;
     Ok(url)
@@ -96,9 +84,7 @@ pub(super) fn refuse_userinfo(sink: &str) -> Result<(), Error> {
     match Url::parse(sink) {
         Ok(url)
             if url.password().is_some()
-                || (url.has_host()
-                    && !url.username().is_empty()
-                    && url.scheme().starts_with("http")) =>
+                || (url.has_host() && !url.username().is_empty() && url.scheme().starts_with("http")) =>
         {
             Err(refuse(
                 "sink",
@@ -120,10 +106,7 @@ fn headers(settings: &Fields<'_>) -> Result<Vec<(String, String)>, Error> {
     if map.len() > MOST_HEADERS {
         return Err(refuse(
             &path,
-            format_args!(
-                "has {} headers; at most {MOST_HEADERS} are allowed",
-                map.len()
-            ),
+            format_args!("has {} headers; at most {MOST_HEADERS} are allowed", map.len()),
         ));
     }
     let mut headers: Vec<(String, String)> = Vec::with_capacity(map.len());
@@ -138,17 +121,14 @@ fn headers(settings: &Fields<'_>) -> Result<Vec<(String, String)>, Error> {
 }
 
 fn header(path: &str, name: &str, value: &Value) -> Result<(String, String), Error> {
-    let name = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| refuse(path, "is not a valid header name"))?;
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refuse(path, "is not a valid header name"))?;
     if is_ours(name.as_str()) {
         return Err(refuse(
             path,
             "is set by the hub or by HTTP itself and cannot be set here",
         ));
     }
-    let value = value
-        .as_str()
-        .ok_or_else(|| refuse(path, "must be a string"))?;
+    let value = value.as_str().ok_or_else(|| refuse(path, "must be a string"))?;
     if value.len() > LONGEST_VALUE || HeaderValue::from_str(value).is_err() {
         return Err(refuse(
             path,
@@ -173,10 +153,7 @@ fn is_ours(name: &str) -> bool {
         "host",
     ];
     const OURS: [&str; 4] = ["content-type", "expect", "traceparent", "tracestate"];
-    FRAMING.contains(&name)
-        || OURS.contains(&name)
-        || name.starts_with("webhook-")
-        || name.starts_with("ce-")
+    FRAMING.contains(&name) || OURS.contains(&name) || name.starts_with("webhook-") || name.starts_with("ce-")
 }
 
 fn auth(settings: &Fields<'_>) -> Result<Option<Auth>, Error> {
@@ -187,8 +164,7 @@ fn auth(settings: &Fields<'_>) -> Result<Option<Auth>, Error> {
     let bearer = auth.object("bearer", &["token"])?;
     match (basic, bearer) {
         (Some(basic), None) => {
-            let (username, password) =
-                (required(&basic, "username")?, required(&basic, "password")?);
+            let (username, password) = (required(&basic, "username")?, required(&basic, "password")?);
             if username.contains(':') {
                 return Err(refuse(
                     &basic.path("username"),
@@ -223,18 +199,13 @@ fn required(fields: &Fields<'_>, name: &str) -> Result<String, Error> {
         .text(name, LONGEST_VALUE)?
         .ok_or_else(|| refuse(&fields.path(name), "is missing"))?;
     match text.contains(char::is_control) {
-        true => Err(refuse(
-            &fields.path(name),
-            "must not contain control characters",
-        )),
+        true => Err(refuse(&fields.path(name), "must not contain control characters")),
         false => Ok(text.to_owned()),
     }
 }
 
 fn secrets(settings: &Fields<'_>) -> Result<Vec<Secret>, Error> {
-    let single = settings
-        .value("secret")
-        .map(|value| (settings.path("secret"), value));
+    let single = settings.value("secret").map(|value| (settings.path("secret"), value));
     let several = settings.list("secrets", MOST_SECRETS)?;
     if single.is_some() && !several.is_empty() {
         return Err(refuse(
@@ -255,9 +226,14 @@ fn secret(path: &str, value: &Value) -> Result<Secret, Error> {
         .and_then(|text| text.strip_prefix("whsec_"))
         .and_then(|text| BASE64.decode(text).ok());
     // Standard Webhooks asks for 24 to 64 bytes.
-    key.filter(|key| (24..=64).contains(&key.len())).map(Secret).ok_or_else(|| {
-        refuse(path, "must be a Standard Webhooks secret: `whsec_` and the base64 of 24 to 64 random bytes")
-    })
+    key.filter(|key| (24..=64).contains(&key.len()))
+        .map(Secret)
+        .ok_or_else(|| {
+            refuse(
+                path,
+                "must be a Standard Webhooks secret: `whsec_` and the base64 of 24 to 64 random bytes",
+            )
+        })
 }
 
 impl Secret {

@@ -69,10 +69,7 @@ fn event(number: u64, bytes: usize) -> Event {
     draft.check().expect("a valid event")
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a benchmark measures the machine's own time"
-)]
+#[allow(clippy::disallowed_methods, reason = "a benchmark measures the machine's own time")]
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let begin = Instant::now();
     let done = work();
@@ -93,19 +90,12 @@ fn bare(dir: &Path, batch: usize, bytes: usize, run: &mut Run) {
     }
 }
 
-fn log(
-    runtime: &tokio::runtime::Runtime,
-    log: &EventLog,
-    (batch, bytes): (usize, usize),
-    run: &mut Run,
-) {
+fn log(runtime: &tokio::runtime::Runtime, log: &EventLog, (batch, bytes): (usize, usize), run: &mut Run) {
     let bus = BusName::default_bus();
     let mut next = run.events as u64;
     let until = run.took + TURN;
     while run.took < until {
-        let events: Vec<_> = (next..next + batch as u64)
-            .map(|number| event(number, bytes))
-            .collect();
+        let events: Vec<_> = (next..next + batch as u64).map(|number| event(number, bytes)).collect();
         next += batch as u64;
         let (stored, took) = timed(|| runtime.block_on(log.append(&bus, events)));
         run.add(stored.expect("append").len(), took);
@@ -114,9 +104,7 @@ fn log(
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("runtime");
-    println!(
-        "| bytes | batch | bare events/s | log events/s | ratio | bare p50 / p99.9 | log p50 / p99.9 / worst |"
-    );
+    println!("| bytes | batch | bare events/s | log events/s | ratio | bare p50 / p99.9 | log p50 / p99.9 / worst |");
     println!("|--:|--:|--:|--:|--:|--:|--:|");
     for bytes in [500, 1_000] {
         for batch in [1, 16, 256, 1_024] {
@@ -126,8 +114,7 @@ fn main() {
                 ..Settings::default()
             };
             let path = dir.path().join("log");
-            let opened =
-                EventLog::open(&path, settings, Clock::system(), Tasks::new()).expect("open");
+            let opened = EventLog::open(&path, settings, Clock::system(), Tasks::new()).expect("open");
             let (mut limit, mut ours) = (Run::default(), Run::default());
             for _ in 0..TURNS {
                 bare(dir.path(), batch, bytes, &mut limit);

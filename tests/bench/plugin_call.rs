@@ -54,12 +54,8 @@ async fn main() {
     std::fs::create_dir(&folder).unwrap();
     let empty = devkit::assemble(EMPTY, "filter-plugin").unwrap();
     std::fs::write(folder.join("empty.wasm"), empty).unwrap();
-    let mut given = std::env::args()
-        .skip(1)
-        .filter(|argument| argument != "--bench");
-    let component = given
-        .next()
-        .map_or_else(|| threshold(home.path()), PathBuf::from);
+    let mut given = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let component = given.next().map_or_else(|| threshold(home.path()), PathBuf::from);
     std::fs::copy(component, folder.join("threshold.wasm")).unwrap();
     let config: Arc<str> = given.next().as_deref().unwrap_or(CONFIG).into();
     let plugins = open(home.path()).await;

@@ -21,11 +21,7 @@ fn exit_codes_are_those_of_sysexits() {
         (&["nonsense"], 64, "unrecognized subcommand"),
         (&["serve", "--nonsense"], 64, "unexpected argument"),
         (&["publish"], 64, "give a FILE"),
-        (
-            &["publish", "missing.json"],
-            66,
-            "missing.json cannot be read",
-        ),
+        (&["publish", "missing.json"], 66, "missing.json cannot be read"),
         (
             &["publish", "--type", "t", "--source", "/s", "--data", "{"],
             65,
@@ -36,11 +32,7 @@ fn exit_codes_are_those_of_sysexits() {
             69,
             "is `busway serve` running",
         ),
-        (
-            &["tail", "--url", "unix:nowhere"],
-            69,
-            "is `busway serve` running",
-        ),
+        (&["tail", "--url", "unix:nowhere"], 69, "is `busway serve` running"),
         (
             &["tail", "--url", "ftp://x"],
             64,
@@ -82,10 +74,7 @@ fn at(hub: &HubProcess, folder: &Path, arguments: &[&str]) -> (i32, String, Stri
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_goes_from_publish_to_tail_and_to_a_sink() {
     let folder = tempfile::tempdir().unwrap();
-    let (hub, sink) = (
-        HubProcess::start(folder.path()).await,
-        Receiver::start().await,
-    );
+    let (hub, sink) = (HubProcess::start(folder.path()).await, Receiver::start().await);
     let busway = |arguments: &[&str]| at(&hub, folder.path(), arguments);
     let (code, id, error) = busway(&[
         "subscription",
@@ -114,15 +103,10 @@ async fn an_event_goes_from_publish_to_tail_and_to_a_sink() {
     assert_eq!(sink.wait_for(1).await[0].json()["data"]["n"], 1);
     let (_, again, _) = busway(&publish);
     assert!(again.contains("duplicate"), "{again}");
-    let (code, tail, error) = busway(&[
-        "tail", "--from", "earliest", "--count", "1", "--format", "data",
-    ]);
+    let (code, tail, error) = busway(&["tail", "--from", "earliest", "--count", "1", "--format", "data"]);
     assert_eq!((code, tail.as_str()), (0, "{\"n\":1}\n"), "{error}");
     let (_, listed, _) = busway(&["subscription", "list"]);
-    assert!(
-        listed.contains(id.trim()) && listed.contains("active"),
-        "{listed}"
-    );
+    assert!(listed.contains(id.trim()) && listed.contains("active"), "{listed}");
     let (code, _, error) = busway(&["subscription", "get", "nobody"]);
     assert_eq!(code, 66, "{error}");
 }
@@ -146,42 +130,24 @@ async fn bad_input_names_its_line() {
         .unwrap();
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(65));
-    assert!(
-        String::from_utf8_lossy(&ended.stderr).contains("line 2"),
-        "{ended:?}"
-    );
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("line 2"), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hub_listens_at_a_unix_socket_and_drains_on_sigterm() {
     let folder = tempfile::tempdir().unwrap();
     let mut hub = HubProcess::start_with(folder.path(), &["--listen", "unix:socket"]).await;
-    let publish = [
-        "publish",
-        "--type",
-        "t",
-        "--source",
-        "/s",
-        "--url",
-        "unix:socket",
-    ];
+    let publish = ["publish", "--type", "t", "--source", "/s", "--url", "unix:socket"];
     let (code, _, error) = run(folder.path(), &publish);
     assert_eq!(code, 0, "{error}");
-    let (code, _, error) = run(
-        folder.path(),
-        &["serve", "--listen", "unix:socket", "--data", "other"],
-    );
+    let (code, _, error) = run(folder.path(), &["serve", "--listen", "unix:socket", "--data", "other"]);
     assert_eq!(code, 69, "{error}");
     assert!(error.contains("another process answers"), "{error}");
     assert_eq!(hub.terminate().await, Some(0));
     assert!(!folder.path().join("socket").exists());
     assert!(!folder.path().join("ports").exists());
     let next = HubProcess::start(folder.path()).await;
-    let (_, tail, _) = at(
-        &next,
-        folder.path(),
-        &["tail", "--from", "earliest", "--count", "1"],
-    );
+    let (_, tail, _) = at(&next, folder.path(), &["tail", "--from", "earliest", "--count", "1"]);
     assert!(tail.contains("/s"), "{tail}");
 }
 
@@ -190,9 +156,7 @@ async fn oversized_headers_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let hub = HubProcess::start(folder.path()).await;
     let large = "x".repeat(80 << 10);
-    let (status, _) = hub
-        .send(Method::GET, "/healthz", &[("x-large", &large)], "")
-        .await;
+    let (status, _) = hub.send(Method::GET, "/healthz", &[("x-large", &large)], "").await;
     assert_eq!(status, 431);
     assert_eq!(hub.send(Method::GET, "/healthz", &[], "").await.0, 200);
 }

@@ -6,13 +6,9 @@ use crate::support::{HubProcess, run};
 
 #[test]
 fn the_readme_has_the_reference_of_all_keys() {
-    let (code, table, error) = run(
-        tempfile::tempdir().unwrap().path(),
-        &["config", "print", "--defaults"],
-    );
+    let (code, table, error) = run(tempfile::tempdir().unwrap().path(), &["config", "print", "--defaults"]);
     assert_eq!(code, 0, "{error}");
-    let readme =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     assert!(
         readme.contains(table.trim()),
         "README.md: replace the table of settings by `busway config print --defaults`"

@@ -18,8 +18,5 @@ fn it_says_what_is_missing() {
     let empty = tempfile::tempdir().unwrap();
     let (code, _, error) = run(empty.path(), &["demo"]);
     assert_eq!(code, 66, "{error}");
-    assert!(
-        error.contains("run it from the root of a checkout"),
-        "{error}"
-    );
+    assert!(error.contains("run it from the root of a checkout"), "{error}");
 }

@@ -103,12 +103,7 @@ fn start(run: u64, dir: &Path) -> Child {
     Command::new("sh")
         .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "log_crash::crash_child",
-            "--nocapture",
-            "--test-threads=1",
-        ])
+        .args(["--exact", "log_crash::crash_child", "--nocapture", "--test-threads=1"])
         .env(CHILD, format!("{run} {}", dir.display()))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -186,18 +181,11 @@ fn check_whole(read: &[(u64, String, String)]) {
     for (offset, id, text) in read {
         let (append, part) = id.rsplit_once('-').unwrap();
         assert!(text.starts_with(&format!("{id} of ")), "{text}");
-        parts
-            .entry(append)
-            .or_default()
-            .push((part.parse().unwrap(), *offset));
+        parts.entry(append).or_default().push((part.parse().unwrap(), *offset));
     }
     for (append, parts) in parts {
         let number: u64 = append.rsplit_once('-').unwrap().1.parse().unwrap();
-        assert_eq!(
-            parts.len() as u64,
-            number % 5 + 1,
-            "{append} is there in part"
-        );
+        assert_eq!(parts.len() as u64, number % 5 + 1, "{append} is there in part");
         let first = parts[0].1;
         assert!(
             parts.iter().all(|(part, offset)| *offset == first + part),

@@ -9,6 +9,7 @@
 
 mod cli; // the command line: exit codes, pipes, sockets, signals
 mod config; // settings: what is refused, what is shown, the README's table
+mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and what arrived
 mod demo; // the demo's ledger closes
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
 mod readme; // what the README says can be run, runs

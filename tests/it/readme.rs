@@ -6,8 +6,7 @@ use crate::support::{HubProcess, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_of_the_readme_run() {
-    let readme =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let hub = HubProcess::start(folder.path()).await;
     let url = hub.url("");
@@ -15,9 +14,7 @@ async fn commands_of_the_readme_run() {
     for line in commands(&readme) {
         let words = words(&line);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        if words.first() != Some(&"busway")
-            || matches!(words.get(1), Some(&"serve" | &"demo" | &"plugin"))
-        {
+        if words.first() != Some(&"busway") || matches!(words.get(1), Some(&"serve" | &"demo" | &"plugin")) {
             continue;
         }
         let local = words.get(1) == Some(&"config");

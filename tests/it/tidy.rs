@@ -66,20 +66,14 @@ struct Source {
 
 impl Source {
     fn is_test(&self) -> bool {
-        self.path
-            .components()
-            .any(|part| part.as_os_str() == "tests")
+        self.path.components().any(|part| part.as_os_str() == "tests")
             || self.path.file_name().is_some_and(|name| name == "tests.rs")
     }
 
     /// The lines before the tests at the bottom, with their numbers.
     fn product(&self) -> impl Iterator<Item = (usize, &str)> {
         let tests = |line: &&str| *line == "#[cfg(test)]";
-        let until = self
-            .text
-            .lines()
-            .position(|line| tests(&line))
-            .unwrap_or(usize::MAX);
+        let until = self.text.lines().position(|line| tests(&line)).unwrap_or(usize::MAX);
         self.text
             .lines()
             .enumerate()
@@ -117,12 +111,7 @@ fn collect(folder: &Path, root: &Path, found: &mut Vec<Source>) {
             collect(&path, root, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let short = path.strip_prefix(root).unwrap().to_owned();
-            let module = short
-                .components()
-                .nth(1)
-                .unwrap()
-                .as_os_str()
-                .to_string_lossy();
+            let module = short.components().nth(1).unwrap().as_os_str().to_string_lossy();
             let module = module.trim_end_matches(".rs").to_owned();
             found.push(Source {
                 text: std::fs::read_to_string(&path).unwrap(),
@@ -188,15 +177,10 @@ fn packages_stay_in_their_module() {
     for source in sources().iter().filter(|source| !source.is_test()) {
         for (number, line) in source.product().filter(|(_, line)| is_code(line)) {
             for (package, homes) in PACKAGES {
-                let named = line.contains(&format!("{package}::"))
-                    || line.contains(&format!("use {package};"));
-                let inside = line.contains(&format!("::{package}::"))
-                    || line.contains(&format!("_{package}::"));
+                let named = line.contains(&format!("{package}::")) || line.contains(&format!("use {package};"));
+                let inside = line.contains(&format!("::{package}::")) || line.contains(&format!("_{package}::"));
                 if named && !inside && !homes.contains(&source.module.as_str()) {
-                    faults.push(format!(
-                        "{}: only {homes:?} may name `{package}`",
-                        source.at(number)
-                    ));
+                    faults.push(format!("{}: only {homes:?} may name `{package}`", source.at(number)));
                 }
             }
         }
@@ -220,9 +204,7 @@ fn names_are_the_glossary() {
     let mut faults = Vec::new();
     for source in sources().iter().filter(|source| !source.is_test()) {
         for (number, line) in source.product().filter(|(_, line)| is_code(line)) {
-            let words: Vec<&str> = line
-                .split(|c: char| !c.is_alphanumeric() && c != '_')
-                .collect();
+            let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
             for pair in words.windows(2) {
                 let (keyword, name) = (pair[0], pair[1]);
                 let defines_type = matches!(keyword, "struct" | "enum" | "trait");
@@ -266,22 +248,14 @@ fn files_and_functions_are_short() {
         .iter()
         .map(|source| (source.path.display().to_string(), source.code_lines()))
         .collect();
-    let functions: Vec<(String, usize)> = product
-        .iter()
-        .flat_map(|source| functions(source))
-        .collect();
+    let functions: Vec<(String, usize)> = product.iter().flat_map(|source| functions(source)).collect();
     let test_lines: usize = all.iter().map(|source| lines_of_tests(source)).sum();
     let code_lines: usize = files.values().sum();
     println!("files      {}", spread(files.values().copied()));
-    println!(
-        "functions  {}",
-        spread(functions.iter().map(|(_, length)| *length))
-    );
+    println!("functions  {}", spread(functions.iter().map(|(_, length)| *length)));
     println!("code lines {code_lines}, test lines beside them {test_lines}");
     let long_files = files.iter().filter(|(_, lines)| **lines > LONGEST_FILE);
-    let long_functions = functions
-        .iter()
-        .filter(|(_, lines)| *lines > LONGEST_FUNCTION);
+    let long_functions = functions.iter().filter(|(_, lines)| *lines > LONGEST_FUNCTION);
     let faults = long_files.map(|(path, lines)| format!("{path}: {lines} code lines"));
     check(
         "too long",
@@ -315,9 +289,7 @@ fn functions(source: &Source) -> Vec<(String, usize)> {
             "pub(crate) fn ",
             "pub(super) async fn ",
         ];
-        if !starts.iter().any(|start| code.starts_with(start))
-            || line.trim_end().ends_with([';', '}'])
-        {
+        if !starts.iter().any(|start| code.starts_with(start)) || line.trim_end().ends_with([';', '}']) {
             continue;
         }
         let close = format!("{}}}", " ".repeat(line.len() - code.len()));
@@ -325,10 +297,7 @@ fn functions(source: &Source) -> Vec<(String, usize)> {
             .iter()
             .skip(at + 1)
             .take_while(|(_, line)| **line != close && line.trim_end() != close);
-        found.push((
-            source.at(*number),
-            body.filter(|(_, line)| is_code(line)).count(),
-        ));
+        found.push((source.at(*number), body.filter(|(_, line)| is_code(line)).count()));
     }
     found
 }
@@ -343,11 +312,5 @@ fn spread(sizes: impl Iterator<Item = usize>) -> String {
             .copied()
             .unwrap_or(0)
     };
-    format!(
-        "{}: median {} / p90 {} / max {}",
-        sizes.len(),
-        at(50),
-        at(90),
-        at(100)
-    )
+    format!("{}: median {} / p90 {} / max {}", sizes.len(), at(50), at(90), at(100))
 }

@@ -29,12 +29,9 @@ impl Guest for Threshold {
 
     fn init(config: String) -> Result<(), String> {
         // Without std's stderr a panic would leave no words: send them to the hub's log.
-        std::panic::set_hook(Box::new(|panic| {
-            log::write(log::Level::Error, &panic.to_string())
-        }));
+        std::panic::set_hook(Box::new(|panic| log::write(log::Level::Error, &panic.to_string())));
         let rule = Rule::parse(&config)?;
-        RULE.set(rule)
-            .map_err(|_| "init was called twice".to_owned())
+        RULE.set(rule).map_err(|_| "init was called twice".to_owned())
     }
 
     fn evaluate(_head: Head, event: &Event) -> Result<Verdict, String> {
@@ -71,8 +68,7 @@ enum Missing {
 
 impl Rule {
     fn parse(config: &str) -> Result<Self, String> {
-        let rule: Self =
-            serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
+        let rule: Self = serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
         if !rule.pointer.is_empty() && !rule.pointer.starts_with('/') {
             return Err(format!(
                 "config: pointer must be a JSON Pointer such as \"/{}\"",
@@ -81,9 +77,7 @@ impl Rule {
         }
         match (rule.min, rule.max) {
             (None, None) => Err("config: give min, max, or both".to_owned()),
-            (Some(min), Some(max)) if min > max => {
-                Err(format!("config: min {min} is above max {max}"))
-            }
+            (Some(min), Some(max)) if min > max => Err(format!("config: min {min} is above max {max}")),
             _ => Ok(rule),
         }
     }
@@ -97,12 +91,8 @@ impl Rule {
             };
         };
         match (self.min, self.max) {
-            (Some(min), _) if number < min => {
-                Some(format!("{number} at {} is below {min}", self.pointer))
-            }
-            (_, Some(max)) if number > max => {
-                Some(format!("{number} at {} is above {max}", self.pointer))
-            }
+            (Some(min), _) if number < min => Some(format!("{number} at {} is below {min}", self.pointer)),
+            (_, Some(max)) if number > max => Some(format!("{number} at {} is above {max}", self.pointer)),
             _ => None,
         }
     }
@@ -137,11 +127,7 @@ mod tests {
             check(both, Some(other), Some("no number at /n"));
         }
         check(r#"{"pointer": "", "min": 0}"#, Some("7"), None);
-        check(
-            r#"{"pointer": "/n", "max": 0, "missing": "pass"}"#,
-            None,
-            None,
-        );
+        check(r#"{"pointer": "/n", "max": 0, "missing": "pass"}"#, None, None);
         check(
             r#"{"pointer": "/n", "max": 0, "missing": "pass"}"#,
             Some("1"),
@@ -158,15 +144,9 @@ mod tests {
         check("{}", "missing field `pointer`");
         check(r#"{"pointer": "/n"}"#, "give min, max, or both");
         check(r#"{"pointer": "n", "min": 1}"#, r#"such as "/n""#);
-        check(
-            r#"{"pointer": "/n", "min": 2, "max": 1}"#,
-            "min 2 is above max 1",
-        );
+        check(r#"{"pointer": "/n", "min": 2, "max": 1}"#, "min 2 is above max 1");
         check(r#"{"pointer": "/n", "min": "2"}"#, "invalid type");
-        check(
-            r#"{"pointer": "/n", "min": 2, "mix": 1}"#,
-            "unknown field `mix`",
-        );
+        check(r#"{"pointer": "/n", "min": 2, "mix": 1}"#, "unknown field `mix`");
         check(
             r#"{"pointer": "/n", "min": 2, "missing": "keep"}"#,
             "unknown variant `keep`",

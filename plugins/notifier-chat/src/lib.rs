@@ -35,17 +35,13 @@ impl Guest for Notifier {
 
     fn init(config: String) -> Result<(), String> {
         // Without std's stderr a panic would leave no words: send them to the hub's log.
-        std::panic::set_hook(Box::new(|panic| {
-            log::write(log::Level::Error, &panic.to_string())
-        }));
+        std::panic::set_hook(Box::new(|panic| log::write(log::Level::Error, &panic.to_string())));
         CHAT.set(Chat::parse(&config)?)
             .map_err(|_| "init was called twice".to_owned())
     }
 
     fn notify(_head: Head, event: &Event, _delivery: Delivery) -> Result<(), Failure> {
-        let chat = CHAT
-            .get()
-            .ok_or_else(|| post::refused("init was not called"))?;
+        let chat = CHAT.get().ok_or_else(|| post::refused("init was not called"))?;
         let text = chat
             .template
             .fill(|name| event.attribute(name), |pointer| event.at(pointer));
@@ -73,12 +69,10 @@ impl Chat {
             template: String,
             field: Option<String>,
         }
-        let config: Config =
-            serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
+        let config: Config = serde_json::from_str(config).map_err(|error| format!("config: {error}"))?;
         Ok(Self {
             url: Url::parse(&config.url).map_err(|error| format!("config: url {error}"))?,
-            template: Template::parse(&config.template)
-                .map_err(|error| format!("config: template {error}"))?,
+            template: Template::parse(&config.template).map_err(|error| format!("config: template {error}"))?,
             field: config.field.unwrap_or_else(|| "text".to_owned()),
         })
     }
@@ -90,13 +84,9 @@ mod tests {
 
     #[test]
     fn reads_its_config() {
-        let chat =
-            Chat::parse(r#"{"url": "https://hooks.example.com/a?b=c", "template": "hi"}"#).unwrap();
+        let chat = Chat::parse(r#"{"url": "https://hooks.example.com/a?b=c", "template": "hi"}"#).unwrap();
         assert_eq!(chat.field, "text");
-        assert_eq!(
-            chat.url,
-            Url::parse("https://hooks.example.com/a?b=c").unwrap()
-        );
+        assert_eq!(chat.url, Url::parse("https://hooks.example.com/a?b=c").unwrap());
     }
 
     #[test]
@@ -111,10 +101,7 @@ mod tests {
             r#"{"url": "hooks.example.com", "template": ""}"#,
             "url must begin with https:// or http://",
         );
-        check(
-            r#"{"url": "https://", "template": ""}"#,
-            "url names no host",
-        );
+        check(r#"{"url": "https://", "template": ""}"#, "url names no host");
         check(
             r#"{"url": "https://a", "template": "{x"}"#,
             "template has a { without its }",

@@ -1,9 +1,7 @@
 //! One POST through wasi:http, and what its answer means for the delivery.
 
 use wasip2::http::outgoing_handler::handle;
-use wasip2::http::types::{
-    ErrorCode, Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme,
-};
+use wasip2::http::types::{ErrorCode, Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme};
 
 use crate::exports::busway::plugin::notifier::Failure;
 
@@ -45,9 +43,7 @@ impl Url {
 /// Posts the JSON and waits for the answer.
 pub fn post(url: &Url, body: &[u8]) -> Result<(), Failure> {
     let request = request(url, body.len()).map_err(|()| refused("the url cannot be requested"))?;
-    let outgoing = request
-        .body()
-        .map_err(|()| refused("the request takes no body"))?;
+    let outgoing = request.body().map_err(|()| refused("the request takes no body"))?;
     let answer = handle(request, None).map_err(unanswered)?;
     send(outgoing, body)?;
     answer.subscribe().block();
@@ -66,20 +62,14 @@ fn request(url: &Url, length: usize) -> Result<OutgoingRequest, ()> {
     .map(|(name, value)| (name.to_owned(), value.into_bytes()));
     let request = OutgoingRequest::new(Fields::from_list(&headers).map_err(|_| ())?);
     request.set_method(&Method::Post)?;
-    request.set_scheme(Some(if url.https {
-        &Scheme::Https
-    } else {
-        &Scheme::Http
-    }))?;
+    request.set_scheme(Some(if url.https { &Scheme::Https } else { &Scheme::Http }))?;
     request.set_authority(Some(&url.authority))?;
     request.set_path_with_query(Some(&url.path))?;
     Ok(request)
 }
 
 fn send(outgoing: OutgoingBody, body: &[u8]) -> Result<(), Failure> {
-    let stream = outgoing
-        .write()
-        .map_err(|()| refused("the request takes no body"))?;
+    let stream = outgoing.write().map_err(|()| refused("the request takes no body"))?;
     for piece in body.chunks(WRITE_AT_MOST) {
         // A sink may answer and close before it has read everything: its answer says more than this error.
         if stream.blocking_write_and_flush(piece).is_err() {
@@ -113,23 +103,18 @@ fn beginning(response: &IncomingResponse) -> String {
 
 /// Too much and broken come back later; every other refusal would be the same again.
 fn failure(status: u16, retry_after: Option<&[u8]>, reason: String) -> Failure {
-    let seconds =
-        retry_after.and_then(|value| std::str::from_utf8(value).ok()?.trim().parse::<u64>().ok());
+    let seconds = retry_after.and_then(|value| std::str::from_utf8(value).ok()?.trim().parse::<u64>().ok());
     let retry = matches!(status, 408 | 429 | 500..=599);
     Failure {
         reason,
         retry,
-        retry_after_ms: seconds
-            .filter(|_| retry)
-            .map(|seconds| seconds.saturating_mul(1000)),
+        retry_after_ms: seconds.filter(|_| retry).map(|seconds| seconds.saturating_mul(1000)),
     }
 }
 
 fn unanswered(error: ErrorCode) -> Failure {
     match error {
-        ErrorCode::HttpRequestDenied => {
-            refused("the hub refused the request: grant this origin in grants.http")
-        }
+        ErrorCode::HttpRequestDenied => refused("the hub refused the request: grant this origin in grants.http"),
         error => Failure {
             reason: format!("no answer: {error:?}"),
             retry: true,

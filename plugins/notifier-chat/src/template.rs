@@ -41,11 +41,7 @@ impl Template {
     }
 
     /// The text for one event. What the event lacks leaves its hole empty.
-    pub fn fill(
-        &self,
-        attribute: impl Fn(&str) -> Option<String>,
-        at: impl Fn(&str) -> Option<String>,
-    ) -> String {
+    pub fn fill(&self, attribute: impl Fn(&str) -> Option<String>, at: impl Fn(&str) -> Option<String>) -> String {
         let fill = |part: &Part| match part {
             Part::Text(text) => text.clone(),
             Part::Attribute(name) => attribute(name).unwrap_or_default(),
@@ -64,9 +60,7 @@ fn hole(name: &str) -> Result<Part, String> {
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     {
-        return Err(format!(
-            "has {{{name}}}, which is no attribute name and no /pointer"
-        ));
+        return Err(format!("has {{{name}}}, which is no attribute name and no /pointer"));
     }
     Ok(Part::Attribute(name.to_owned()))
 }

@@ -22,13 +22,7 @@ pub(super) enum Who {
 
 impl Who {
     /// All of them, as they stand in the feed.
-    pub(super) const ALL: [Self; 5] = [
-        Self::Callback,
-        Self::Stream,
-        Self::Chat,
-        Self::Threshold,
-        Self::Judged,
-    ];
+    pub(super) const ALL: [Self; 5] = [Self::Callback, Self::Stream, Self::Chat, Self::Threshold, Self::Judged];
 
     /// A name for the feed and the ledger.
     pub(super) fn name(self) -> &'static str {
@@ -54,18 +48,12 @@ pub(super) struct Seen {
 impl Seen {
     /// Events that arrived more than once.
     pub(super) fn repeats(&self) -> usize {
-        self.arrivals
-            .values()
-            .map(|count| *count as usize - 1)
-            .sum()
+        self.arrivals.values().map(|count| *count as usize - 1).sum()
     }
 
     /// Events stamped by exactly this set of versions.
     pub(super) fn stamped(&self, versions: u8) -> usize {
-        self.stamps
-            .values()
-            .filter(|stamps| **stamps == versions)
-            .count()
+        self.stamps.values().filter(|stamps| **stamps == versions).count()
     }
 }
 
@@ -149,10 +137,7 @@ mod tests {
         }
         let seen = board.seen(Who::Judged);
         assert_eq!((board.count(Who::Judged), seen.repeats()), (4, 2));
-        assert_eq!(
-            (seen.stamped(1), seen.stamped(2), seen.stamped(3)),
-            (1, 1, 1)
-        );
+        assert_eq!((seen.stamped(1), seen.stamped(2), seen.stamped(3)), (1, 1, 1));
         assert_eq!(board.who_saw("a"), [Who::Judged]);
         assert_eq!(board.count(Who::Chat), 0);
     }

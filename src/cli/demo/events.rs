@@ -13,12 +13,7 @@ pub(super) fn recorded() -> Result<Vec<Value>, Failure> {
         .filter(|line| !line.is_empty())
         .map(serde_json::from_str)
         .collect();
-    events.map_err(|cause| {
-        Failure::new(
-            Code::Software,
-            format!("a recorded event is not JSON: {cause}"),
-        )
-    })
+    events.map_err(|cause| Failure::new(Code::Software, format!("a recorded event is not JSON: {cause}")))
 }
 
 /// `count` events of load: the recorded ones in turn, each under an id of its own.
@@ -30,13 +25,7 @@ pub(super) fn load(recorded: &[Value], count: usize) -> Vec<Value> {
         }
         event
     };
-    recorded
-        .iter()
-        .cycle()
-        .take(count)
-        .enumerate()
-        .map(renamed)
-        .collect()
+    recorded.iter().cycle().take(count).enumerate().map(renamed).collect()
 }
 
 /// An attribute as text.
@@ -68,16 +57,11 @@ mod tests {
     #[test]
     fn the_recorded_events_give_every_subscriber_something() {
         let recorded = recorded().unwrap();
-        let chosen =
-            |wanted: fn(&Value) -> bool| recorded.iter().filter(|event| wanted(event)).count();
+        let chosen = |wanted: fn(&Value) -> bool| recorded.iter().filter(|event| wanted(event)).count();
         assert!(recorded.len() > 70);
         assert!((1..recorded.len()).contains(&chosen(for_chat)));
         assert!((1..recorded.len()).contains(&chosen(above_threshold)));
-        assert!(
-            (1..recorded.len()).contains(&chosen(|event| super::super::judge::second_drops(text(
-                event, "type"
-            ))))
-        );
+        assert!((1..recorded.len()).contains(&chosen(|event| super::super::judge::second_drops(text(event, "type")))));
     }
 
     #[test]

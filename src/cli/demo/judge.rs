@@ -24,22 +24,18 @@ pub(super) fn assemble(version: u8) -> Result<Vec<u8>, Failure> {
     let text = TEXT
         .replace("VERSION", &version.to_string())
         .replace("DROP", &drop.to_string());
-    devkit::assemble(&text, "filter-plugin")
-        .map_err(|error| Failure::new(Code::Software, error.to_string()))
+    devkit::assemble(&text, "filter-plugin").map_err(|error| Failure::new(Code::Software, error.to_string()))
 }
 
 /// Puts a component in place whole: written beside, then renamed.
 pub(super) fn place(wasm: &[u8], plugins: &Path) -> Result<(), Failure> {
     let beside = plugins.join(format!("{NAME}.next"));
-    let written = std::fs::write(&beside, wasm)
-        .and_then(|()| std::fs::rename(&beside, plugins.join(format!("{NAME}.wasm"))));
+    let written =
+        std::fs::write(&beside, wasm).and_then(|()| std::fs::rename(&beside, plugins.join(format!("{NAME}.wasm"))));
     written.map_err(|cause| {
         Failure::new(
             Code::Io,
-            format!(
-                "the judge cannot be written to {}: {cause}",
-                plugins.display()
-            ),
+            format!("the judge cannot be written to {}: {cause}", plugins.display()),
         )
     })
 }

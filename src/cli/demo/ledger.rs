@@ -55,11 +55,7 @@ pub(super) fn wants(who: Who, event: &Value) -> bool {
 }
 
 /// Waits until all accounts close or the time is up, then draws them up.
-pub(super) async fn settle(
-    stage: &Stage,
-    published: &[Value],
-    most: Duration,
-) -> Result<Ledger, Failure> {
+pub(super) async fn settle(stage: &Stage, published: &[Value], most: Duration) -> Result<Ledger, Failure> {
     let clock = Clock::system();
     let began = clock.instant();
     loop {
@@ -100,15 +96,7 @@ impl Ledger {
 
     /// Shows the accounts.
     pub(super) fn show(&self, screen: &mut Screen, swapped: Swapped) -> Result<(), Failure> {
-        let head = [
-            "",
-            "published",
-            "delivered",
-            "filtered",
-            "retried",
-            "repeats",
-            "lost",
-        ];
+        let head = ["", "published", "delivered", "filtered", "retried", "repeats", "lost"];
         let rows: Vec<Vec<String>> = self
             .accounts
             .iter()
@@ -116,11 +104,7 @@ impl Ledger {
                 let counts = [self.published, one.delivered, one.filtered];
                 let mut row = vec![format!("   {}", one.who.name())];
                 row.extend(counts.map(|count| count.to_string()));
-                row.extend([
-                    one.retried.to_string(),
-                    one.repeats.to_string(),
-                    one.lost.to_string(),
-                ]);
+                row.extend([one.retried.to_string(), one.repeats.to_string(), one.lost.to_string()]);
                 row
             })
             .collect();
@@ -132,7 +116,9 @@ impl Ledger {
             .find(|one| one.who == Who::Judged)
             .map_or(0, |one| one.filtered);
         screen.say("")?;
-        screen.say(&format!("judged by version 1: {first}; by version 2: {second} passed, {judged} dropped; by both: {both}"))?;
+        screen.say(&format!(
+            "judged by version 1: {first}; by version 2: {second} passed, {judged} dropped; by both: {both}"
+        ))?;
         let (ms, meanwhile) = (swapped.took.as_millis(), swapped.meanwhile);
         screen.say(&format!(
             "swap time: {ms} ms, with {meanwhile} events published meanwhile; dead letters: {}",
@@ -188,9 +174,7 @@ impl Account {
             let by_second = seen.stamps.get(id).is_some_and(|stamps| stamps & 2 != 0);
             match (arrived, wants(who, event), who) {
                 (true, false, _) => account.stray += 1,
-                (true, true, Who::Judged) if by_second && judge::second_drops(ty) => {
-                    account.stray += 1
-                }
+                (true, true, Who::Judged) if by_second && judge::second_drops(ty) => account.stray += 1,
                 (true, true, _) => {}
                 (false, false, _) => account.filtered += 1,
                 (false, true, Who::Judged) if judge::second_drops(ty) => account.filtered += 1,
@@ -216,9 +200,7 @@ impl Account {
             ));
         }
         if self.who == Who::Callback && self.retried == 0 {
-            faults.push(format!(
-                "{name}: its sink was killed and nothing was retried"
-            ));
+            faults.push(format!("{name}: its sink was killed and nothing was retried"));
         }
         faults
     }
@@ -240,17 +222,10 @@ mod tests {
             event("3", "x"),
         ];
         let board = super::super::board::Board::new();
-        arrivals
-            .iter()
-            .for_each(|(id, stamp)| board.arrived(who, id, *stamp));
+        arrivals.iter().for_each(|(id, stamp)| board.arrived(who, id, *stamp));
         let account = Account::draw_up(who, &published, &board.seen(who));
         assert_eq!(
-            (
-                account.delivered,
-                account.filtered,
-                account.lost,
-                account.stray
-            ),
+            (account.delivered, account.filtered, account.lost, account.stray),
             expected,
             "{arrivals:?}"
         );
@@ -258,16 +233,8 @@ mod tests {
 
     #[test]
     fn every_event_is_accounted_for_by_its_id() {
-        check(
-            Who::Callback,
-            &[("1", None), ("2", None), ("3", None)],
-            (3, 0, 0, 0),
-        );
-        check(
-            Who::Callback,
-            &[("1", None), ("1", None), ("3", None)],
-            (2, 0, 1, 0),
-        );
+        check(Who::Callback, &[("1", None), ("2", None), ("3", None)], (3, 0, 0, 0));
+        check(Who::Callback, &[("1", None), ("1", None), ("3", None)], (2, 0, 1, 0));
         check(Who::Chat, &[("1", None)], (1, 2, 0, 0));
         check(Who::Chat, &[("1", None), ("3", None)], (2, 1, 0, 1));
         check(Who::Judged, &[("1", Some(1)), ("3", Some(2))], (2, 1, 0, 0));

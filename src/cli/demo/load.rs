@@ -30,11 +30,7 @@ pub(super) struct Swapped {
 }
 
 /// Publishes the load and does the mischief.
-pub(super) async fn run(
-    stage: &mut Stage,
-    load: &[Value],
-    screen: &mut Screen,
-) -> Result<Swapped, Failure> {
+pub(super) async fn run(stage: &mut Stage, load: &[Value], screen: &mut Screen) -> Result<Swapped, Failure> {
     let clock = Clock::system();
     let batches: Vec<&[Value]> = load.chunks(BATCH).collect();
     let quarter = batches.len() / 4;
@@ -91,12 +87,7 @@ enum Swap {
 
 impl Swap {
     /// Asks the hub whether the new version is live.
-    async fn look(
-        self,
-        stage: &Stage,
-        published: usize,
-        screen: &mut Screen,
-    ) -> Result<Self, Failure> {
+    async fn look(self, stage: &Stage, published: usize, screen: &mut Screen) -> Result<Self, Failure> {
         let Self::Waiting {
             since,
             published: before,
@@ -104,14 +95,8 @@ impl Swap {
         else {
             return Ok(self);
         };
-        let plugin = stage
-            .client
-            .get(&format!("/v1/plugins/{}", judge::NAME))
-            .await?;
-        let generation = plugin
-            .get("generation")
-            .and_then(Value::as_u64)
-            .unwrap_or_default();
+        let plugin = stage.client.get(&format!("/v1/plugins/{}", judge::NAME)).await?;
+        let generation = plugin.get("generation").and_then(Value::as_u64).unwrap_or_default();
         if generation < 2 {
             return Ok(self);
         }
@@ -127,12 +112,7 @@ impl Swap {
     }
 
     /// Waits for the end of the swap, if the load was shorter than it.
-    async fn end(
-        mut self,
-        stage: &Stage,
-        published: usize,
-        screen: &mut Screen,
-    ) -> Result<Swapped, Failure> {
+    async fn end(mut self, stage: &Stage, published: usize, screen: &mut Screen) -> Result<Swapped, Failure> {
         let clock = Clock::system();
         let began = clock.instant();
         loop {
@@ -151,8 +131,5 @@ impl Swap {
 
 fn progress(stage: &Stage, published: usize, screen: &mut Screen) -> Result<(), Failure> {
     let counts = Who::ALL.map(|who| format!("{} {}", who.name(), stage.board.count(who)));
-    Ok(screen.say(&format!(
-        "{published:>6}  published; arrived: {}",
-        counts.join(", ")
-    ))?)
+    Ok(screen.say(&format!("{published:>6}  published; arrived: {}", counts.join(", ")))?)
 }

@@ -63,8 +63,8 @@ impl Screen {
 impl Demo {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let mut screen = Screen(Out::stdout(Form::Table));
-        let folder = tempfile::tempdir()
-            .map_err(|cause| Failure::new(Code::Io, format!("no temporary folder: {cause}")))?;
+        let folder =
+            tempfile::tempdir().map_err(|cause| Failure::new(Code::Io, format!("no temporary folder: {cause}")))?;
         let home = folder.path().join("plugins");
         screen.head("1. Building the plugins")?;
         plugins::build(&self.plugins, &home, &mut screen)?;
@@ -93,41 +93,18 @@ impl Demo {
     }
 
     /// The recorded events one by one, and who got each.
-    async fn replay(
-        &self,
-        stage: &Stage,
-        recorded: &[Value],
-        screen: &mut Screen,
-    ) -> Result<(), Failure> {
-        let head: Vec<String> = Who::ALL
-            .iter()
-            .map(|who| format!("{:<9}", who.name()))
-            .collect();
-        screen.say(&format!(
-            "{:<26}{:<22}{}",
-            "type",
-            "subject",
-            head.join(" ")
-        ))?;
+    async fn replay(&self, stage: &Stage, recorded: &[Value], screen: &mut Screen) -> Result<(), Failure> {
+        let head: Vec<String> = Who::ALL.iter().map(|who| format!("{:<9}", who.name())).collect();
+        screen.say(&format!("{:<26}{:<22}{}", "type", "subject", head.join(" ")))?;
         for event in recorded {
             stage.publish(std::slice::from_ref(event)).await?;
             let id = text(event, "id");
-            let expected: Vec<Who> = Who::ALL
-                .into_iter()
-                .filter(|who| ledger::wants(*who, event))
-                .collect();
-            let all_here = || {
-                expected
-                    .iter()
-                    .all(|who| stage.board.who_saw(id).contains(who))
-            };
+            let expected: Vec<Who> = Who::ALL.into_iter().filter(|who| ledger::wants(*who, event)).collect();
+            let all_here = || expected.iter().all(|who| stage.board.who_saw(id).contains(who));
             stage.wait(GLANCE, all_here).await;
             let saw = stage.board.who_saw(id);
-            let marks =
-                Who::ALL.map(|who| format!("{:<9}", if saw.contains(&who) { "●" } else { "·" }));
-            let cut = |name: &str, width: usize| {
-                text(event, name).chars().take(width).collect::<String>()
-            };
+            let marks = Who::ALL.map(|who| format!("{:<9}", if saw.contains(&who) { "●" } else { "·" }));
+            let cut = |name: &str, width: usize| text(event, name).chars().take(width).collect::<String>();
             screen.say(&format!(
                 "{:<26}{:<22}{}",
                 cut("type", 25),

@@ -13,12 +13,8 @@ pub(super) const FROM_SOURCE: [&str; 2] = ["filter-threshold", "notifier-chat"];
 /// Builds all plugins into `home`.
 pub(super) fn build(source: &Path, home: &Path, screen: &mut Screen) -> Result<(), Failure> {
     let clock = Clock::system();
-    std::fs::create_dir_all(home).map_err(|cause| {
-        Failure::new(
-            Code::Io,
-            format!("{} cannot be made: {cause}", home.display()),
-        )
-    })?;
+    std::fs::create_dir_all(home)
+        .map_err(|cause| Failure::new(Code::Io, format!("{} cannot be made: {cause}", home.display())))?;
     for name in FROM_SOURCE {
         let folder = source.join(name);
         if !folder.is_dir() {

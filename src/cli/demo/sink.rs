@@ -98,11 +98,7 @@ async fn take(request: Request<Incoming>, who: Who, board: &Board) -> Response<F
     match id(who, &body) {
         Some(id) => {
             let stamp = body.pointer("/data/judged_by").and_then(Value::as_u64);
-            board.arrived(
-                who,
-                &id,
-                stamp.and_then(|version| u8::try_from(version).ok()),
-            );
+            board.arrived(who, &id, stamp.and_then(|version| u8::try_from(version).ok()));
             answer(204)
         }
         None => answer(422),
@@ -112,12 +108,7 @@ async fn take(request: Request<Incoming>, who: Who, board: &Board) -> Response<F
 /// The event's id: in a chat line the first word, by the demo's own template; in an event its `id`.
 fn id(who: Who, body: &Value) -> Option<String> {
     match who {
-        Who::Chat => body
-            .get("text")?
-            .as_str()?
-            .split(' ')
-            .next()
-            .map(str::to_owned),
+        Who::Chat => body.get("text")?.as_str()?.split(' ').next().map(str::to_owned),
         _ => body.get("id")?.as_str().map(str::to_owned),
     }
 }

@@ -51,11 +51,7 @@ impl Stage {
         let settings = settings(folder, &chat);
         let started = Server::start(&settings, Clock::system()).await;
         let server = started.map_err(|error| Failure::new(Code::Unavailable, error.to_string()))?;
-        let address = server
-            .addresses()
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let address = server.addresses().first().map(ToString::to_string).unwrap_or_default();
         screen.say(&format!(
             "hub        http://{address}, store and plugins in a temporary folder"
         ))?;
@@ -100,10 +96,7 @@ impl Stage {
 
     /// The hub's own figures of one subscription.
     pub(super) async fn figure(&self, who: Who, name: &str) -> Result<u64, Failure> {
-        let shown = self
-            .client
-            .get(&format!("/v1/subscriptions/{}", who.name()))
-            .await?;
+        let shown = self.client.get(&format!("/v1/subscriptions/{}", who.name())).await?;
         Ok(shown
             .pointer(&format!("/status/{name}"))
             .and_then(Value::as_u64)
@@ -134,12 +127,7 @@ impl Stage {
         let client = HubClient::new(&format!("http://{address}"))?;
         let headers = [("accept", "text/event-stream")];
         let answer = client
-            .open(
-                Method::GET,
-                "/v1/stream?from=earliest",
-                &headers,
-                Bytes::new(),
-            )
+            .open(Method::GET, "/v1/stream?from=earliest", &headers, Bytes::new())
             .await?;
         let (board, tasks) = (self.board.clone(), self.tasks.clone());
         self.tasks.spawn(async move {
@@ -150,11 +138,7 @@ impl Stage {
                     frame = body.frame() => frame,
                 };
                 let Some(Ok(frame)) = frame else { return };
-                for sent in frame
-                    .data_ref()
-                    .map(|bytes| reader.take(bytes))
-                    .unwrap_or_default()
-                {
+                for sent in frame.data_ref().map(|bytes| reader.take(bytes)).unwrap_or_default() {
                     let event: Value = serde_json::from_str(&sent.data).unwrap_or_default();
                     board.arrived(Who::Stream, events::text(&event, "id"), None);
                 }
@@ -189,10 +173,7 @@ fn subscription(who: Who, sink: &str) -> (Value, String) {
                 "filters": [{ "not": { "prefix": { "id": "load-" } } }],
                 "protocol": "notifier-chat",
             });
-            (
-                request,
-                "deployment_*, by the plugin notifier-chat".to_owned(),
-            )
+            (request, "deployment_*, by the plugin notifier-chat".to_owned())
         }
         Who::Callback | Who::Stream => (http(json!([])), format!("HTTP to {sink}, everything")),
     }
@@ -203,10 +184,7 @@ fn settings(folder: &Path, chat: &str) -> Settings {
     settings.listen.addresses = vec![Address::Tcp(([127, 0, 0, 1], 0).into())];
     settings.data.dir = folder.join("store");
     settings.data.plugins = folder.join("plugins");
-    settings.delivery.schedule = [100, 300, 1_000]
-        .map(Duration::from_millis)
-        .into_iter()
-        .collect();
+    settings.delivery.schedule = [100, 300, 1_000].map(Duration::from_millis).into_iter().collect();
     let config = json!({ "url": chat, "template": "{id} {type} {subject}" });
     let config: Map<String, Value> = config.as_object().cloned().unwrap_or_default();
     let origin = chat.trim_end_matches("/hook").to_owned();

@@ -25,22 +25,9 @@ pub(in crate::deliver) struct Waiting {
 
 impl Retries {
     /// Puts one in, in place of the one for the same record.
-    pub(in crate::deliver) fn insert(
-        &mut self,
-        offset: Offset,
-        due: Timestamp,
-        tries: u32,
-        attempts: Vec<Attempt>,
-    ) {
+    pub(in crate::deliver) fn insert(&mut self, offset: Offset, due: Timestamp, tries: u32, attempts: Vec<Attempt>) {
         self.remove(offset);
-        self.waiting.insert(
-            offset,
-            Waiting {
-                due,
-                tries,
-                attempts,
-            },
-        );
+        self.waiting.insert(offset, Waiting { due, tries, attempts });
         self.due.insert((due, offset));
     }
 
@@ -58,9 +45,7 @@ impl Retries {
             return None;
         }
         self.due.remove(&(due, offset));
-        self.waiting
-            .get(&offset)
-            .map(|waiting| (offset, waiting.clone()))
+        self.waiting.get(&offset).map(|waiting| (offset, waiting.clone()))
     }
 
     /// The attempt in flight came to nothing: it is due again at `due`, as it was.
@@ -120,9 +105,7 @@ mod tests {
             (Some(Timestamp(35)), Some(Offset(6)))
         );
         assert_eq!(
-            retries
-                .start(Timestamp(35))
-                .map(|(at, waiting)| (at.0, waiting.tries)),
+            retries.start(Timestamp(35)).map(|(at, waiting)| (at.0, waiting.tries)),
             Some((7, 2))
         );
         retries.remove(Offset(6));

@@ -50,9 +50,7 @@ pub(in crate::deliver) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
     loop {
         loop {
             let stopping = engine.tasks.is_stopping();
-            let step = lane
-                .lock()
-                .step(engine.parts.clock.now(), &lane.bus.position, stopping);
+            let step = lane.lock().step(engine.parts.clock.now(), &lane.bus.position, stopping);
             let flight = match step {
                 Step::Attempt(work) => Flight::Attempt(work),
                 Step::Read(from) => Flight::Read(from),
@@ -92,10 +90,7 @@ async fn fly(engine: Arc<Engine>, lane: Arc<Lane>, flight: Flight) -> Landed {
         Flight::Read(from) => {
             // Closed by nobody: without a permit the read is only less orderly.
             let _permit = engine.reads.acquire().await;
-            Landed::Read(
-                from,
-                engine.parts.log.read(&lane.bus.name, from, READ).await,
-            )
+            Landed::Read(from, engine.parts.log.read(&lane.bus.name, from, READ).await)
         }
     }
 }
@@ -173,20 +168,16 @@ fn take_read(engine: &Arc<Engine>, lane: &Arc<Lane>, from: Offset, batch: Result
     let wanted: Vec<Queued> = batch
         .records
         .into_iter()
-        .filter_map(
-            |record| match subscription.selector.matches(&record.event) {
-                Match::No => None,
-                says => Some(Queued {
-                    candidate: Arc::new(Candidate::new(record)),
-                    says,
-                }),
-            },
-        )
+        .filter_map(|record| match subscription.selector.matches(&record.event) {
+            Match::No => None,
+            says => Some(Queued {
+                candidate: Arc::new(Candidate::new(record)),
+                says,
+            }),
+        })
         .collect();
     if let Some(asks) = first_asked(&subscription) {
-        let asking = wanted
-            .iter()
-            .filter(|queued| queued.says == Match::AskPlugins);
+        let asking = wanted.iter().filter(|queued| queued.says == Match::AskPlugins);
         let asking: Vec<_> = asking.map(|queued| queued.candidate.clone()).collect();
         ask_together(&engine.parts.plugins, &asks, &asking);
     }

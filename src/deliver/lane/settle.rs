@@ -91,9 +91,7 @@ impl State {
                     self.figures.filtered += 1;
                     self.over(&item, work.retry);
                 }
-                End::Tried {
-                    attempt, outcome, ..
-                } => {
+                End::Tried { attempt, outcome, .. } => {
                     let next = policy.next(attempt.number, &outcome, now, chance());
                     effects.extend(self.tried(item, (attempt, next), work.retry, now));
                 }
@@ -109,13 +107,7 @@ impl State {
     }
 
     /// Takes in what was read from the log: the records that are wanted, and where to read on.
-    pub(in crate::deliver) fn took_read(
-        &mut self,
-        from: Offset,
-        wanted: Vec<Queued>,
-        upto: Offset,
-        now: Timestamp,
-    ) {
+    pub(in crate::deliver) fn took_read(&mut self, from: Offset, wanted: Vec<Queued>, upto: Offset, now: Timestamp) {
         self.reading = false;
         // Parked meanwhile, or removed: it will be read again from where the window says.
         if self.removed || self.window.feed() != (Feed::Behind { next: from }) {
@@ -127,9 +119,7 @@ impl State {
         }
         self.window
             .take_read(wanted.iter().map(|queued| queued.candidate.offset()), upto);
-        wanted
-            .into_iter()
-            .for_each(|queued| self.enqueue(queued, now));
+        wanted.into_iter().for_each(|queued| self.enqueue(queued, now));
     }
 
     /// A read failed: another one in a while.
@@ -207,13 +197,7 @@ impl State {
         }));
     }
 
-    fn tried(
-        &mut self,
-        mut item: Item,
-        (attempt, next): (Attempt, Next),
-        retry: bool,
-        now: Timestamp,
-    ) -> Vec<Effect> {
+    fn tried(&mut self, mut item: Item, (attempt, next): (Attempt, Next), retry: bool, now: Timestamp) -> Vec<Effect> {
         let reason = attempt.outcome.clone();
         let tries = attempt.number;
         match next {
@@ -274,11 +258,7 @@ impl State {
     }
 
     fn bury(&mut self, item: Item, reason: String, now: Timestamp) -> Effect {
-        let (subscription, bus, offset) = (
-            self.subscription.id.clone(),
-            self.subscription.bus.clone(),
-            item.offset,
-        );
+        let (subscription, bus, offset) = (self.subscription.id.clone(), self.subscription.bus.clone(), item.offset);
         let told = Effect::Tell(Notice::Dead {
             subscription: subscription.clone(),
             bus: bus.clone(),
@@ -336,12 +316,6 @@ fn note(attempts: &mut Vec<Attempt>, attempt: Attempt) {
 }
 
 /// The record that a read for one offset returned, if it is the one.
-pub(in crate::deliver) fn exactly(
-    offset: Offset,
-    records: Vec<Arc<Record>>,
-) -> Option<Arc<Record>> {
-    records
-        .into_iter()
-        .next()
-        .filter(|record| record.offset == offset)
+pub(in crate::deliver) fn exactly(offset: Offset, records: Vec<Arc<Record>>) -> Option<Arc<Record>> {
+    records.into_iter().next().filter(|record| record.offset == offset)
 }

@@ -39,12 +39,7 @@ enum Firsts {
 
 impl State {
     /// What to do next. The caller does it and says so to `settle` (or `took_read`).
-    pub(in crate::deliver) fn step(
-        &mut self,
-        now: Timestamp,
-        at: &Position,
-        stopping: bool,
-    ) -> Step {
+    pub(in crate::deliver) fn step(&mut self, now: Timestamp, at: &Position, stopping: bool) -> Step {
         if stopping || self.removed || self.is_blocked() {
             self.park(at);
             return self.rest(None);
@@ -93,10 +88,7 @@ impl State {
     /// Whether the lane as a whole takes nothing: paused, or held (but for one trial).
     fn is_blocked(&self) -> bool {
         let paused = matches!(self.subscription.state, Running::Paused { .. });
-        let held = self
-            .hold
-            .as_ref()
-            .is_some_and(|hold| !hold.trial || self.in_flight > 0);
+        let held = self.hold.as_ref().is_some_and(|hold| !hold.trial || self.in_flight > 0);
         paused || held
     }
 
@@ -126,12 +118,7 @@ impl State {
     }
 
     /// Reads on, if the lane is behind and has room; else when it may.
-    fn feed(
-        &mut self,
-        now: Timestamp,
-        at: &Position,
-        firsts: &Firsts,
-    ) -> Result<Step, Option<Timestamp>> {
+    fn feed(&mut self, now: Timestamp, at: &Position, firsts: &Firsts) -> Result<Step, Option<Timestamp>> {
         let low = match firsts {
             Firsts::All => LOW,
             _ => 0,
@@ -238,8 +225,7 @@ impl State {
     /// Whether a batch may go: full, or old enough. Else when it will be.
     fn batch_ready(&self, now: Timestamp, count: usize) -> Result<(), Option<Timestamp>> {
         let batch = &self.subscription.config.batch;
-        let full = self.queue.len() >= count.min(QUEUE_RECORDS)
-            || self.queued_bytes >= batch.bytes.min(QUEUE_BYTES);
+        let full = self.queue.len() >= count.min(QUEUE_RECORDS) || self.queued_bytes >= batch.bytes.min(QUEUE_BYTES);
         match self.batch_since.map(|since| since.plus(batch.wait)) {
             _ if full || !self.again.is_empty() => Ok(()),
             Some(ready) if now >= ready => Ok(()),

@@ -24,8 +24,7 @@ impl Hand {
         let json = serde_json::json!({"sink": "http://sink.example/", "config": config});
         let id = SubscriptionId("s".into());
         let (name, defaults) = (BusName::default_bus(), DeliveryConfig::default());
-        let subscription =
-            Subscription::from_json(id, name.clone(), &json, &defaults, START).unwrap();
+        let subscription = Subscription::from_json(id, name.clone(), &json, &defaults, START).unwrap();
         let state = State::new(Arc::new(subscription), Window::live(Offset(1)));
         Self {
             state,
@@ -86,11 +85,7 @@ impl Hand {
                 sink,
             } => {
                 attempt.number = item.tries + 1;
-                End::Tried {
-                    attempt,
-                    outcome,
-                    sink,
-                }
+                End::Tried { attempt, outcome, sink }
             }
             other => other,
         });
@@ -126,10 +121,7 @@ impl Hand {
 
     fn state(&self) -> &'static str {
         self.state
-            .status(
-                self.bus.position.dispatched(),
-                self.bus.position.published(),
-            )
+            .status(self.bus.position.dispatched(), self.bus.position.published())
             .state
     }
 }
@@ -164,37 +156,26 @@ fn failed() -> End {
 }
 
 fn held() -> End {
-    End::Held {
-        plugin: "p".to_owned(),
-    }
+    End::Held { plugin: "p".to_owned() }
 }
 
 #[test]
 fn no_more_is_in_flight_than_allowed_and_retries_leave_room() {
-    let mut hand =
-        Hand::new(serde_json::json!({"concurrency": 4, "schedule": ["1s"], "max_attempts": 9}));
+    let mut hand = Hand::new(serde_json::json!({"concurrency": 4, "schedule": ["1s"], "max_attempts": 9}));
     hand.offer_up_to(6);
     assert_eq!(hand.run(&failed()), [1, 2, 3, 4, 5, 6]);
     hand.pass(1);
     hand.offer_up_to(16);
     let works = hand.start();
     let retries = works.iter().filter(|work| work.retry).count();
-    assert_eq!(
-        (works.len(), retries),
-        (4, 2),
-        "half of the places are for retries"
-    );
+    assert_eq!((works.len(), retries), (4, 2), "half of the places are for retries");
     assert!(hand.start().is_empty());
     for work in works {
         hand.end(work, &accepted());
     }
     hand.run(&accepted());
     assert_eq!(
-        (
-            hand.state.figures.delivered,
-            hand.state.retries.len(),
-            hand.state()
-        ),
+        (hand.state.figures.delivered, hand.state.retries.len(), hand.state()),
         (16, 0, "idle")
     );
 }
@@ -204,20 +185,12 @@ fn a_full_lane_turns_to_the_log_and_comes_back() {
     let mut hand = Hand::new(serde_json::json!({"concurrency": 2}));
     hand.offer_up_to(2_500);
     assert_eq!(hand.state.queue.len(), QUEUE_RECORDS);
-    assert_eq!(
-        hand.state.window.feed(),
-        Feed::Behind {
-            next: Offset(1_025)
-        }
-    );
+    assert_eq!(hand.state.window.feed(), Feed::Behind { next: Offset(1_025) });
     assert_eq!(hand.run(&accepted()), (1..=2_500).collect::<Vec<_>>());
     assert!(matches!(hand.state.window.feed(), Feed::Live { .. }));
     hand.offer_up_to(2_501);
     assert_eq!(hand.run(&accepted()), [2_501]);
-    assert!(
-        hand.state.queue.capacity() <= 64,
-        "a burst's room goes back"
-    );
+    assert!(hand.state.queue.capacity() <= 64, "a burst's room goes back");
 }
 
 #[test]
@@ -249,18 +222,12 @@ fn a_read_that_was_overtaken_is_thrown_away() {
         hand.now,
     );
     assert_eq!(
-        (
-            hand.state.queue.len(),
-            hand.state.window.floor(Offset(1_101))
-        ),
+        (hand.state.queue.len(), hand.state.window.floor(Offset(1_101))),
         (0, before)
     );
     paused.state = Running::Active;
     let _ = hand.state.replace(Arc::new(paused));
-    assert_eq!(
-        hand.run(&accepted()),
-        (before.0..=1_100).collect::<Vec<_>>()
-    );
+    assert_eq!(hand.run(&accepted()), (before.0..=1_100).collect::<Vec<_>>());
 }
 
 #[test]
@@ -293,13 +260,7 @@ fn a_task_ends_only_when_nothing_is_in_flight() {
         panic!("there is work")
     };
     hand.end(work, &accepted());
-    assert!(matches!(
-        hand.step(),
-        Step::Rest {
-            end: true,
-            until: None
-        }
-    ));
+    assert!(matches!(hand.step(), Step::Rest { end: true, until: None }));
     assert!(
         hand.state.offer(Hand::queued(3), hand.now).start,
         "a new task for new work"
@@ -308,22 +269,15 @@ fn a_task_ends_only_when_nothing_is_in_flight() {
 
 #[test]
 fn an_open_breaker_costs_a_cursor() {
-    let mut hand =
-        Hand::new(serde_json::json!({"concurrency": 4, "schedule": ["1h"], "max_attempts": 3}));
+    let mut hand = Hand::new(serde_json::json!({"concurrency": 4, "schedule": ["1h"], "max_attempts": 3}));
     hand.offer_up_to(500);
     let tried = hand.run(&failed());
     assert!((8..=11).contains(&tried.len()), "{tried:?}");
     assert_eq!((hand.state(), hand.state.queue.len()), ("open", 0));
     let first = tried.len() as u64 + 1;
-    assert_eq!(
-        hand.state.window.feed(),
-        Feed::Behind {
-            next: Offset(first)
-        }
-    );
+    assert_eq!(hand.state.window.feed(), Feed::Behind { next: Offset(first) });
     let Step::Rest {
-        until: Some(probe_at),
-        ..
+        until: Some(probe_at), ..
     } = hand.step()
     else {
         panic!("it waits for a probe")
@@ -382,24 +336,17 @@ fn a_held_lane_tries_one_when_plugins_change() {
     assert_eq!(tried, (1..=300).collect::<Vec<_>>());
     assert!(matches!(
         hand.notices[..],
-        [
-            Notice::Held { held: true, .. },
-            Notice::Held { held: false, .. }
-        ]
+        [Notice::Held { held: true, .. }, Notice::Held { held: false, .. }]
     ));
 }
 
 #[test]
 fn too_many_retries_stop_first_attempts() {
-    let mut hand =
-        Hand::new(serde_json::json!({"concurrency": 8, "schedule": ["1h"], "max_attempts": 3}));
+    let mut hand = Hand::new(serde_json::json!({"concurrency": 8, "schedule": ["1h"], "max_attempts": 3}));
     for offset in 1..=MOST_RETRIES as u64 {
-        hand.state.retries.insert(
-            Offset(offset),
-            hand.now.plus(Duration::from_secs(60)),
-            1,
-            Vec::new(),
-        );
+        hand.state
+            .retries
+            .insert(Offset(offset), hand.now.plus(Duration::from_secs(60)), 1, Vec::new());
     }
     hand.bus.position.dispatch(Offset(20_000));
     hand.bus.position.publish(Offset(20_000));
@@ -410,8 +357,7 @@ fn too_many_retries_stop_first_attempts() {
 
 #[test]
 fn a_checkpoint_sees_the_cursor_and_the_retry_together_and_gives_back_what_failed() {
-    let mut hand =
-        Hand::new(serde_json::json!({"concurrency": 1, "schedule": ["10s"], "max_attempts": 3}));
+    let mut hand = Hand::new(serde_json::json!({"concurrency": 1, "schedule": ["10s"], "max_attempts": 3}));
     hand.offer_up_to(1);
     let Step::Attempt(work) = hand.step() else {
         panic!("there is work")

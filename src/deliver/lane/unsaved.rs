@@ -46,9 +46,7 @@ impl State {
         self.row = Some(row);
         let again = match self.window.feed() {
             // A record is in flight that the next bus floor may pass; or the floor has yet to pass the lane's start.
-            Feed::Live { since, .. } => {
-                (row.is_none() && self.window.outstanding() > 0) || since > dispatched
-            }
+            Feed::Live { since, .. } => (row.is_none() && self.window.outstanding() > 0) || since > dispatched,
             Feed::Behind { .. } => false,
         };
         self.dirty = again;

@@ -20,11 +20,7 @@ async fn a_subscription_begins_where_it_wants_to() {
     rig.subscribe("latest", wanted, 1_001).await;
     rig.publish([1_001]).await;
     assert_eq!(sink.numbers(1).await, [1_001]);
-    assert_eq!(
-        sink.rest(),
-        Vec::<u64>::new(),
-        "those that were removed get nothing"
-    );
+    assert_eq!(sink.rest(), Vec::<u64>::new(), "those that were removed get nothing");
     assert!(rig.delivery.status(&id("later")).is_none());
     assert_eq!(rig.delivery.list().len(), 1);
 }
@@ -33,21 +29,12 @@ async fn a_subscription_begins_where_it_wants_to() {
 async fn a_lane_that_is_full_loses_nothing_and_holds_little() {
     let (rig, mut sink) = (Rig::new().await, Sink::new(Reply::Hang).await);
     let count = 3 * QUEUE_RECORDS as u64;
-    let wanted =
-        json!({"types": ["odd"], "sink": sink.url, "config": {"concurrency": 2, "timeout": "1s"}});
+    let wanted = json!({"types": ["odd"], "sink": sink.url, "config": {"concurrency": 2, "timeout": "1s"}});
     rig.subscribe("s", wanted, 1).await;
     rig.publish(1..=2 * count).await;
     sink.next().await;
-    rig.until("s", "full", |status| status.state == "catching_up")
-        .await;
-    let taken = rig
-        .delivery
-        .0
-        .lane(&id("s"))
-        .unwrap()
-        .lock()
-        .window
-        .outstanding();
+    rig.until("s", "full", |status| status.state == "catching_up").await;
+    let taken = rig.delivery.0.lane(&id("s")).unwrap().lock().window.outstanding();
     assert!(taken <= QUEUE_RECORDS + 2, "{taken}");
     sink.says(Reply::Status(200));
     // The two that hang time out and wait for their retry; everything else comes.
@@ -57,9 +44,7 @@ async fn a_lane_that_is_full_loses_nothing_and_holds_little() {
         })
         .await;
     assert_eq!(status.retrying, 2);
-    rig.parts
-        .clock
-        .advance(std::time::Duration::from_secs(3_600));
+    rig.parts.clock.advance(std::time::Duration::from_secs(3_600));
     rig.until("s", "done", |status| {
         status.delivered == count && status.state == "idle"
     })
@@ -80,8 +65,7 @@ async fn live_and_log_hand_over_without_a_gap_or_a_repeat() {
     };
     let subscribing = async {
         for nth in 0..10_u64 {
-            let wanted =
-                json!({"sink": format!("{}?{nth}", sink.url), "config": {"concurrency": 4}});
+            let wanted = json!({"sink": format!("{}?{nth}", sink.url), "config": {"concurrency": 4}});
             rig.subscribe(&format!("s{nth}"), wanted, 1).await;
         }
     };
@@ -94,15 +78,8 @@ async fn live_and_log_hand_over_without_a_gap_or_a_repeat() {
     }
     let mut numbers = sink.rest();
     numbers.sort_unstable();
-    let want: Vec<u64> = (1..=2_000)
-        .flat_map(|n| std::iter::repeat_n(n, 10))
-        .collect();
-    assert!(
-        numbers == want,
-        "{} instead of {}",
-        numbers.len(),
-        want.len()
-    );
+    let want: Vec<u64> = (1..=2_000).flat_map(|n| std::iter::repeat_n(n, 10)).collect();
+    assert!(numbers == want, "{} instead of {}", numbers.len(), want.len());
 }
 
 #[tokio::test]
@@ -112,24 +89,18 @@ async fn a_change_applies_to_what_comes_next_and_keeps_the_place() {
     rig.subscribe("s", wanted.clone(), 1).await;
     rig.publish(1..=4).await;
     assert_eq!(sink.numbers(2).await, [1, 3]);
-    rig.until("s", "idle", |status| {
-        status.behind == 0 && status.state == "idle"
-    })
-    .await;
+    rig.until("s", "idle", |status| status.behind == 0 && status.state == "idle")
+        .await;
     wanted["types"] = json!(["even"]);
     let now = rig.parts.clock.now();
     let defaults = crate::subscription::DeliveryConfig::default();
     let bus = super::rig::bus();
-    let changed =
-        crate::subscription::Subscription::from_json(id("s"), bus, &wanted, &defaults, now)
-            .unwrap();
+    let changed = crate::subscription::Subscription::from_json(id("s"), bus, &wanted, &defaults, now).unwrap();
     rig.delivery.put(changed, None);
     rig.publish(5..=8).await;
     assert_eq!(sink.numbers(2).await, [6, 8]);
     assert_eq!(
-        rig.until("s", "idle", |status| status.behind == 0)
-            .await
-            .cursor,
+        rig.until("s", "idle", |status| status.behind == 0).await.cursor,
         Offset(9)
     );
 }

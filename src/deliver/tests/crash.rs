@@ -12,57 +12,38 @@ use crate::log::Offset;
 async fn a_restart_repeats_nothing_that_was_settled() {
     let (rig, mut sink) = (Rig::new().await, Sink::new(Reply::Status(200)).await);
     let config = json!({"schedule": ["10s"], "max_attempts": 4, "concurrency": 1});
-    rig.subscribe("s", json!({"sink": sink.url, "config": config}), 1)
-        .await;
+    rig.subscribe("s", json!({"sink": sink.url, "config": config}), 1).await;
     rig.publish(1..=100).await;
     assert_eq!(sink.numbers(100).await.len(), 100);
     sink.says(Reply::Status(503));
     rig.publish([101]).await;
     sink.next().await;
-    rig.until("s", "waiting", |status| status.retrying == 1)
-        .await;
+    rig.until("s", "waiting", |status| status.retrying == 1).await;
     let rig = rig.restart().await;
     let status = rig
-        .until("s", "restored", |status| {
-            status.retrying == 1 && status.behind == 0
-        })
+        .until("s", "restored", |status| status.retrying == 1 && status.behind == 0)
         .await;
     assert_eq!(status.cursor, Offset(102));
     sink.says(Reply::Status(200));
     rig.publish([102]).await;
-    assert_eq!(
-        sink.numbers(1).await,
-        [102],
-        "nothing that was delivered comes again"
-    );
+    assert_eq!(sink.numbers(1).await, [102], "nothing that was delivered comes again");
     rig.parts.clock.advance(Duration::from_secs(12));
     assert_eq!(sink.numbers(1).await, [101]);
-    rig.until("s", "done", |status| {
-        status.delivered == 2 && status.retrying == 0
-    })
-    .await;
+    rig.until("s", "done", |status| status.delivered == 2 && status.retrying == 0)
+        .await;
     let recent = rig.delivery.recent(&id("s"));
-    assert_eq!(
-        recent[0].attempt.number, 2,
-        "attempts are counted across the restart"
-    );
+    assert_eq!(recent[0].attempt.number, 2, "attempts are counted across the restart");
     let rig = rig.restart().await;
     rig.publish([103]).await;
     assert_eq!(sink.numbers(1).await, [103]);
-    assert_eq!(
-        rig.until("s", "done", |status| status.delivered == 1)
-            .await
-            .retrying,
-        0
-    );
+    assert_eq!(rig.until("s", "done", |status| status.delivered == 1).await.retrying, 0);
 }
 
 #[tokio::test]
 async fn after_a_crash_at_any_moment_nothing_is_missing() {
     let (mut rig, mut sink) = (Rig::new().await, Sink::new(Reply::Status(200)).await);
     let config = json!({"schedule": ["10s"], "max_attempts": 50, "concurrency": 3});
-    rig.subscribe("s", json!({"sink": sink.url, "config": config}), 1)
-        .await;
+    rig.subscribe("s", json!({"sink": sink.url, "config": config}), 1).await;
     let mut delivered = BTreeSet::new();
     let mut published = 0;
     for round in 0..12_u64 {
@@ -90,10 +71,8 @@ async fn after_a_crash_at_any_moment_nothing_is_missing() {
         delivered.extend(sink.numbers(1).await);
         rig.parts.clock.advance(Duration::from_secs(13));
     }
-    rig.until("s", "settled", |status| {
-        status.behind == 0 && status.retrying == 0
-    })
-    .await;
+    rig.until("s", "settled", |status| status.behind == 0 && status.retrying == 0)
+        .await;
     assert_eq!(delivered, (1..=published).collect::<BTreeSet<_>>());
 }
 
@@ -102,11 +81,7 @@ async fn after_a_crash_at_any_moment_nothing_is_missing() {
 fn check_the_kept_state_skips_nothing(rig: &Rig, sink: &mut Sink, delivered: &mut BTreeSet<u64>) {
     let mut database = rusqlite::Connection::open(rig.folder.path().join("state.db")).unwrap();
     let snapshot = database.transaction().unwrap();
-    let one = |query: &str| {
-        snapshot
-            .query_row(query, [], |row| row.get::<_, i64>(0))
-            .ok()
-    };
+    let one = |query: &str| snapshot.query_row(query, [], |row| row.get::<_, i64>(0)).ok();
     let floor = one("SELECT offset FROM floor WHERE bus = 'default'").unwrap_or(1);
     let cursor = one("SELECT offset FROM cursor WHERE subscription = 's'").unwrap_or(floor);
     let mut rows = snapshot.prepare("SELECT offset FROM retry").unwrap();
@@ -125,26 +100,18 @@ fn check_the_kept_state_skips_nothing(rig: &Rig, sink: &mut Sink, delivered: &mu
 async fn retention_keeps_what_somebody_still_needs() {
     let (rig, mut sink) = (Rig::new().await, Sink::new(Reply::Status(503)).await);
     let config = json!({"schedule": ["1h"], "max_attempts": 3, "concurrency": 1});
-    rig.subscribe("s", json!({"sink": sink.url, "config": config}), 1)
-        .await;
+    rig.subscribe("s", json!({"sink": sink.url, "config": config}), 1).await;
     rig.publish([1]).await;
     sink.next().await;
-    rig.until("s", "waiting", |status| status.retrying == 1)
-        .await;
+    rig.until("s", "waiting", |status| status.retrying == 1).await;
     sink.says(Reply::Status(200));
     rig.publish(2..=50).await;
-    rig.until("s", "delivered", |status| status.delivered == 49)
-        .await;
+    rig.until("s", "delivered", |status| status.delivered == 49).await;
     rig.checkpoint().await;
     let buses = rig.delivery.0.buses();
-    assert_eq!(
-        buses[0].needed(Offset(51)),
-        Offset(1),
-        "the retry needs its record"
-    );
+    assert_eq!(buses[0].needed(Offset(51)), Offset(1), "the retry needs its record");
     rig.parts.clock.advance(Duration::from_secs(2 * 3_600));
-    rig.until("s", "delivered", |status| status.delivered == 50)
-        .await;
+    rig.until("s", "delivered", |status| status.delivered == 50).await;
     rig.checkpoint().await;
     assert_eq!(buses[0].needed(Offset(51)), Offset(51));
 }

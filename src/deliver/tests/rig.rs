@@ -20,9 +20,7 @@ use crate::log::{self, BusName, EventLog, Offset};
 use crate::metrics::Metrics;
 use crate::net::{self, Guard, GuardSettings};
 use crate::plugin::{self, Plugins};
-use crate::subscription::{
-    DeadLetter, DeadQuery, DeliveryConfig, Kept, Store, Subscription, SubscriptionId,
-};
+use crate::subscription::{DeadLetter, DeadQuery, DeliveryConfig, Kept, Store, Subscription, SubscriptionId};
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
 
@@ -98,34 +96,20 @@ impl Rig {
     /// Makes a subscription as the hub does: into the store, then into delivery.
     pub(super) async fn subscribe(&self, name: &str, json: serde_json::Value, from: u64) {
         let now = self.parts.clock.now();
-        let subscription =
-            Subscription::from_json(id(name), bus(), &json, &DeliveryConfig::default(), now)
-                .unwrap();
-        self.parts
-            .store
-            .put(&subscription, Some(Offset(from)))
-            .await
-            .unwrap();
+        let subscription = Subscription::from_json(id(name), bus(), &json, &DeliveryConfig::default(), now).unwrap();
+        self.parts.store.put(&subscription, Some(Offset(from))).await.unwrap();
         self.delivery.put(subscription, Some(Offset(from)));
     }
 
     /// Waits until the lane's status is as wanted.
-    pub(super) async fn until(
-        &self,
-        name: &str,
-        what: &str,
-        wanted: impl Fn(&LaneStatus) -> bool,
-    ) -> LaneStatus {
+    pub(super) async fn until(&self, name: &str, what: &str, wanted: impl Fn(&LaneStatus) -> bool) -> LaneStatus {
         let give_up = tokio::time::Instant::now() + PATIENCE;
         loop {
             let status = self.delivery.status(&id(name)).unwrap();
             if wanted(&status) {
                 return status;
             }
-            assert!(
-                tokio::time::Instant::now() < give_up,
-                "never {what}: {status:?}"
-            );
+            assert!(tokio::time::Instant::now() < give_up, "never {what}: {status:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
@@ -134,9 +118,7 @@ impl Rig {
     pub(super) async fn notice<T>(&mut self, what: &str, pick: impl Fn(Notice) -> Option<T>) -> T {
         loop {
             let notice = tokio::time::timeout(PATIENCE, self.notices.recv()).await;
-            let notice = notice
-                .unwrap_or_else(|_| panic!("no notice: {what}"))
-                .unwrap();
+            let notice = notice.unwrap_or_else(|_| panic!("no notice: {what}")).unwrap();
             if let Some(found) = pick(notice) {
                 return found;
             }
@@ -149,27 +131,14 @@ impl Rig {
 
     pub(super) async fn dead(&self) -> Vec<DeadLetter> {
         self.checkpoint().await;
-        self.parts
-            .store
-            .dead(DeadQuery::default(), 1_000)
-            .await
-            .unwrap()
+        self.parts.store.dead(DeadQuery::default(), 1_000).await.unwrap()
     }
 }
 
-async fn parts(
-    folder: &tempfile::TempDir,
-    clock: Clock,
-) -> (Parts, Kept, mpsc::UnboundedReceiver<Notice>) {
+async fn parts(folder: &tempfile::TempDir, clock: Clock) -> (Parts, Kept, mpsc::UnboundedReceiver<Notice>) {
     let (tasks, metrics) = (Tasks::new(), Arc::new(Metrics::new()));
     let settings = log::Settings::default();
-    let log = EventLog::open(
-        &folder.path().join("log"),
-        settings,
-        clock.clone(),
-        tasks.clone(),
-    )
-    .unwrap();
+    let log = EventLog::open(&folder.path().join("log"), settings, clock.clone(), tasks.clone()).unwrap();
     let (store, kept) = Store::open(&folder.path().join("state.db")).unwrap();
     let client = net::Client::new(Guard::new(GuardSettings::default()));
     let settings = plugin::Settings {
@@ -268,12 +237,8 @@ impl Sink {
         tasks.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let (sender, script) = (sender.clone(), script.clone());
-                let answer =
-                    service_fn(move |request| answer(request, sender.clone(), script.clone()));
-                owner.spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(socket), answer),
-                );
+                let answer = service_fn(move |request| answer(request, sender.clone(), script.clone()));
+                owner.spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), answer));
             }
         });
         Self {
@@ -322,11 +287,7 @@ async fn answer(
     script: Arc<Mutex<Reply>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let body = body
-        .collect()
-        .await
-        .map(|body| body.to_bytes())
-        .unwrap_or_default();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let reply = *script.lock().unwrap();
     let _ = got.send(Got {
         headers: head.headers,
@@ -334,12 +295,8 @@ async fn answer(
     });
     let built = match reply {
         Reply::Status(status) => Response::builder().status(status),
-        Reply::RetryAfter(status, after) => Response::builder()
-            .status(status)
-            .header("retry-after", after),
+        Reply::RetryAfter(status, after) => Response::builder().status(status).header("retry-after", after),
         Reply::Hang => std::future::pending().await,
     };
-    Ok(built
-        .body(Full::new(Bytes::from_static(b"said the sink")))
-        .unwrap())
+    Ok(built.body(Full::new(Bytes::from_static(b"said the sink"))).unwrap())
 }

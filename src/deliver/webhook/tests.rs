@@ -52,12 +52,7 @@ fn names(request: &Request<Bytes>) -> Vec<&str> {
 
 #[test]
 fn each_format_has_its_headers() {
-    let ours = [
-        "traceparent",
-        "user-agent",
-        "webhook-id",
-        "webhook-timestamp",
-    ];
+    let ours = ["traceparent", "user-agent", "webhook-id", "webhook-timestamp"];
     let binary = ["ce-id", "ce-source", "ce-specversion", "ce-type"];
     let check = |format, extra: &[&[&str]]| {
         let mut want: Vec<&str> = extra.concat();
@@ -70,20 +65,13 @@ fn each_format_has_its_headers() {
     check(Format::Batch, &[&ours]);
     check(Format::Raw, &[&["webhook-id", "webhook-timestamp"]]);
     let raw = made(&hook(Format::Raw));
-    assert_eq!(
-        (raw.method().as_str(), &raw.body()[..]),
-        ("POST", &br#"{"a":1}"#[..])
-    );
+    assert_eq!((raw.method().as_str(), &raw.body()[..]), ("POST", &br#"{"a":1}"#[..]));
     assert_eq!(raw.uri(), "http://sink.example:8080/hook?a=b");
 }
 
 #[test]
 fn the_body_is_signed_as_it_is_sent() {
-    let secret = Secret(
-        STANDARD
-            .decode("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=")
-            .unwrap(),
-    );
+    let secret = Secret(STANDARD.decode("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=").unwrap());
     let signed = made(&Webhook {
         secrets: vec![secret],
         ..hook(Format::Raw)
@@ -106,9 +94,7 @@ fn own_headers_win_but_cannot_forge_or_break_the_message() {
         ("Content-Length", "3"),
         ("Transfer-Encoding", "chunked"),
     ];
-    let headers = own
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec();
+    let headers = own.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let auth = Some(Auth::Basic {
         username: "u".to_owned(),
         password: "p".to_owned(),
@@ -133,9 +119,7 @@ fn own_headers_win_but_cannot_forge_or_break_the_message() {
     assert_eq!(all("authorization"), ["Basic dTpw"]);
     assert!(all("content-length").is_empty() && all("transfer-encoding").is_empty());
     let bearer = Webhook {
-        auth: Some(Auth::Bearer {
-            token: "t".to_owned(),
-        }),
+        auth: Some(Auth::Bearer { token: "t".to_owned() }),
         ..hook(Format::Raw)
     };
     assert_eq!(made(&bearer).headers()["authorization"], "Bearer t");
@@ -189,10 +173,7 @@ fn answers_become_outcomes() {
         };
         let got = read(&answer, NOW);
         assert_eq!(got.outcome, want, "{status} {after:?}");
-        assert_eq!(
-            (got.status, got.answer.as_deref()),
-            (Some(status), Some("why"))
-        );
+        assert_eq!((got.status, got.answer.as_deref()), (Some(status), Some("why")));
     }
 }
 
@@ -212,10 +193,6 @@ fn only_a_blocked_address_is_given_up_at_once() {
         net::Error::Resolve("x".into()),
     ];
     for error in others {
-        assert_eq!(
-            failed(&error).outcome,
-            Outcome::Retry { after: None },
-            "{error}"
-        );
+        assert_eq!(failed(&error).outcome, Outcome::Retry { after: None }, "{error}");
     }
 }

@@ -92,11 +92,9 @@ impl World {
             Step::Read(n) => {
                 if let Feed::Behind { next } = self.window.feed() {
                     let upto = (next.0 + n).min(self.published.max(next.0));
-                    let wanted: Vec<u64> =
-                        (next.0..upto).filter(|offset| offset % 2 == 1).collect();
+                    let wanted: Vec<u64> = (next.0..upto).filter(|offset| offset % 2 == 1).collect();
                     wanted.iter().for_each(|offset| self.took(*offset));
-                    self.window
-                        .take_read(wanted.into_iter().map(Offset), Offset(upto));
+                    self.window.take_read(wanted.into_iter().map(Offset), Offset(upto));
                 }
             }
             Step::CatchUp => {
@@ -126,8 +124,7 @@ impl World {
         let dispatched = Offset(self.dispatched);
         let resume = self.window.row(dispatched).unwrap_or(dispatched);
         for (what, upto) in [("row", resume), ("floor", self.window.floor(dispatched))] {
-            let skipped = (self.start..upto.0)
-                .find(|offset| offset % 2 == 1 && !self.settled.contains(offset));
+            let skipped = (self.start..upto.0).find(|offset| offset % 2 == 1 && !self.settled.contains(offset));
             assert_eq!(skipped, None, "the {what} at {upto:?} skips it");
         }
         assert!(
@@ -149,9 +146,7 @@ impl World {
             self.apply(&Step::Settle(0));
         }
         self.check();
-        let wanted: Vec<u64> = (self.start..self.published)
-            .filter(|offset| offset % 2 == 1)
-            .collect();
+        let wanted: Vec<u64> = (self.start..self.published).filter(|offset| offset % 2 == 1).collect();
         assert_eq!(self.settled.into_iter().collect::<Vec<_>>(), wanted);
         if self.start <= self.published {
             assert_eq!(
@@ -183,10 +178,7 @@ proptest! {
 fn a_lane_that_began_at_the_end_keeps_its_start_until_the_bus_floor_passes_it() {
     let mut window = Window::behind(Offset(100));
     assert_eq!(window.row(Offset(90)), Some(Offset(100)));
-    assert!(
-        window.catch_up(Offset(95)),
-        "nothing before its start is read"
-    );
+    assert!(window.catch_up(Offset(95)), "nothing before its start is read");
     assert!(!window.admits(Offset(99)), "nor taken");
     assert_eq!(window.row(Offset(99)), Some(Offset(100)));
     assert_eq!(window.row(Offset(100)), None);
@@ -200,10 +192,7 @@ fn what_is_given_back_no_longer_holds_the_cursor_by_itself() {
     }
     window.settle(Offset(1));
     window.fall_behind(Offset(3));
-    assert_eq!(
-        (window.outstanding(), window.floor(Offset(9))),
-        (1, Offset(2))
-    );
+    assert_eq!((window.outstanding(), window.floor(Offset(9))), (1, Offset(2)));
     window.settle(Offset(2));
     assert_eq!(window.row(Offset(9)), Some(Offset(3)));
 }

@@ -14,9 +14,7 @@ use crate::devkit::build;
 use crate::event::{Data, DataKind, Draft, Event};
 use crate::metrics::Metrics;
 use crate::net::{Client, Guard, GuardSettings};
-use crate::plugin::{
-    CallError, Delivery, Grants, Limits, NotifyError, PluginSettings, Plugins, Settings, Verdict,
-};
+use crate::plugin::{CallError, Delivery, Grants, Limits, NotifyError, PluginSettings, Plugins, Settings, Verdict};
 use crate::tasks::Tasks;
 use crate::time::Clock;
 
@@ -54,14 +52,7 @@ impl Bench {
         let client = Client::new(Guard::new(GuardSettings::default()));
         let (tell, _) = mpsc::unbounded_channel();
         let (tasks, metrics) = (Tasks::new(), Arc::new(Metrics::new()));
-        let plugins = Plugins::open(
-            settings,
-            client,
-            Clock::system(),
-            tasks.clone(),
-            metrics,
-            tell,
-        );
+        let plugins = Plugins::open(settings, client, Clock::system(), tasks.clone(), metrics, tell);
         Self {
             plugins: plugins.await.unwrap(),
             name,
@@ -128,9 +119,7 @@ async fn the_threshold_filters_by_number() {
     let refused = bench.evaluate(r#"{"pointer": "/a"}"#, "{}").await;
     assert_eq!(
         refused,
-        Err(CallError::Config(
-            "config: give min, max, or both".to_owned()
-        ))
+        Err(CallError::Config("config: give min, max, or both".to_owned()))
     );
 }
 
@@ -138,11 +127,7 @@ async fn the_threshold_filters_by_number() {
 async fn the_c_filter_finds_its_keyword() {
     let bench = Bench::open("plugins/filter-keyword-c", &[]).await;
     let check = async |config: &str, data: &str, expected| {
-        assert_eq!(
-            bench.evaluate(config, data).await,
-            expected,
-            "{config} on {data}"
-        );
+        assert_eq!(bench.evaluate(config, data).await, expected, "{config} on {data}");
     };
     let has = || dropped("the data contains the keyword");
     let lacks = || dropped("the data does not contain the keyword");
@@ -156,12 +141,7 @@ async fn the_c_filter_finds_its_keyword() {
     check(forbid, "{\"é€/\":1}", has()).await;
     check(forbid, "{\"e\":1}", Ok(Verdict::Pass)).await;
     let wrong = |words: &str| Err(CallError::Config(format!("config: {words}")));
-    check(
-        "{}",
-        "1",
-        wrong("keyword is missing; give the text to look for"),
-    )
-    .await;
+    check("{}", "1", wrong("keyword is missing; give the text to look for")).await;
     check(
         r#"{"keyword": ""}"#,
         "1",
@@ -191,54 +171,26 @@ async fn the_c_library_takes_the_same_memory_again() {
         assert_eq!(verdict, dropped("the data does not contain the keyword"));
     }
     let status = bench.plugins.status().remove(0);
-    assert!(
-        status.memory < 4 << 20,
-        "{} bytes after 2,000 calls",
-        status.memory
-    );
+    assert!(status.memory < 4 << 20, "{} bytes after 2,000 calls", status.memory);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_bad_filter_behaves_and_misbehaves_by_turns() {
     let bench = Bench::open("tests/guests/misbehave", &[]).await;
-    let ask = async |deed: &str| {
-        bench
-            .evaluate("{}", &format!(r#"{{"do": "{deed}"}}"#))
-            .await
-    };
+    let ask = async |deed: &str| bench.evaluate("{}", &format!(r#"{{"do": "{deed}"}}"#)).await;
     assert_eq!(ask("pass").await, Ok(Verdict::Pass));
     assert_eq!(ask("drop").await, dropped("asked to"));
-    assert_eq!(
-        ask("replace").await,
-        Ok(Verdict::Replace("replaced e1".into()))
-    );
+    assert_eq!(ask("replace").await, Ok(Verdict::Replace("replaced e1".into())));
     assert_eq!(ask("mark").await, dropped("generation 0"));
-    assert_eq!(
-        ask("error").await,
-        Err(CallError::Guest("it went wrong".to_owned()))
-    );
-    for deed in [
-        "trap",
-        "panic",
-        "recurse",
-        "loop",
-        "hoard",
-        "grow",
-        "huge-replace",
-    ] {
+    assert_eq!(ask("error").await, Err(CallError::Guest("it went wrong".to_owned())));
+    for deed in ["trap", "panic", "recurse", "loop", "hoard", "grow", "huge-replace"] {
         let failed = ask(deed).await;
-        let not_its_word = !matches!(
-            failed,
-            Ok(_) | Err(CallError::Guest(_) | CallError::NotLoaded(_))
-        );
+        let not_its_word = !matches!(failed, Ok(_) | Err(CallError::Guest(_) | CallError::NotLoaded(_)));
         assert!(not_its_word, "{deed}: {failed:?}");
         assert_eq!(ask("pass").await, Ok(Verdict::Pass), "after {deed}");
     }
     let refused = bench.evaluate(r#"{"do": "init-error"}"#, "{}").await;
-    assert_eq!(
-        refused,
-        Err(CallError::Config("this config will not do".to_owned()))
-    );
+    assert_eq!(refused, Err(CallError::Config("this config will not do".to_owned())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -258,26 +210,14 @@ async fn the_bad_notifier_fails_as_it_is_told() {
             .await
     };
     assert_eq!(ask("ok").await, Ok(()));
-    assert_eq!(
-        ask("fail-retry").await,
-        failure("come back later", true, Some(50))
-    );
+    assert_eq!(ask("fail-retry").await, failure("come back later", true, Some(50)));
     assert_eq!(ask("fail-final").await, failure("never again", false, None));
-    assert_eq!(
-        ask("fail-once").await,
-        failure("come back later", true, None)
-    );
-    assert_eq!(
-        bench.notify(r#"{"do": "fail-once"}"#, "{}", 2).await,
-        Ok(())
-    );
+    assert_eq!(ask("fail-once").await, failure("come back later", true, None));
+    assert_eq!(bench.notify(r#"{"do": "fail-once"}"#, "{}", 2).await, Ok(()));
     assert_eq!(ask("sleep").await, Ok(()));
     for deed in ["panic", "loop"] {
         let failed = ask(deed).await;
-        assert!(
-            matches!(failed, Err(NotifyError::Call(_))),
-            "{deed}: {failed:?}"
-        );
+        assert!(matches!(failed, Err(NotifyError::Call(_))), "{deed}: {failed:?}");
         assert_eq!(ask("ok").await, Ok(()), "after {deed}");
     }
 }
@@ -297,10 +237,7 @@ async fn the_chat_posts_and_tells_what_came_of_it() {
     };
     let (outcome, request) = exchange("200 OK\r\n").await;
     assert_eq!(outcome, Ok(()));
-    assert!(
-        request.starts_with("POST /hook?wait=1 HTTP/1.1\r\n"),
-        "{request}"
-    );
+    assert!(request.starts_with("POST /hook?wait=1 HTTP/1.1\r\n"), "{request}");
     assert!(
         request.ends_with("\r\n\r\n{\"text\":\"order.created: ad\\\"a\"}"),
         "{request}"
@@ -327,8 +264,7 @@ async fn the_chat_posts_and_tells_what_came_of_it() {
     check("404 Not Found\r\n", false, None).await;
 
     let elsewhere = config.replace(&origin, "http://127.0.0.2:9");
-    let Err(NotifyError::Failure { reason, retry, .. }) = bench.notify(&elsewhere, "{}", 1).await
-    else {
+    let Err(NotifyError::Failure { reason, retry, .. }) = bench.notify(&elsewhere, "{}", 1).await else {
         panic!("a request without a grant went through")
     };
     assert!(!retry && reason.contains("grants.http"), "{reason}");
@@ -345,8 +281,7 @@ async fn answer_one(listener: &TcpListener, answer: &str) -> String {
             "the request ended early"
         );
     }
-    let answer =
-        format!("HTTP/1.1 {answer}content-length: 10\r\nconnection: close\r\n\r\nno_service");
+    let answer = format!("HTTP/1.1 {answer}content-length: 10\r\nconnection: close\r\n\r\nno_service");
     stream.write_all(answer.as_bytes()).await.unwrap();
     String::from_utf8(request).unwrap()
 }

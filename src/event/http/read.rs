@@ -40,10 +40,7 @@ fn content_type(headers: &HeaderMap) -> Result<Option<String>, Invalid> {
 }
 
 fn mode(media_type: Option<&str>) -> Result<Mode, DecodeError> {
-    let essence = media_type
-        .map(media::essence)
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let essence = media_type.map(media::essence).unwrap_or_default().to_ascii_lowercase();
     if !essence.starts_with("application/cloudevents") {
         return Ok(Mode::Binary);
     }
@@ -82,11 +79,7 @@ fn only<'h>(
     }
 }
 
-fn binary(
-    headers: &HeaderMap,
-    media_type: Option<String>,
-    body: Bytes,
-) -> Result<Event, DecodeError> {
+fn binary(headers: &HeaderMap, media_type: Option<String>, body: Bytes) -> Result<Event, DecodeError> {
     let mut draft = Draft {
         datacontenttype: media_type,
         ..Draft::default()
@@ -101,11 +94,7 @@ fn binary(
             continue;
         };
         let Some(text) = value::read(given) else {
-            return Err(Invalid::new(
-                name,
-                format!("must be percent-encoded UTF-8 (the header `{header}`)"),
-            )
-            .into());
+            return Err(Invalid::new(name, format!("must be percent-encoded UTF-8 (the header `{header}`)")).into());
         };
         match name {
             "specversion" => specversion = Some(text),
@@ -118,9 +107,7 @@ fn binary(
             "datacontenttype" => {
                 return Err(Invalid::new(name, "is the header Content-Type in binary mode").into());
             }
-            _ => draft
-                .extensions
-                .push((name.to_owned(), Value::String(text))),
+            _ => draft.extensions.push((name.to_owned(), Value::String(text))),
         }
     }
     check_specversion(specversion.as_deref())?;

@@ -71,12 +71,7 @@ fn content_type_chooses_the_mode() {
     let batch = format!("[{one},{one}]");
     let table = [
         ("application/cloudevents+json", one, Mode::Structured, 1),
-        (
-            "application/cloudevents+json; charset=UTF-8",
-            one,
-            Mode::Structured,
-            1,
-        ),
+        ("application/cloudevents+json; charset=UTF-8", one, Mode::Structured, 1),
         (
             "Application/CloudEvents+JSON ;charset=\"utf-8\"",
             one,
@@ -84,24 +79,11 @@ fn content_type_chooses_the_mode() {
             1,
         ),
         ("application/cloudevents-batch+json", &batch, Mode::Batch, 2),
-        (
-            "application/cloudevents-batch+json;charset=utf-8",
-            "[]",
-            Mode::Batch,
-            0,
-        ),
+        ("application/cloudevents-batch+json;charset=utf-8", "[]", Mode::Batch, 0),
     ];
     for (media_type, body, mode, count) in table {
-        let decoded = read(
-            &format!("content-type: {media_type}\nce-id: ignored"),
-            body.as_bytes(),
-        )
-        .unwrap();
-        assert_eq!(
-            (decoded.mode, decoded.events.len()),
-            (mode, count),
-            "{media_type}"
-        );
+        let decoded = read(&format!("content-type: {media_type}\nce-id: ignored"), body.as_bytes()).unwrap();
+        assert_eq!((decoded.mode, decoded.events.len()), (mode, count), "{media_type}");
     }
     for media_type in [
         "application/json",
@@ -123,25 +105,15 @@ fn the_example_of_the_specification() {
     let event = &decoded.events[0];
     assert_eq!(
         (event.id(), event.source(), event.ty()),
-        (
-            "1234-1234-1234",
-            "/mycontext/subcontext",
-            "com.example.someevent"
-        )
+        ("1234-1234-1234", "/mycontext/subcontext", "com.example.someevent")
     );
     assert_eq!(
         (event.time(), event.datacontenttype()),
-        (
-            Some("2018-04-05T03:56:24Z"),
-            Some("application/json; charset=utf-8")
-        )
+        (Some("2018-04-05T03:56:24Z"), Some("application/json; charset=utf-8"))
     );
     assert_eq!(
         event.extensions(),
-        [(
-            "comexampleextension1".to_owned(),
-            Value::String("value".into())
-        )]
+        [("comexampleextension1".to_owned(), Value::String("value".into()))]
     );
     assert_eq!(
         (event.data().unwrap().kind, &event.data().unwrap().bytes[..]),
@@ -160,12 +132,7 @@ fn header_values_are_decoded_once() {
         b"",
     );
     assert_eq!(event.subject(), Some("Euro € 😀"));
-    for (name, expected) in [
-        ("a", "x \"y\""),
-        ("b", "raw € 100%"),
-        ("c", "%41"),
-        ("d", ""),
-    ] {
+    for (name, expected) in [("a", "x \"y\""), ("b", "raw € 100%"), ("c", "%41"), ("d", "")] {
         assert_eq!(event.attribute(name).as_deref(), Some(expected), "{name}");
     }
 }
@@ -179,16 +146,8 @@ fn the_body_is_what_its_media_type_says() {
         ("", b"\xff", Some(DataKind::Binary)),
         ("", b"null", None),
         ("content-type: application/json", b"", None),
-        (
-            "content-type: application/json",
-            b"\"s\"",
-            Some(DataKind::Json),
-        ),
-        (
-            "content-type: application/vnd.x+json",
-            b"1",
-            Some(DataKind::Json),
-        ),
+        ("content-type: application/json", b"\"s\"", Some(DataKind::Json)),
+        ("content-type: application/vnd.x+json", b"1", Some(DataKind::Json)),
         (
             "content-type: application/json; charset=utf-16",
             b"\xfe\xff\x00\x31",
@@ -207,16 +166,8 @@ fn the_body_is_what_its_media_type_says() {
             b"e",
             Some(DataKind::Binary),
         ),
-        (
-            "content-type: application/xml",
-            b"<a/>",
-            Some(DataKind::Text),
-        ),
-        (
-            "content-type: application/octet-stream",
-            b"{}",
-            Some(DataKind::Binary),
-        ),
+        ("content-type: application/xml", b"<a/>", Some(DataKind::Text)),
+        ("content-type: application/octet-stream", b"{}", Some(DataKind::Binary)),
     ];
     for (line, body, kind) in table {
         let event = binary(line, body);
@@ -239,20 +190,8 @@ type Out = (
 
 /// What is held (media type, kind, bytes), and what goes out (media type, members).
 const OUT: [Out; 7] = [
-    (
-        None,
-        DataKind::Json,
-        b"{ }",
-        "application/json",
-        r#""data":{ }"#,
-    ),
-    (
-        Some("text/json"),
-        DataKind::Json,
-        b"1",
-        "text/json",
-        r#""data":1"#,
-    ),
+    (None, DataKind::Json, b"{ }", "application/json", r#""data":{ }"#),
+    (Some("text/json"), DataKind::Json, b"1", "text/json", r#""data":1"#),
     (
         None,
         DataKind::Binary,
@@ -298,8 +237,7 @@ fn what_goes_out() {
         let held = media_type
             .map(|held| format!(r#""datacontenttype":"{held}","#))
             .unwrap_or_default();
-        let document =
-            format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t",{held}{members}}}"#);
+        let document = format!(r#"{{"specversion":"1.0","id":"1","source":"/s","type":"t",{held}{members}}}"#);
         let check = |encoded: Encoded, expected: String| assert_eq!(shown(&encoded), expected);
         check(
             encode(Mode::Raw, &event),
@@ -329,10 +267,7 @@ fn what_goes_out() {
     }
     let empty = binary("", b"");
     assert_eq!(shown(&encode(Mode::Raw, &empty)), "\n");
-    assert_eq!(
-        shown(&encode(Mode::Binary, &empty)),
-        format!("{REQUIRED}\n")
-    );
+    assert_eq!(shown(&encode(Mode::Binary, &empty)), format!("{REQUIRED}\n"));
 }
 
 proptest! {

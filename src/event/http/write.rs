@@ -39,10 +39,7 @@ fn document(media_type: &'static str, body: Vec<u8>) -> Encoded {
 
 /// The producer's own bytes, shared.
 fn body(event: &Event) -> Bytes {
-    event
-        .data()
-        .map(|data| data.bytes.clone())
-        .unwrap_or_default()
+    event.data().map(|data| data.bytes.clone()).unwrap_or_default()
 }
 
 fn attributes(event: &Event) -> Vec<(HeaderName, HeaderValue)> {

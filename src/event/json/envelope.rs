@@ -32,10 +32,7 @@ pub(super) fn read_one<'a>(parser: &mut Parser<'a>) -> Result<Element<'a>, Decod
 /// Reads a batch; `input` is what the parser reads from. Each event is finished before the next is read: a body of
 /// `[{},{},…` must not become a hundred times its size in memory before it is refused.
 pub(super) fn read_all(parser: &mut Parser<'_>, input: &Bytes) -> Result<Vec<Event>, DecodeError> {
-    let mut batch = Batch {
-        input,
-        refused: None,
-    };
+    let mut batch = Batch { input, refused: None };
     let events = parser.deserialize_any(&mut batch);
     match (batch.refused, events) {
         (Some(fault), _) => Err(fault),
@@ -157,8 +154,7 @@ impl<'a> Envelope<'a> {
             Scalar::Integer(value) => Value::Integer(value),
             Scalar::Text(value) => Value::String(value.into_owned()),
             Scalar::Other(found) => {
-                let rule =
-                    format!("must be a string, a boolean or an integer of 32 bits, and is {found}");
+                let rule = format!("must be a string, a boolean or an integer of 32 bits, and is {found}");
                 return self.refuse(&name, rule);
             }
         };
@@ -199,8 +195,7 @@ impl<'a> Envelope<'a> {
             }
         }
         rules::check_specversion(self.specversion.as_deref())?;
-        let required =
-            |name, value: Option<String>| value.ok_or_else(|| Invalid::new(name, "is required"));
+        let required = |name, value: Option<String>| value.ok_or_else(|| Invalid::new(name, "is required"));
         self.draft.id = required("id", self.id)?;
         self.draft.source = required("source", self.source)?;
         self.draft.ty = required("type", self.ty)?;

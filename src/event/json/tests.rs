@@ -61,10 +61,7 @@ fn the_examples_of_the_specification() {
             (event.id(), event.source(), event.ty()),
             ("A234-1234-1234", "/mycontext", "com.example.someevent")
         );
-        assert_eq!(
-            (event.time(), event.subject()),
-            (Some("2018-04-05T17:31:00Z"), None)
-        );
+        assert_eq!((event.time(), event.subject()), (Some("2018-04-05T17:31:00Z"), None));
         let extensions = [
             ("comexampleextension1", Value::String("value".into())),
             ("comexampleothervalue", Value::Integer(5)),
@@ -89,9 +86,7 @@ fn data_is_cut_out_of_the_input() {
     let input = Bytes::from(with(r#""datacontenttype":"text/plain","data":"plain""#));
     let event = decode(input.clone()).unwrap();
     assert!(
-        input
-            .as_ptr_range()
-            .contains(&event.data().unwrap().bytes.as_ptr()),
+        input.as_ptr_range().contains(&event.data().unwrap().bytes.as_ptr()),
         "copied"
     );
 }
@@ -103,11 +98,7 @@ const KINDS: [(&str, DataKind, &str); 9] = [
         DataKind::Text,
         "a\n\"😀é\0",
     ),
-    (
-        r#""datacontenttype":"text/plain","data":"""#,
-        DataKind::Text,
-        "",
-    ),
+    (r#""datacontenttype":"text/plain","data":"""#, DataKind::Text, ""),
     (
         r#""datacontenttype":"text/plain; charset=latin1","data":"é""#,
         DataKind::Text,
@@ -123,11 +114,7 @@ const KINDS: [(&str, DataKind, &str); 9] = [
         DataKind::Json,
         r#""s""#,
     ),
-    (
-        r#""data":"s","datacontenttype":"text/csv""#,
-        DataKind::Text,
-        "s",
-    ),
+    (r#""data":"s","datacontenttype":"text/csv""#, DataKind::Text, "s"),
     (
         r#""data_base64":"e30=","datacontenttype":"application/json""#,
         DataKind::Binary,
@@ -138,11 +125,7 @@ const KINDS: [(&str, DataKind, &str); 9] = [
         DataKind::Binary,
         "",
     ),
-    (
-        r#""data_base64":"aGk=","data":null"#,
-        DataKind::Binary,
-        "hi",
-    ),
+    (r#""data_base64":"aGk=","data":null"#, DataKind::Binary, "hi"),
 ];
 
 #[test]
@@ -183,21 +166,14 @@ fn json_data_is_parsed_for_those_who_ask() {
             Some("{\"a\":1}"),
         ),
         (r#""data_base64":"eyJhIjoxfQ==""#, Some("{\"a\":1}")),
-        (
-            r#""data_base64":"eyJhIjoxfQ==","datacontenttype":"image/png""#,
-            None,
-        ),
+        (r#""data_base64":"eyJhIjoxfQ==","datacontenttype":"image/png""#, None),
         (r#""data":"1","datacontenttype":"text/plain""#, None),
         (r#""data":1e400"#, None),
         (r#""subject":"x""#, None),
     ];
     for (members, expected) in table {
         let event = read(&with(members)).unwrap();
-        assert_eq!(
-            event.json().map(ToString::to_string).as_deref(),
-            expected,
-            "{members}"
-        );
+        assert_eq!(event.json().map(ToString::to_string).as_deref(), expected, "{members}");
     }
 }
 
@@ -207,10 +183,7 @@ fn batches() {
     assert_eq!(decode_batch(Bytes::from_static(b" [ ] ")), Ok(vec![]));
     let two = decode_batch(Bytes::from(format!("[{event}, {event}]"))).unwrap();
     assert_eq!(two, vec![read(&event).unwrap(); 2]);
-    assert_eq!(
-        decode_batch(Bytes::from(encode_batch(&[&two[0], &two[1]]))),
-        Ok(two)
-    );
+    assert_eq!(decode_batch(Bytes::from(encode_batch(&[&two[0], &two[1]]))), Ok(two));
     assert_eq!(encode_batch(&[]), b"[]");
 
     let table = [
@@ -239,30 +212,18 @@ fn batches() {
         ("[".repeat(100_000), "EOF while parsing"),
     ];
     for (json, expected) in table {
-        let fault = decode_batch(Bytes::from(json.clone()))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            fault.contains(expected),
-            "{}: {fault}",
-            &json[..json.len().min(200)]
-        );
+        let fault = decode_batch(Bytes::from(json.clone())).unwrap_err().to_string();
+        assert!(fault.contains(expected), "{}: {fault}", &json[..json.len().min(200)]);
     }
 }
 
 #[test]
 fn writing() {
     let json = r#"{"specversion":"1.0","id":"1\"\\é","source":"/s","type":"t","subject":"s","time":"2020-11-19T21:04:41+08:00","datacontenttype":"application/json","dataschema":"urn:x","b":true,"i":-5,"s":"5","data":{ "a" :1.0 }}"#;
-    assert_eq!(
-        String::from_utf8(encode(&read(json).unwrap())).unwrap(),
-        json
-    );
+    assert_eq!(String::from_utf8(encode(&read(json).unwrap())).unwrap(), json);
     let mut out = b"x".to_vec();
     encode_into(&read(&with(r#""data":null"#)).unwrap(), &mut out);
-    assert_eq!(
-        out,
-        br#"x{"specversion":"1.0","id":"1","source":"/s","type":"t"}"#
-    );
+    assert_eq!(out, br#"x{"specversion":"1.0","id":"1","source":"/s","type":"t"}"#);
 }
 
 #[test]

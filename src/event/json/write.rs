@@ -52,9 +52,7 @@ pub fn encode_into(event: &Event, out: &mut Vec<u8>) {
         write_name(name, out);
         match value {
             Value::String(text) => write_string(text, out),
-            Value::Boolean(_) | Value::Integer(_) => {
-                out.extend_from_slice(value.as_str().as_bytes())
-            }
+            Value::Boolean(_) | Value::Integer(_) => out.extend_from_slice(value.as_str().as_bytes()),
         }
     }
     if let Some(data) = event.data() {

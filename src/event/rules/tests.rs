@@ -36,19 +36,13 @@ fn no_attribute_of_the_specification_is_empty() {
     check(|draft| draft.id.clear(), empty("id"));
     check(|draft| draft.source.clear(), empty("source"));
     check(|draft| draft.ty.clear(), empty("type"));
-    check(
-        |draft| draft.subject = Some(String::new()),
-        empty("subject"),
-    );
+    check(|draft| draft.subject = Some(String::new()), empty("subject"));
     check(|draft| draft.time = Some(String::new()), empty("time"));
     check(
         |draft| draft.datacontenttype = Some(String::new()),
         empty("datacontenttype"),
     );
-    check(
-        |draft| draft.dataschema = Some(String::new()),
-        empty("dataschema"),
-    );
+    check(|draft| draft.dataschema = Some(String::new()), empty("dataschema"));
     check(
         |draft| draft.extensions = vec![("x".into(), Value::String(String::new()))],
         Ok(()),
@@ -63,10 +57,7 @@ fn every_attribute_has_its_grammar() {
         Err(("source", "URI-reference")),
     );
     check(|draft| draft.source = "acs.mse".into(), Ok(()));
-    check(
-        |draft| draft.time = Some("2020-11-19T21:04:41+08:00".into()),
-        Ok(()),
-    );
+    check(|draft| draft.time = Some("2020-11-19T21:04:41+08:00".into()), Ok(()));
     check(
         |draft| draft.time = Some("2020-11-19 21:04:41Z".into()),
         Err(("time", "RFC 3339")),
@@ -79,10 +70,7 @@ fn every_attribute_has_its_grammar() {
         |draft| draft.datacontenttype = Some("nonsense".into()),
         Err(("datacontenttype", "media type")),
     );
-    check(
-        |draft| draft.dataschema = Some("https://example.com/s".into()),
-        Ok(()),
-    );
+    check(|draft| draft.dataschema = Some("https://example.com/s".into()), Ok(()));
     check(
         |draft| draft.dataschema = Some("/relative".into()),
         Err(("dataschema", "absolute URI")),
@@ -111,10 +99,7 @@ fn strings_hold_no_controls_and_no_noncharacters() {
         check(|draft| draft.id.push(letter), Err(("id", &rule)));
         check(|draft| draft.source.push(letter), Err(("source", &rule)));
         check(|draft| draft.ty.push(letter), Err(("type", &rule)));
-        check(
-            |draft| draft.subject = Some(text.clone()),
-            Err(("subject", &rule)),
-        );
+        check(|draft| draft.subject = Some(text.clone()), Err(("subject", &rule)));
         check(
             |draft| draft.extensions = vec![("x".into(), Value::String(text))],
             Err(("x", &rule)),
@@ -138,13 +123,7 @@ fn strings_hold_no_controls_and_no_noncharacters() {
 #[test]
 fn extension_names() {
     let longest = "x".repeat(MAX_NAME);
-    for name in [
-        "a",
-        "0",
-        "traceparent",
-        "averylongextensionnamethatisallowed",
-        &longest,
-    ] {
+    for name in ["a", "0", "traceparent", "averylongextensionnamethatisallowed", &longest] {
         check(
             |draft| draft.extensions = vec![(name.into(), Value::Integer(i32::MIN))],
             Ok(()),
@@ -175,10 +154,7 @@ fn extension_names() {
         );
     }
     let twice = ["b", "a", "c", "a"].map(|name| (name.to_owned(), Value::Boolean(true)));
-    check(
-        |draft| draft.extensions = twice.to_vec(),
-        Err(("a", "twice")),
-    );
+    check(|draft| draft.extensions = twice.to_vec(), Err(("a", "twice")));
     let longer = longest + "x";
     check(
         |draft| draft.extensions = vec![(longer, Value::Boolean(true))],
@@ -191,30 +167,15 @@ const DATA: [(DataKind, Option<&str>, &[u8], &str); 15] = [
     (DataKind::Json, None, b" {} ", ""),
     (DataKind::Json, Some("application/json"), b"[1e400]", ""),
     (DataKind::Json, Some("text/plain"), b"[1]", ""),
-    (
-        DataKind::Json,
-        Some("text/plain"),
-        b" \"s\"",
-        "must be given as text",
-    ),
+    (DataKind::Json, Some("text/plain"), b" \"s\"", "must be given as text"),
     (DataKind::Json, None, b"", "must be JSON: EOF"),
     (DataKind::Json, None, b"{]", "at line 1 column 2"),
-    (
-        DataKind::Json,
-        None,
-        b"\"\xff\"",
-        "not UTF-8 at line 1 column 2",
-    ),
+    (DataKind::Json, None, b"\"\xff\"", "not UTF-8 at line 1 column 2"),
     (DataKind::Json, None, &[b'['; 1000], "must be JSON"),
     (DataKind::Text, Some("text/plain"), b"", ""),
     (DataKind::Text, Some("text/plain"), b"\xc3\xa9\0", ""),
     (DataKind::Text, Some("text/plain"), b"\xff", "not UTF-8"),
-    (
-        DataKind::Text,
-        Some("application/json"),
-        b"x",
-        "must be JSON: as text",
-    ),
+    (DataKind::Text, Some("application/json"), b"x", "must be JSON: as text"),
     (DataKind::Text, None, b"x", "must be JSON: as text"),
     (DataKind::Binary, None, b"\xff", ""),
     (DataKind::Binary, Some("application/json"), b"{}", ""),
@@ -245,10 +206,7 @@ fn data_is_what_its_kind_says() {
         kind: DataKind::Json,
         bytes: deep.into(),
     };
-    check(
-        |draft| draft.data = Some(data),
-        Err(("data", "more than 127 deep")),
-    );
+    check(|draft| draft.data = Some(data), Err(("data", "more than 127 deep")));
 }
 
 #[test]

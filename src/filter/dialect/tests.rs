@@ -22,10 +22,7 @@ fn json_comes_out_as_it_went_in() {
         assert_eq!(Filter::parse(&filter.to_json()).expect("valid"), filter);
     }
     let bare = Filter::parse(&json!({"plugin": {"name": "p"}})).expect("valid");
-    assert_eq!(
-        bare.to_json(),
-        json!({"plugin": {"name": "p", "config": {}}})
-    );
+    assert_eq!(bare.to_json(), json!({"plugin": {"name": "p", "config": {}}}));
 }
 
 #[test]
@@ -40,18 +37,12 @@ fn wrong_filters_are_refused_by_path() {
     let error = Filter::parse_list(&good).expect_err("no array");
     assert_eq!(error.message(), "filters: must be an array of filters");
     let error = Filter::parse(&json!({"prefix": {"subject": 1}})).expect_err("no text");
-    assert!(
-        error.message().starts_with("filter.prefix.subject: "),
-        "{error}"
-    );
+    assert!(error.message().starts_with("filter.prefix.subject: "), "{error}");
 }
 
 /// `{"not": {"not": … {"exact": …}}}`, so many deep.
 fn nested(depth: usize) -> Value {
-    (1..depth).fold(
-        json!({"exact": {"type": "a"}}),
-        |inner, _| json!({"not": inner}),
-    )
+    (1..depth).fold(json!({"exact": {"type": "a"}}), |inner, _| json!({"not": inner}))
 }
 
 #[test]
@@ -65,10 +56,7 @@ fn too_many_filters_are_refused() {
     assert!(Filter::parse_list(&list(256)).is_ok());
     let many = Filter::parse_list(&list(257)).expect_err("too many");
     assert_eq!(many.code(), "filter_too_large");
-    assert!(
-        many.message().contains("filters[256]: more than 256"),
-        "{many}"
-    );
+    assert!(many.message().contains("filters[256]: more than 256"), "{many}");
 }
 
 #[test]

@@ -90,8 +90,7 @@ pub(super) fn conjuncts(selector: &Selector) -> Vec<Conjunct<'_>> {
     for (at, part) in selector.filters.iter().enumerate() {
         let before = found.len();
         filter(part, &mut found);
-        if let (1, Some(only), Ok(at)) = (found.len() - before, found.last_mut(), u16::try_from(at))
-        {
+        if let (1, Some(only), Ok(at)) = (found.len() - before, found.last_mut(), u16::try_from(at)) {
             only.part = Part::Filter(at);
         }
     }
@@ -168,9 +167,7 @@ fn type_pattern(pattern: &TypePattern) -> Conjunct<'_> {
 fn filter<'a>(part: &'a Filter, found: &mut Vec<Conjunct<'a>>) {
     match part {
         Filter::Exact(pairs) => {
-            let pair = |(name, text): &'a (String, String)| {
-                value(Place::Attribute(name), Scalar::Text(text))
-            };
+            let pair = |(name, text): &'a (String, String)| value(Place::Attribute(name), Scalar::Text(text));
             found.extend(pairs.iter().map(pair));
         }
         Filter::Prefix(pairs) => affixes(pairs, Probe::Prefix, found),
@@ -186,11 +183,7 @@ fn filter<'a>(part: &'a Filter, found: &mut Vec<Conjunct<'a>>) {
     }
 }
 
-fn affixes<'a>(
-    pairs: &'a [(String, String)],
-    probe: fn(&'a str) -> Probe<'a>,
-    found: &mut Vec<Conjunct<'a>>,
-) {
+fn affixes<'a>(pairs: &'a [(String, String)], probe: fn(&'a str) -> Probe<'a>, found: &mut Vec<Conjunct<'a>>) {
     for (name, text) in pairs {
         let spot = Spot {
             place: Place::Attribute(name),
@@ -201,12 +194,7 @@ fn affixes<'a>(
 }
 
 /// The fields of a pattern below the keys `above`; `top` is outside of `data`.
-fn object<'a>(
-    part: &'a Object,
-    above: &mut Vec<&'a str>,
-    top: bool,
-    found: &mut Vec<Conjunct<'a>>,
-) {
+fn object<'a>(part: &'a Object, above: &mut Vec<&'a str>, top: bool, found: &mut Vec<Conjunct<'a>>) {
     for (key, node) in &part.fields {
         let in_data = !top || &**key == "data";
         if !top {
@@ -239,11 +227,7 @@ fn object<'a>(
 fn leaf<'a>(test: &'a Test, place: &dyn Fn() -> Place<'a>) -> Conjunct<'a> {
     let (probe, whole) = match test {
         Test::OneOf(literals) => {
-            return union(
-                literals
-                    .iter()
-                    .map(|one: &Literal| value(place(), one.as_scalar())),
-            );
+            return union(literals.iter().map(|one: &Literal| value(place(), one.as_scalar())));
         }
         Test::Prefix(Text::Exact(part)) => (Probe::Prefix(part), true),
         Test::Suffix(Text::Exact(part)) => (Probe::Suffix(part), true),

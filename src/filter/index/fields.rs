@@ -64,11 +64,7 @@ impl Fields {
             "dataschema",
         ];
         if self.attributes.len() <= STANDARD.len() {
-            return self
-                .attributes
-                .iter()
-                .map(|(name, field)| (&**name, field))
-                .collect();
+            return self.attributes.iter().map(|(name, field)| (&**name, field)).collect();
         }
         let extensions = event.extensions().iter().map(|(name, _)| name.as_str());
         let names = STANDARD.into_iter().chain(extensions);
@@ -211,8 +207,7 @@ impl Field {
                 self.texts.insert(text.into(), bucket);
             }
             Probe::Value(other) => {
-                self.others
-                    .extend(other.without_text().map(|key| (key, bucket)));
+                self.others.extend(other.without_text().map(|key| (key, bucket)));
             }
             Probe::Prefix(text) => self.prefixes.insert(text.as_bytes(), bucket),
             Probe::Suffix(text) => self.suffixes.insert(&backwards(text), bucket),
@@ -233,10 +228,7 @@ impl Field {
     }
 
     fn is_empty(&self) -> bool {
-        self.texts.is_empty()
-            && self.others.is_empty()
-            && self.prefixes.is_empty()
-            && self.suffixes.is_empty()
+        self.texts.is_empty() && self.others.is_empty() && self.prefixes.is_empty() && self.suffixes.is_empty()
     }
 }
 

@@ -155,11 +155,7 @@ impl<K: Copy + Eq + Hash> Index<K> {
         // The lock is held for a push or a pop; a panic in between leaves a stack that is still good.
         let spare = || self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         let mut scratch = spare().pop().unwrap_or_default();
-        scratch.begin(
-            self.buckets.bound(),
-            self.entries.bound(),
-            self.shared.bound(),
-        );
+        scratch.begin(self.buckets.bound(), self.entries.bound(), self.shared.bound());
         self.open(LOOSE, event, &mut scratch, hits);
         self.fields.each(event, &mut |bucket| {
             if scratch.first_bucket(bucket) {
@@ -171,11 +167,7 @@ impl<K: Copy + Eq + Hash> Index<K> {
 
     /// Checks everyone in a bucket.
     fn open(&self, bucket: u32, event: &Event, scratch: &mut Scratch, hits: &mut Vec<(K, Match)>) {
-        let candidates = self
-            .buckets
-            .at(bucket)
-            .map(Few::as_slice)
-            .unwrap_or_default();
+        let candidates = self.buckets.at(bucket).map(Few::as_slice).unwrap_or_default();
         for number in candidates {
             let Some(entry) = self.entries.at(*number) else {
                 continue;
@@ -213,10 +205,7 @@ impl<K: Copy + Eq + Hash> Index<K> {
             filters,
         });
         match chosen {
-            Some(conjunct) => conjunct
-                .spots
-                .iter()
-                .for_each(|spot| self.seat_at(spot, number)),
+            Some(conjunct) => conjunct.spots.iter().for_each(|spot| self.seat_at(spot, number)),
             None => self.seat(LOOSE, number),
         }
         number
@@ -225,10 +214,7 @@ impl<K: Copy + Eq + Hash> Index<K> {
     /// The conjunct whose buckets are emptiest.
     fn choose(&self, conjuncts: &[Conjunct<'_>]) -> Option<u16> {
         let size = |spot: &Spot<'_>| {
-            let bucket = self
-                .fields
-                .at(spot)
-                .and_then(|bucket| self.buckets.at(bucket));
+            let bucket = self.fields.at(spot).and_then(|bucket| self.buckets.at(bucket));
             bucket.map_or(0, |entries| entries.as_slice().len())
         };
         let cost = |conjunct: &Conjunct<'_>| {
@@ -265,10 +251,7 @@ impl<K: Copy + Eq + Hash> Index<K> {
 
     /// Takes an entry out of everything.
     fn discard(&mut self, number: u32) {
-        let seats = self
-            .entries
-            .at(number)
-            .map_or(0, |entry| entry.seats.as_slice().len());
+        let seats = self.entries.at(number).map_or(0, |entry| entry.seats.as_slice().len());
         let emptied: Vec<Option<u32>> = (0..seats).map(|nth| self.unseat(number, nth)).collect();
         let Some(entry) = self.entries.remove(number) else {
             return;
@@ -300,12 +283,7 @@ impl<K: Copy + Eq + Hash> Index<K> {
         let left = entries.as_slice();
         if let Some(moved) = left.get(seat.at as usize) {
             let moved = self.entries.at_mut(*moved)?;
-            if let Some(old) = moved
-                .seats
-                .as_mut_slice()
-                .iter_mut()
-                .find(|old| **old == last)
-            {
+            if let Some(old) = moved.seats.as_mut_slice().iter_mut().find(|old| **old == last) {
                 *old = seat;
             }
             return None;

@@ -221,10 +221,7 @@ mod tests {
             ..Selector::default()
         };
         let mut shared = Shared::default();
-        assert_eq!(
-            shared.take_types(&Selector::default(), Part::Fraction),
-            None
-        );
+        assert_eq!(shared.take_types(&Selector::default(), Part::Fraction), None);
         assert_eq!(shared.take_types(&selector, Part::Types), None);
         assert_eq!(shared.take_types(&selector, Part::Source), Some(0));
         assert_eq!(shared.take_types(&selector, Part::Fraction), Some(0));

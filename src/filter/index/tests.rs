@@ -15,10 +15,7 @@ use crate::event::{Draft, Event};
 fn selector(types: &[&str], filters: &Value) -> Arc<Selector> {
     Arc::new(Selector {
         source: None,
-        types: types
-            .iter()
-            .map(|text| TypePattern::parse(text).expect(text))
-            .collect(),
+        types: types.iter().map(|text| TypePattern::parse(text).expect(text)).collect(),
         filters: Filter::parse_list(filters).expect("valid"),
     })
 }
@@ -43,12 +40,7 @@ fn hits(index: &Index<u32>, event: &Event) -> Vec<(u32, Match)> {
 
 /// How many entries are checked for an event.
 fn candidates(index: &Index<u32>, event: &Event) -> usize {
-    let size = |bucket| {
-        index
-            .buckets
-            .at(bucket)
-            .map_or(0, |few| few.as_slice().len())
-    };
+    let size = |bucket| index.buckets.at(bucket).map_or(0, |few| few.as_slice().len());
     let mut sum = size(LOOSE);
     index.fields.each(event, &mut |bucket| sum += size(bucket));
     sum
@@ -58,20 +50,10 @@ fn assert_nothing_left(index: &Index<u32>) {
     assert!(index.is_empty() && index.keys.is_empty() && index.selectors.is_empty());
     assert!(index.fields.is_empty(), "{:?}", index.fields);
     assert!(index.shared.is_empty(), "{:?}", index.shared);
-    let left = |bucket: usize| {
-        index
-            .buckets
-            .at(bucket as u32)
-            .map_or(0, |few| few.as_slice().len())
-    };
+    let left = |bucket: usize| index.buckets.at(bucket as u32).map_or(0, |few| few.as_slice().len());
     assert_eq!((0..index.buckets.bound()).map(left).sum::<usize>(), 0);
-    let buckets =
-        (0..index.buckets.bound()).filter(|bucket| index.buckets.at(*bucket as u32).is_some());
-    assert_eq!(
-        buckets.count(),
-        1,
-        "only the bucket without an anchor stays"
-    );
+    let buckets = (0..index.buckets.bound()).filter(|bucket| index.buckets.at(*bucket as u32).is_some());
+    assert_eq!(buckets.count(), 1, "only the bucket without an anchor stays");
 }
 
 #[test]
@@ -80,10 +62,7 @@ fn candidates_do_not_grow_with_subscriptions() {
     for n in 0..2_000u32 {
         index.insert(
             n,
-            selector(
-                &["order"],
-                &json!([{"pattern": {"data": {"user": [n], "ok": [true]}}}]),
-            ),
+            selector(&["order"], &json!([{"pattern": {"data": {"user": [n], "ok": [true]}}}])),
         );
         let subject = json!([{"prefix": {"subject": format!("/app/{n}/")}}]);
         index.insert(10_000 + n, selector(&["a.**"], &subject));
@@ -95,20 +74,14 @@ fn candidates_do_not_grow_with_subscriptions() {
         index.insert(40_000 + n, selector(&["either"], &or));
         index.insert(
             50_000 + n,
-            selector(
-                &[&format!("type{n}")],
-                &json!([{"prefix": {"subject": "/"}}]),
-            ),
+            selector(&[&format!("type{n}")], &json!([{"prefix": {"subject": "/"}}])),
         );
         let plugin = json!([{"exact": {"subject": format!("p{n}")}}, {"plugin": {"name": "p"}}]);
         index.insert(60_000 + n, selector(&["order"], &plugin));
     }
     for (event, key) in [
         (event("order", "-", &json!({"user": 77, "ok": true})), 77),
-        (
-            event("order", "-", &json!({"user": [5, 77.0], "ok": true})),
-            77,
-        ),
+        (event("order", "-", &json!({"user": [5, 77.0], "ok": true})), 77),
         (event("a.b.c", "/app/77/x", &json!({})), 10_077),
         (event("q", "b/77.txt", &json!({})), 20_077),
         (event("either", "x77", &json!({})), 30_077),
@@ -133,10 +106,7 @@ fn candidates_do_not_grow_with_subscriptions() {
 fn equal_selectors_are_one_entry() {
     let mut index = Index::new();
     for key in 0..1_000 {
-        index.insert(
-            key,
-            selector(&["a"], &json!([{"prefix": {"subject": "/x"}}])),
-        );
+        index.insert(key, selector(&["a"], &json!([{"prefix": {"subject": "/x"}}])));
     }
     let event = event("a", "/x", &json!({}));
     assert_eq!((index.len(), candidates(&index, &event)), (1_000, 1));
@@ -159,10 +129,7 @@ fn insert_replaces() {
     index.insert(1, selector(&["b"], &json!([])));
     assert_eq!(index.len(), 1);
     assert_eq!(hits(&index, &event("a", "-", &json!({}))), []);
-    assert_eq!(
-        hits(&index, &event("b", "-", &json!({}))),
-        [(1, Match::Yes)]
-    );
+    assert_eq!(hits(&index, &event("b", "-", &json!({}))), [(1, Match::Yes)]);
 }
 
 #[test]
@@ -186,16 +153,10 @@ fn unanchored_selectors_are_found() {
     let mut index = Index::new();
     index.insert(1, selector(&[], &json!([])));
     index.insert(2, selector(&["*"], &json!([{"plugin": {"name": "p"}}])));
-    index.insert(
-        3,
-        selector(&[], &json!([{"not": {"exact": {"type": "t"}}}])),
-    );
+    index.insert(3, selector(&[], &json!([{"not": {"exact": {"type": "t"}}}])));
     index.insert(
         4,
-        selector(
-            &[],
-            &json!([{"pattern": {"data": {"n": [{"numeric": [">", 3]}]}}}]),
-        ),
+        selector(&[], &json!([{"pattern": {"data": {"n": [{"numeric": [">", 3]}]}}}])),
     );
     let expected = [(1, Match::Yes), (2, Match::AskPlugins), (4, Match::Yes)];
     assert_eq!(hits(&index, &event("t", "-", &json!({"n": 4}))), expected);
@@ -218,9 +179,7 @@ fn steps() -> impl Strategy<Value = Step> {
 }
 
 fn brute_force(model: &BTreeMap<u32, Arc<Selector>>, event: &Event) -> Vec<(u32, Match)> {
-    let answers = model
-        .iter()
-        .map(|(key, selector)| (*key, selector.matches(event)));
+    let answers = model.iter().map(|(key, selector)| (*key, selector.matches(event)));
     answers.filter(|(_, answer)| *answer != Match::No).collect()
 }
 

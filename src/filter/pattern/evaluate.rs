@@ -28,12 +28,10 @@ pub(super) fn matches(root: &Object, event: &Event) -> bool {
 /// `None` is a value that is not there.
 fn node_matches(node: &Node, value: Option<&Value>) -> bool {
     match (node, value) {
-        (Node::Object(object), Some(Value::Array(items))) if !items.is_empty() => {
-            items.iter().any(|item| match item {
-                Value::Array(_) => node_matches(node, Some(item)),
-                _ => object_matches(object, item.as_object()),
-            })
-        }
+        (Node::Object(object), Some(Value::Array(items))) if !items.is_empty() => items.iter().any(|item| match item {
+            Value::Array(_) => node_matches(node, Some(item)),
+            _ => object_matches(object, item.as_object()),
+        }),
         (Node::Object(object), value) => object_matches(object, value.and_then(Value::as_object)),
         (Node::Leaf(tests), None) => tests.iter().any(Test::holds_for_missing),
         (Node::Leaf(tests), Some(value)) => {
@@ -44,9 +42,7 @@ fn node_matches(node: &Node, value: Option<&Value>) -> bool {
 }
 
 fn object_matches(object: &Object, members: Option<&serde_json::Map<String, Value>>) -> bool {
-    let field = |(key, node): &(Box<str>, Node)| {
-        node_matches(node, members.and_then(|members| members.get(&**key)))
-    };
+    let field = |(key, node): &(Box<str>, Node)| node_matches(node, members.and_then(|members| members.get(&**key)));
     object.fields.iter().all(field)
         && object
             .either

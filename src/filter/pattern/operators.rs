@@ -68,9 +68,7 @@ type Read = fn(&Value, &Path<'_>) -> Result<Test, Error>;
 const OPERATORS: &[(&str, Read)] = &[
     ("prefix", |json, path| affix(json, path).map(Test::Prefix)),
     ("suffix", |json, path| affix(json, path).map(Test::Suffix)),
-    ("contains", |json, path| {
-        Ok(Test::Contains(text(json, path)?.into()))
-    }),
+    ("contains", |json, path| Ok(Test::Contains(text(json, path)?.into()))),
     ("equals-ignore-case", |json, path| {
         Ok(Test::EqualsIgnoreCase(folded(text(json, path)?)))
     }),
@@ -82,13 +80,7 @@ const OPERATORS: &[(&str, Read)] = &[
 ];
 
 /// The operators that `anything-but` may turn round.
-const EXCLUDABLE: &[&str] = &[
-    "prefix",
-    "suffix",
-    "contains",
-    "equals-ignore-case",
-    "wildcard",
-];
+const EXCLUDABLE: &[&str] = &["prefix", "suffix", "contains", "equals-ignore-case", "wildcard"];
 
 /// Reads an item of an array: a literal, or an object of operators that must all hold.
 pub(super) fn parse(item: &Value, path: &Path<'_>) -> Result<Test, Error> {
@@ -107,10 +99,7 @@ pub(super) fn parse(item: &Value, path: &Path<'_>) -> Result<Test, Error> {
     };
     let mut tests = members.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     match tests.len() {
-        0 => Err(path.fault(
-            "pattern_invalid",
-            "an object in an array must have an operator",
-        )),
+        0 => Err(path.fault("pattern_invalid", "an object in an array must have an operator")),
         1 => Ok(tests.swap_remove(0)),
         _ => Ok(Test::All(tests.into())),
     }
@@ -229,16 +218,10 @@ fn numeric(json: &Value, path: &Path<'_>) -> Result<Test, Error> {
         };
         match operand.as_number().and_then(Number::of) {
             Some(number) => Ok((comparison, number)),
-            None => Err(path
-                .item(at * 2 + 1)
-                .fault("pattern_invalid", "must be a number")),
+            None => Err(path.item(at * 2 + 1).fault("pattern_invalid", "must be a number")),
         }
     };
-    let bounds = pairs
-        .iter()
-        .enumerate()
-        .map(read)
-        .collect::<Result<_, _>>()?;
+    let bounds = pairs.iter().enumerate().map(read).collect::<Result<_, _>>()?;
     Ok(Test::Numeric(bounds))
 }
 
@@ -249,8 +232,7 @@ fn cidr(json: &Value, path: &Path<'_>) -> Result<Test, Error> {
     match range.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)) {
         Some(range) => Ok(Test::Cidr(range)),
         None => {
-            let rule =
-                "must be an address or a range of addresses, such as 10.0.0.0/8 or 2001:db8::/32";
+            let rule = "must be an address or a range of addresses, such as 10.0.0.0/8 or 2001:db8::/32";
             Err(path.fault("pattern_invalid", rule))
         }
     }
@@ -293,18 +275,14 @@ impl Test {
             Self::Prefix(part) => seen.text().is_some_and(|text| part.begins(text)),
             Self::Suffix(part) => seen.text().is_some_and(|text| part.ends(text)),
             Self::Contains(part) => seen.text().is_some_and(|text| text.contains(&**part)),
-            Self::EqualsIgnoreCase(part) => {
-                seen.text().is_some_and(|text| fold(text).eq(part.chars()))
-            }
+            Self::EqualsIgnoreCase(part) => seen.text().is_some_and(|text| fold(text).eq(part.chars())),
             Self::Wildcard(pieces) => seen
                 .text()
                 .is_some_and(|text| glob::matches(pieces.iter().map(|piece| &**piece), text)),
             Self::AnythingBut(excluded) => !excluded.iter().any(|test| test.holds(seen)),
-            Self::Numeric(bounds) => seen.number().is_some_and(|number| {
-                bounds
-                    .iter()
-                    .all(|(how, bound)| how.holds(number.compare(*bound)))
-            }),
+            Self::Numeric(bounds) => seen
+                .number()
+                .is_some_and(|number| bounds.iter().all(|(how, bound)| how.holds(number.compare(*bound)))),
             Self::Cidr(range) => seen
                 .text()
                 .and_then(|text| text.parse::<IpAddr>().ok())
@@ -349,9 +327,7 @@ impl Text {
             Self::Exact(part) => text.ends_with(&**part),
             Self::IgnoreCase(part) => {
                 let mut letters = fold(text).rev();
-                part.chars()
-                    .rev()
-                    .all(|wanted| letters.next() == Some(wanted))
+                part.chars().rev().all(|wanted| letters.next() == Some(wanted))
             }
         }
     }

@@ -33,14 +33,7 @@ pub(super) fn root(json: &Value, text: &str, path: &Path<'_>) -> Result<Object, 
         let rule = "a pattern must be an object, such as {\"data\": {\"state\": [\"failed\"]}}";
         return Err(path.fault("pattern_invalid", rule));
     };
-    Reader { operators: 0 }.object(
-        members,
-        path,
-        &Place {
-            top: true,
-            depth: 1,
-        },
-    )
+    Reader { operators: 0 }.object(members, path, &Place { top: true, depth: 1 })
 }
 
 /// Counts operators while it reads them.
@@ -57,12 +50,7 @@ struct Place {
 }
 
 impl Reader {
-    fn object(
-        &mut self,
-        members: &Map<String, Value>,
-        path: &Path<'_>,
-        place: &Place,
-    ) -> Result<Object, Error> {
+    fn object(&mut self, members: &Map<String, Value>, path: &Path<'_>, place: &Place) -> Result<Object, Error> {
         if place.depth > MAX_DEPTH {
             return Err(path.fault("pattern_too_large", "objects nest deeper than 32"));
         }
@@ -104,12 +92,7 @@ impl Reader {
     }
 
     /// An object that must say something.
-    fn nested(
-        &mut self,
-        members: &Map<String, Value>,
-        path: &Path<'_>,
-        place: &Place,
-    ) -> Result<Object, Error> {
+    fn nested(&mut self, members: &Map<String, Value>, path: &Path<'_>, place: &Place) -> Result<Object, Error> {
         if members.is_empty() {
             return Err(path.fault("pattern_invalid", "an object below the top must have a key"));
         }
@@ -119,31 +102,21 @@ impl Reader {
     /// A top-level key other than `data`.
     fn attribute(&mut self, key: &str, value: &Value, path: &Path<'_>) -> Result<Node, Error> {
         if !is_attribute_name(key) {
-            let rule = "is no attribute name (lower-case letters a-z and digits); what is in the data stands under `data`";
+            let rule =
+                "is no attribute name (lower-case letters a-z and digits); what is in the data stands under `data`";
             return Err(path.fault("pattern_invalid", rule));
         }
         match value {
             Value::Array(items) => self.leaf(items, path),
-            Value::Object(_) => Err(path.fault(
-                "pattern_invalid",
-                "an attribute has no parts: only `data` nests",
-            )),
+            Value::Object(_) => Err(path.fault("pattern_invalid", "an attribute has no parts: only `data` nests")),
             _ => Err(path.fault("pattern_invalid", BARE)),
         }
     }
 
     /// The alternatives of a `$or`.
-    fn either(
-        &mut self,
-        value: &Value,
-        path: &Path<'_>,
-        place: &Place,
-    ) -> Result<Vec<Object>, Error> {
+    fn either(&mut self, value: &Value, path: &Path<'_>, place: &Place) -> Result<Vec<Object>, Error> {
         let Some(items) = value.as_array().filter(|items| items.len() >= 2) else {
-            return Err(path.fault(
-                "pattern_invalid",
-                "must be an array of at least two objects",
-            ));
+            return Err(path.fault("pattern_invalid", "must be an array of at least two objects"));
         };
         let inner = Place {
             top: place.top,
@@ -163,17 +136,10 @@ impl Reader {
         }
         self.operators += items.iter().map(weight).sum::<usize>();
         if self.operators > MAX_OPERATORS {
-            return Err(path.fault(
-                "pattern_too_large",
-                "more than 256 operators in the pattern",
-            ));
+            return Err(path.fault("pattern_too_large", "more than 256 operators in the pattern"));
         }
         let read = |(at, item)| operators::parse(item, &path.item(at));
-        let tests = items
-            .iter()
-            .enumerate()
-            .map(read)
-            .collect::<Result<_, _>>()?;
+        let tests = items.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         Ok(Node::Leaf(Test::gather(tests)))
     }
 }

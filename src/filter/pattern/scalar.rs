@@ -193,9 +193,7 @@ impl<'a> Attribute<'a> {
         let extension = event.extensions().iter().find(|(key, _)| key == name);
         let typed = extension.and_then(|(_, value)| match value {
             event::Value::Boolean(truth) => Some(Scalar::Boolean(*truth)),
-            event::Value::Integer(number) => {
-                Some(Scalar::Number(Number::Whole(i64::from(*number))))
-            }
+            event::Value::Integer(number) => Some(Scalar::Number(Number::Whole(i64::from(*number)))),
             event::Value::String(_) => None,
         });
         Some(Self { text, typed })
@@ -263,16 +261,8 @@ mod tests {
         ];
         for (at, low) in ascending.iter().enumerate() {
             for high in &ascending[at + 1..] {
-                assert_eq!(
-                    number(low).compare(number(high)),
-                    Ordering::Less,
-                    "{low} {high}"
-                );
-                assert_eq!(
-                    number(high).compare(number(low)),
-                    Ordering::Greater,
-                    "{high} {low}"
-                );
+                assert_eq!(number(low).compare(number(high)), Ordering::Less, "{low} {high}");
+                assert_eq!(number(high).compare(number(low)), Ordering::Greater, "{high} {low}");
             }
         }
     }

@@ -28,17 +28,10 @@ fn event(json: &Value) -> Event {
             (_, Value::String(text)) => draft
                 .extensions
                 .push((name.clone(), event::Value::String(text.clone()))),
-            (_, Value::Bool(truth)) => draft
-                .extensions
-                .push((name.clone(), event::Value::Boolean(*truth))),
+            (_, Value::Bool(truth)) => draft.extensions.push((name.clone(), event::Value::Boolean(*truth))),
             (_, number) => {
-                let number = number
-                    .as_i64()
-                    .and_then(|n| i32::try_from(n).ok())
-                    .expect("an Integer");
-                draft
-                    .extensions
-                    .push((name.clone(), event::Value::Integer(number)));
+                let number = number.as_i64().and_then(|n| i32::try_from(n).ok()).expect("an Integer");
+                draft.extensions.push((name.clone(), event::Value::Integer(number)));
             }
         }
     }
@@ -55,12 +48,7 @@ fn fixtures_match_as_they_say() {
             for (list, expected) in [("yes", true), ("no", false)] {
                 for json in group[list].as_array().expect("a list") {
                     let compiled = pattern(json);
-                    assert_eq!(
-                        compiled.matches(&event),
-                        expected,
-                        "{}: {json}",
-                        group["about"]
-                    );
+                    assert_eq!(compiled.matches(&event), expected, "{}: {json}", group["about"]);
                     assert_eq!(pattern(&compiled.to_json()), compiled);
                     cases += 1;
                 }
@@ -83,21 +71,14 @@ fn wrong_operands_are_refused_by_path() {
     let cases: Vec<(String, Value)> = arbitrary::fixture("refused/operands.json");
     for (message, item) in &cases {
         let message = format!("pattern.data.state[1]{message}");
-        refused(
-            &json!({"data": {"state": ["ok", item]}}),
-            "pattern_invalid",
-            &message,
-        );
+        refused(&json!({"data": {"state": ["ok", item]}}), "pattern_invalid", &message);
     }
 }
 
 fn refused(json: &Value, code: &str, message: &str) {
     let error = Pattern::parse(json).expect_err(message);
     assert_eq!(error.code(), code, "{error}");
-    assert!(
-        error.message().contains(message),
-        "{error} should say {message}"
-    );
+    assert!(error.message().contains(message), "{error} should say {message}");
 }
 
 #[test]
@@ -111,19 +92,11 @@ fn patterns_over_the_limits_are_refused() {
 
     let text = |length: usize| json!({"type": ["x".repeat(length)]});
     pattern(&text(10_240 - 13));
-    refused(
-        &text(10_240 - 12),
-        "pattern_too_large",
-        "longer than 10240 characters",
-    );
+    refused(&text(10_240 - 12), "pattern_too_large", "longer than 10240 characters");
 
     let operators = |count: usize| json!({"type": vec![json!({"prefix": "x"}); count]});
     pattern(&operators(256));
-    refused(
-        &operators(257),
-        "pattern_too_large",
-        "more than 256 operators",
-    );
+    refused(&operators(257), "pattern_too_large", "more than 256 operators");
 
     // Literals do not count.
     pattern(&json!({"data": {"n": (0..2_000).collect::<Vec<_>>()}}));
@@ -156,11 +129,7 @@ fn naive(pattern: &Value, data: Option<&Value>) -> bool {
             items.iter().any(|item| naive(pattern, Some(item)))
         }
         (Value::Object(members), _) => members.iter().all(|(key, inner)| match key.as_str() {
-            "$or" => inner
-                .as_array()
-                .expect("a list")
-                .iter()
-                .any(|inner| naive(inner, data)),
+            "$or" => inner.as_array().expect("a list").iter().any(|inner| naive(inner, data)),
             key => naive(inner, data.and_then(|data| data.get(key))),
         }),
         (tests, None) => {
@@ -202,13 +171,10 @@ fn naive_test(test: &Value, value: &Value) -> bool {
             "equals-ignore-case" => text.is_some_and(|text| text.eq_ignore_ascii_case(wanted)),
             "wildcard" => text.is_some_and(|text| {
                 let (before, after) = wanted.split_once('*').expect("a star");
-                text.len() >= before.len() + after.len()
-                    && text.starts_with(before)
-                    && text.ends_with(after)
+                text.len() >= before.len() + after.len() && text.starts_with(before) && text.ends_with(after)
             }),
             "numeric" => value.as_f64().is_some_and(|n| {
-                n >= operand[1].as_f64().expect("a number")
-                    && n < operand[3].as_f64().expect("a number")
+                n >= operand[1].as_f64().expect("a number") && n < operand[3].as_f64().expect("a number")
             }),
             "anything-but" => match operand {
                 Value::Array(items) => !items.iter().any(|item| naive_test(item, value)),

@@ -10,20 +10,13 @@ async fn what_is_appended_is_read_from_memory_and_after_a_restart_from_disk() {
     assert_eq!(log.append(&["c"], 10).await, [3]);
     for _ in 0..2 {
         let batch = log.read(1, ALL).await;
-        let ids: Vec<_> = batch
-            .records
-            .iter()
-            .map(|record| record.event.id())
-            .collect();
+        let ids: Vec<_> = batch.records.iter().map(|record| record.event.id()).collect();
         assert_eq!(ids, ["a", "b", "c"]);
         assert_eq!(batch.records[0].event, event("a", 10));
         assert_eq!(batch.records[0].received, START);
         assert_eq!((batch.next, batch.gap), (Offset(4), None));
         let past = log.read(4, ALL).await;
-        assert_eq!(
-            (past.records.len(), past.next, past.gap),
-            (0, Offset(4), None)
-        );
+        assert_eq!((past.records.len(), past.next, past.gap), (0, Offset(4), None));
         log.reopen().await;
     }
     assert_eq!(log.append(&["d"], 10).await, [4]);
@@ -36,15 +29,9 @@ async fn rotation_is_invisible_but_for_the_files() {
     let files = log.files();
     assert!(files.len() > 2, "{files:?}");
     assert!(files[0].ends_with("00000000000000000001.sqlite"));
-    let largest = files
-        .iter()
-        .map(|file| file.metadata().unwrap().len())
-        .max()
-        .unwrap();
+    let largest = files.iter().map(|file| file.metadata().unwrap().len()).max().unwrap();
     assert!(largest <= (32 << 10) + (8 << 10), "{largest}");
-    let expected: Vec<_> = (1..100)
-        .map(|offset: u64| (offset, offset.to_string()))
-        .collect();
+    let expected: Vec<_> = (1..100).map(|offset: u64| (offset, offset.to_string())).collect();
     assert_eq!(log.read_all(1).await, (expected.clone(), vec![]));
     log.reopen().await;
     assert_eq!(log.read_all(1).await, (expected.clone(), vec![]));
@@ -89,11 +76,7 @@ async fn an_append_larger_than_a_segment_stays_in_one() {
         .collect();
     assert_eq!(
         files,
-        [
-            "00000000000000000001",
-            "00000000000000000002",
-            "00000000000000000102"
-        ]
+        ["00000000000000000001", "00000000000000000002", "00000000000000000102"]
     );
 }
 
@@ -126,10 +109,7 @@ async fn every_kind_of_event_survives_the_disk() {
             ..Draft::default()
         },
     ];
-    let events: Vec<_> = drafts
-        .into_iter()
-        .map(|draft| draft.check().unwrap())
-        .collect();
+    let events: Vec<_> = drafts.into_iter().map(|draft| draft.check().unwrap()).collect();
     log.log.append(&log.bus, events.clone()).await.unwrap();
     log.reopen().await;
     let read: Vec<_> = log
@@ -149,17 +129,9 @@ async fn duplicates_are_answered_with_the_first_within_the_window() {
     assert_eq!(log.append(&["b", "c"], 10).await, [2, 3]);
     log.clock.advance(Duration::from_secs(59));
     log.reopen().await;
-    assert_eq!(
-        log.append(&["a", "d"], 10).await,
-        [1, 4],
-        "known after a restart"
-    );
+    assert_eq!(log.append(&["a", "d"], 10).await, [1, 4], "known after a restart");
     log.clock.advance(Duration::from_secs(1));
-    assert_eq!(
-        log.append(&["a", "d"], 10).await,
-        [5, 4],
-        "the window has passed for a"
-    );
+    assert_eq!(log.append(&["a", "d"], 10).await, [5, 4], "the window has passed for a");
     let stats = &log.log.stats()[0];
     assert_eq!((stats.appended, stats.duplicates, stats.commits), (2, 2, 2));
     assert_eq!(stats.dedup_reach, Duration::from_secs(60));
@@ -209,19 +181,10 @@ async fn buses_are_apart_and_bounded() {
     );
     log.log.end(&c).unwrap();
     let error = log.log.end(&d).unwrap_err();
-    assert_eq!(
-        (error.kind(), error.code()),
-        (Kind::Conflict, "too_many_buses")
-    );
+    assert_eq!((error.kind(), error.code()), (Kind::Conflict, "too_many_buses"));
     let error = log.log.read(&d, Offset(1), ALL).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.code()),
-        (Kind::NotFound, "bus_not_found")
-    );
-    assert_eq!(
-        log.log.offset_at(&d, START).await.unwrap_err().code(),
-        "bus_not_found"
-    );
+    assert_eq!((error.kind(), error.code()), (Kind::NotFound, "bus_not_found"));
+    assert_eq!(log.log.offset_at(&d, START).await.unwrap_err().code(), "bus_not_found");
     assert_eq!(log.log.first(&d), Offset(1));
     log.reopen().await;
     assert_eq!(log.log.buses(), [b, c, log.bus.clone()]);
@@ -245,11 +208,7 @@ async fn a_time_is_found_by_halving() {
             (591, 61),
             (9_999, 61),
         ] {
-            let found = log
-                .log
-                .offset_at(&log.bus, Timestamp(START.0 + at))
-                .await
-                .unwrap();
+            let found = log.log.offset_at(&log.bus, Timestamp(START.0 + at)).await.unwrap();
             assert_eq!(found, Offset(expected), "{at}");
         }
         log.reopen().await;
@@ -270,19 +229,9 @@ async fn times_do_not_go_back_with_the_clock() {
 async fn a_second_hub_is_refused_until_the_first_has_closed() {
     let log = Fixture::new();
     log.append(&["a"], 10).await;
-    let again = || {
-        EventLog::open(
-            log.dir.path(),
-            log.settings.clone(),
-            log.clock.clone(),
-            Tasks::new(),
-        )
-    };
+    let again = || EventLog::open(log.dir.path(), log.settings.clone(), log.clock.clone(), Tasks::new());
     let error = again().unwrap_err();
-    assert_eq!(
-        (error.kind(), error.code()),
-        (Kind::Unavailable, "store_locked")
-    );
+    assert_eq!((error.kind(), error.code()), (Kind::Unavailable, "store_locked"));
     log.log.close().await;
     assert_eq!(again().unwrap().buses().len(), 1);
 }
@@ -306,16 +255,9 @@ async fn a_closed_log_refuses_appends_and_keeps_what_was_queued() {
             Err(error) => assert_eq!(error.code(), "shutting_down"),
         }
     }
-    let error = log
-        .log
-        .append(&log.bus, vec![event("late", 10)])
-        .await
-        .unwrap_err();
+    let error = log.log.append(&log.bus, vec![event("late", 10)]).await.unwrap_err();
     assert_eq!(error.code(), "shutting_down");
-    assert_eq!(
-        log.log.end(&BusName::own()).unwrap_err().code(),
-        "shutting_down"
-    );
+    assert_eq!(log.log.end(&BusName::own()).unwrap_err().code(), "shutting_down");
     log.reopen().await;
     assert_eq!(log.read_all(1).await.0.len(), stored);
 }
@@ -356,14 +298,7 @@ async fn readers_and_writers_do_not_wait_for_each_other() {
                 while ids.len() < 120 {
                     end.wait_for(|end| *end > at).await.unwrap();
                     let again = log
-                        .read(
-                            &bus,
-                            Offset(1),
-                            ReadLimit {
-                                records: 3,
-                                bytes: 0,
-                            },
-                        )
+                        .read(&bus, Offset(1), ReadLimit { records: 3, bytes: 0 })
                         .await
                         .unwrap();
                     assert_eq!(again.records[0].event.id(), "0");
@@ -379,12 +314,7 @@ async fn readers_and_writers_do_not_wait_for_each_other() {
                         .await
                         .unwrap();
                     assert_eq!(batch.gap, None);
-                    ids.extend(
-                        batch
-                            .records
-                            .iter()
-                            .map(|record| record.event.id().to_owned()),
-                    );
+                    ids.extend(batch.records.iter().map(|record| record.event.id().to_owned()));
                     at = batch.next;
                 }
                 ids

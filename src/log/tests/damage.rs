@@ -23,10 +23,7 @@ fn reopened(mut log: Fixture) -> Fixture {
 fn flip(file: &Path, needle: &[u8]) {
     let mut bytes = fs::read(file).unwrap();
     let at = bytes.windows(needle.len()).enumerate();
-    let at: Vec<_> = at
-        .filter(|(_, window)| *window == needle)
-        .map(|(at, _)| at)
-        .collect();
+    let at: Vec<_> = at.filter(|(_, window)| *window == needle).map(|(at, _)| at).collect();
     assert!(!at.is_empty());
     at.into_iter().for_each(|at| bytes[at] ^= 1);
     fs::write(file, bytes).unwrap();
@@ -41,10 +38,7 @@ async fn a_flipped_bit_costs_its_record_and_no_other() {
     let second = log.log.find(&log.bus).unwrap().state.segments()[1].first();
     let lost = |offset: &u64| *offset < second && offset % 10 == 7;
     let (read, gaps) = log.read_all(1).await;
-    let expected: Vec<_> = (1..61)
-        .filter(lost)
-        .map(|offset| (offset, offset + 1))
-        .collect();
+    let expected: Vec<_> = (1..61).filter(lost).map(|offset| (offset, offset + 1)).collect();
     assert!(!expected.is_empty());
     assert_eq!(gaps, expected);
     let expected: Vec<_> = (1..61)
@@ -52,15 +46,7 @@ async fn a_flipped_bit_costs_its_record_and_no_other() {
         .map(|at| (at, at.to_string()))
         .collect();
     assert_eq!(read, expected);
-    let at = log
-        .read(
-            7,
-            ReadLimit {
-                records: 1,
-                bytes: 0,
-            },
-        )
-        .await;
+    let at = log.read(7, ReadLimit { records: 1, bytes: 0 }).await;
     assert_eq!(at.gap, Some(Offset(7)..Offset(8)));
     assert_eq!(
         at.records[0].offset,
@@ -73,64 +59,32 @@ async fn a_flipped_bit_costs_its_record_and_no_other() {
 async fn a_row_that_is_gone_or_wrong_is_a_gap() {
     let check = |sql: &'static str, expected: &'static [(u64, u64)]| async move {
         let log = closed().await;
-        Connection::open(&log.files()[0])
-            .unwrap()
-            .execute_batch(sql)
-            .unwrap();
+        Connection::open(&log.files()[0]).unwrap().execute_batch(sql).unwrap();
         let log = reopened(log);
         let (read, gaps) = log.read_all(1).await;
         assert_eq!(gaps, expected, "{sql}");
         let lost: u64 = expected.iter().map(|(from, to)| to - from).sum();
         assert_eq!(read.len() as u64, 60 - lost, "{sql}");
-        assert!(
-            read.iter().all(|(offset, id)| *id == offset.to_string()),
-            "{sql}"
-        );
+        assert!(read.iter().all(|(offset, id)| *id == offset.to_string()), "{sql}");
     };
     check("DELETE FROM event WHERE \"offset\" = 1", &[(1, 2)]).await;
-    check(
-        "DELETE FROM event WHERE \"offset\" IN (3, 4, 7)",
-        &[(3, 5), (7, 8)],
-    )
-    .await;
-    check(
-        "UPDATE event SET crc = crc + 1 WHERE \"offset\" IN (3, 4)",
-        &[(3, 5)],
-    )
-    .await;
-    check(
-        "UPDATE event SET data = NULL WHERE \"offset\" = 5",
-        &[(5, 6)],
-    )
-    .await;
+    check("DELETE FROM event WHERE \"offset\" IN (3, 4, 7)", &[(3, 5), (7, 8)]).await;
+    check("UPDATE event SET crc = crc + 1 WHERE \"offset\" IN (3, 4)", &[(3, 5)]).await;
+    check("UPDATE event SET data = NULL WHERE \"offset\" = 5", &[(5, 6)]).await;
     check(
         "UPDATE event SET received = received + 1 WHERE \"offset\" = 5",
         &[(5, 6)],
     )
     .await;
-    check(
-        "UPDATE event SET \"offset\" = 1000000 WHERE \"offset\" = 5",
-        &[(5, 6)],
-    )
-    .await;
-    check(
-        "UPDATE event SET \"offset\" = -5 WHERE \"offset\" = 5",
-        &[(5, 6)],
-    )
-    .await;
+    check("UPDATE event SET \"offset\" = 1000000 WHERE \"offset\" = 5", &[(5, 6)]).await;
+    check("UPDATE event SET \"offset\" = -5 WHERE \"offset\" = 5", &[(5, 6)]).await;
 }
 
 #[tokio::test]
 async fn a_file_in_ruins_is_one_gap() {
     let log = closed().await;
     let files = log.files();
-    let second: u64 = files[1]
-        .file_stem()
-        .unwrap()
-        .to_str()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let second: u64 = files[1].file_stem().unwrap().to_str().unwrap().parse().unwrap();
     let check = |log: Fixture| async move {
         let log = reopened(log);
         let (read, gaps) = log.read_all(1).await;

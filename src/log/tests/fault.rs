@@ -13,10 +13,7 @@ async fn healed(log: &EventLog) {
 
 fn refused(answer: Result<Vec<crate::log::Appended>, Error>, reason: &str) {
     let error = answer.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.code()),
-        (Kind::Unavailable, "store_unavailable")
-    );
+    assert_eq!((error.kind(), error.code()), (Kind::Unavailable, "store_unavailable"));
     assert!(error.message().contains(reason), "{error}");
 }
 
@@ -41,39 +38,18 @@ async fn a_full_disk_refuses_appends_until_there_is_room() {
     log.append(&["a", "b"], 1_000).await;
     disk_full(&log, true).await;
     refused(
-        log.log
-            .append(&log.bus, vec![event("c", 20_000), event("d", 10)])
-            .await,
+        log.log.append(&log.bus, vec![event("c", 20_000), event("d", 10)]).await,
         "disk is full",
     );
-    assert!(
-        log.log
-            .fault()
-            .unwrap()
-            .contains("bus `default`: the disk is full")
-    );
+    assert!(log.log.fault().unwrap().contains("bus `default`: the disk is full"));
     assert_eq!(log.end(), 3);
     assert_eq!(log.read_all(1).await.0.len(), 2, "reads go on");
     disk_full(&log, false).await;
-    assert_eq!(
-        log.append(&["c"], 20_000).await,
-        [3],
-        "the next append tries again"
-    );
+    assert_eq!(log.append(&["c"], 20_000).await, [3], "the next append tries again");
     assert_eq!(log.log.fault(), None);
     log.reopen().await;
-    let ids: Vec<_> = log
-        .read_all(1)
-        .await
-        .0
-        .into_iter()
-        .map(|(_, id)| id)
-        .collect();
-    assert_eq!(
-        ids,
-        ["a", "b", "c"],
-        "nothing of the refused append is there"
-    );
+    let ids: Vec<_> = log.read_all(1).await.0.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(ids, ["a", "b", "c"], "nothing of the refused append is there");
 }
 
 #[tokio::test]
@@ -84,10 +60,7 @@ async fn the_fault_goes_without_traffic_when_there_is_room_again() {
     });
     log.append(&["a"], 1_000).await;
     disk_full(&log, true).await;
-    refused(
-        log.log.append(&log.bus, vec![event("c", 20_000)]).await,
-        "disk is full",
-    );
+    refused(log.log.append(&log.bus, vec![event("c", 20_000)]).await, "disk is full");
     disk_full(&log, false).await;
     healed(&log.log).await;
     assert_eq!(log.append(&["c"], 10).await, [2]);
@@ -100,10 +73,7 @@ async fn a_locked_file_refuses_appends_until_it_is_let_go() {
     log.append(&["a"], 10).await;
     let other = rusqlite::Connection::open(&log.files()[0]).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    refused(
-        log.log.append(&log.bus, vec![event("b", 10)]).await,
-        "another program",
-    );
+    refused(log.log.append(&log.bus, vec![event("b", 10)]).await, "another program");
     assert!(log.log.fault().is_some());
     other.execute_batch("ROLLBACK").unwrap();
     healed(&log.log).await;
@@ -123,19 +93,12 @@ async fn a_damaged_last_file_is_left_behind() {
         log.log.append(&log.bus, vec![event("c", 10)]).await,
         "a file is damaged",
     );
-    assert_eq!(
-        log.append(&["c"], 10).await,
-        [3],
-        "the next append goes to a new file"
-    );
+    assert_eq!(log.append(&["c"], 10).await, [3], "the next append goes to a new file");
     assert_eq!(log.log.fault(), None);
     assert_eq!(log.files().len(), 2);
     assert_eq!(log.read_all(1).await.0.len(), 3);
     log.reopen().await;
-    assert_eq!(
-        log.read_all(1).await,
-        (vec![(3, "c".to_owned())], vec![(1, 3)])
-    );
+    assert_eq!(log.read_all(1).await, (vec![(3, "c".to_owned())], vec![(1, 3)]));
 }
 
 /// Somebody deletes rows: the file ends before what has been acknowledged.
@@ -145,12 +108,7 @@ async fn a_last_file_that_lost_records_is_left_behind() {
     log.append(&["a", "b"], 10).await;
     let other = rusqlite::Connection::open(&log.files()[0]).unwrap();
     other.execute_batch("DELETE FROM event").unwrap();
-    log.log
-        .find(&log.bus)
-        .unwrap()
-        .queue
-        .ask(Wish::Poison)
-        .unwrap();
+    log.log.find(&log.bus).unwrap().queue.ask(Wish::Poison).unwrap();
     assert_eq!(log.append(&["c"], 10).await, [3]);
     assert_eq!(log.files().len(), 2);
 }
@@ -178,12 +136,7 @@ async fn what_is_in_the_file_is_published_even_if_its_commit_seemed_to_fail() {
             ],
         )
         .unwrap();
-    log.log
-        .find(&log.bus)
-        .unwrap()
-        .queue
-        .ask(Wish::Poison)
-        .unwrap();
+    log.log.find(&log.bus).unwrap().queue.ask(Wish::Poison).unwrap();
     assert_eq!(log.append(&["b", "c"], 10).await, [2, 3]);
     assert_eq!(log.read_all(1).await.0.len(), 3);
     assert_eq!(log.log.stats()[0].duplicates, 1, "the producer tried again");
@@ -195,10 +148,7 @@ async fn a_folder_that_cannot_be_written_is_refused_at_the_start() {
     std::fs::write(dir.path().join("file"), "").unwrap();
     let check = |path: &Path| {
         let error = EventLog::open(path, settings(), Clock::system(), Tasks::new()).unwrap_err();
-        assert_eq!(
-            (error.kind(), error.code()),
-            (Kind::Unavailable, "store_unavailable")
-        );
+        assert_eq!((error.kind(), error.code()), (Kind::Unavailable, "store_unavailable"));
         assert!(error.cause().is_some());
     };
     // Neither holds for the superuser only: nobody may create there.
@@ -214,8 +164,7 @@ async fn files_of_others_are_refused_and_not_touched() {
         std::fs::create_dir(&folder).unwrap();
         let other = rusqlite::Connection::open(folder.join("00000000000000000001.sqlite")).unwrap();
         other.execute_batch(tamper).unwrap();
-        let error =
-            EventLog::open(dir.path(), settings(), Clock::system(), Tasks::new()).unwrap_err();
+        let error = EventLog::open(dir.path(), settings(), Clock::system(), Tasks::new()).unwrap_err();
         assert_eq!(error.code(), "store_unavailable");
         assert!(error.message().contains(reason), "{error}");
     };
@@ -228,10 +177,7 @@ async fn files_of_others_are_refused_and_not_touched() {
 
 #[tokio::test]
 async fn an_append_that_finds_the_queue_full_is_told_to_come_back() {
-    let log = Fixture::with(Settings {
-        queue: 1,
-        ..settings()
-    });
+    let log = Fixture::with(Settings { queue: 1, ..settings() });
     log.append(&["a"], 10).await;
     let other = rusqlite::Connection::open(&log.files()[0]).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -65,11 +65,7 @@ async fn run(steps: Vec<Step>) {
                     let ids: Vec<_> = ids.iter().map(u8::to_string).collect();
                     let events = ids.iter().map(|id| event(id, 500)).collect();
                     let append = log.log.append(&log.bus, events);
-                    async move {
-                        ids.into_iter()
-                            .zip(append.await.unwrap())
-                            .collect::<Vec<_>>()
-                    }
+                    async move { ids.into_iter().zip(append.await.unwrap()).collect::<Vec<_>>() }
                 });
                 let told = futures_util::future::join_all(appends).await;
                 let told = told.into_iter().flatten();
@@ -86,14 +82,8 @@ async fn run(steps: Vec<Step>) {
                         },
                     )
                     .await;
-                let read: Vec<_> = batch
-                    .records
-                    .iter()
-                    .map(|record| record.event.id())
-                    .collect();
-                let begin = usize::try_from(from.max(1) - 1)
-                    .unwrap()
-                    .min(model.ids.len());
+                let read: Vec<_> = batch.records.iter().map(|record| record.event.id()).collect();
+                let begin = usize::try_from(from.max(1) - 1).unwrap().min(model.ids.len());
                 let most = &model.ids[begin..model.ids.len().min(begin + records)];
                 assert_eq!(batch.gap, None);
                 assert_eq!(read[..], most[..read.len()]);
@@ -104,13 +94,7 @@ async fn run(steps: Vec<Step>) {
             Step::Reopen => log.reopen().await,
         }
     }
-    let ids: Vec<_> = log
-        .read_all(1)
-        .await
-        .0
-        .into_iter()
-        .map(|(_, id)| id)
-        .collect();
+    let ids: Vec<_> = log.read_all(1).await.0.into_iter().map(|(_, id)| id).collect();
     assert_eq!(ids, model.ids);
 }
 

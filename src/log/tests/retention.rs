@@ -36,10 +36,7 @@ async fn age_drops_whole_files_and_readers_are_told_of_the_gap() {
         let stats = &log.log.stats()[0];
         assert_eq!((stats.first, stats.end), (Offset(first), Offset(61)));
         assert!(stats.oldest.is_some_and(|oldest| oldest >= START));
-        assert_eq!(
-            log.log.offset_at(&log.bus, START).await.unwrap(),
-            Offset(first)
-        );
+        assert_eq!(log.log.offset_at(&log.bus, START).await.unwrap(), Offset(first));
         log.reopen().await;
     }
 }
@@ -56,10 +53,7 @@ async fn everything_may_go_and_the_offsets_go_on() {
     log.reopen().await;
     assert_eq!((log.log.first(&log.bus), log.end()), (Offset(31), 31));
     assert_eq!(log.append(&["31"], 10).await, [31]);
-    assert_eq!(
-        log.read_all(1).await,
-        (vec![(31, "31".to_owned())], vec![(1, 31)])
-    );
+    assert_eq!(log.read_all(1).await, (vec![(31, "31".to_owned())], vec![(1, 31)]));
 }
 
 #[tokio::test]

@@ -15,9 +15,7 @@ fn client() -> Client {
 }
 
 fn post(url: &str) -> Request<Bytes> {
-    Request::post(url)
-        .body(Bytes::from_static(b"hello"))
-        .unwrap()
+    Request::post(url).body(Bytes::from_static(b"hello")).unwrap()
 }
 
 /// Reads one request with a body of five bytes; `None` at the end of the connection.
@@ -53,18 +51,11 @@ async fn sink(answer: &'static [u8], requests_a_connection: usize) -> (String, A
 
 #[tokio::test]
 async fn a_connection_serves_many_requests() {
-    let (url, connections) = sink(
-        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
-        usize::MAX,
-    )
-    .await;
+    let (url, connections) = sink(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", usize::MAX).await;
     let client = client();
     for _ in 0..50 {
         let answer = client.send(post(&url), SECONDS, 10).await.unwrap();
-        assert_eq!(
-            (answer.status.as_u16(), &answer.body[..]),
-            (200, &b"ok"[..])
-        );
+        assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"ok"[..]));
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     assert_eq!(client.pool.idle(), 1);
@@ -103,48 +94,26 @@ async fn the_request_on_the_wire_is_in_origin_form() {
         .send(post(&format!("http://{address}")), SECONDS, 10)
         .await
         .unwrap();
-    assert_eq!(
-        answer.status.as_u16(),
-        302,
-        "a redirect is an answer like any other"
-    );
+    assert_eq!(answer.status.as_u16(), 302, "a redirect is an answer like any other");
     let request = seen.await.unwrap();
     assert!(request.starts_with("POST / HTTP/1.1\r\n"), "{request}");
-    assert!(
-        request.contains(&format!("host: {address}\r\n")),
-        "{request}"
-    );
+    assert!(request.contains(&format!("host: {address}\r\n")), "{request}");
     assert!(request.contains("content-length: 5\r\n"), "{request}");
 }
 
 #[tokio::test]
 async fn a_body_is_kept_up_to_the_limit_and_drained_up_to_a_bound() {
     let long: &'static [u8] = Box::leak(
-        format!(
-            "HTTP/1.1 200 OK\r\ncontent-length: 20000\r\n\r\n{}",
-            "x".repeat(20_000)
-        )
-        .into_bytes()
-        .into(),
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 20000\r\n\r\n{}", "x".repeat(20_000))
+            .into_bytes()
+            .into(),
     );
     let (url, connections) = sink(long, usize::MAX).await;
     let client = client();
     for _ in 0..3 {
-        assert_eq!(
-            client
-                .send(post(&url), SECONDS, 100)
-                .await
-                .unwrap()
-                .body
-                .len(),
-            100
-        );
+        assert_eq!(client.send(post(&url), SECONDS, 100).await.unwrap().body.len(), 100);
     }
-    assert_eq!(
-        connections.load(Ordering::SeqCst),
-        1,
-        "drained, and used again"
-    );
+    assert_eq!(connections.load(Ordering::SeqCst), 1, "drained, and used again");
     let endless: &'static [u8] = Box::leak(
         format!(
             "HTTP/1.1 200 OK\r\ncontent-length: 900000\r\n\r\n{}",
@@ -155,11 +124,7 @@ async fn a_body_is_kept_up_to_the_limit_and_drained_up_to_a_bound() {
     );
     let (url, _) = sink(endless, usize::MAX).await;
     let answer = client.send(post(&url), SECONDS, 100).await.unwrap();
-    assert_eq!(
-        answer.body.len(),
-        100,
-        "the rest never comes and is not waited for"
-    );
+    assert_eq!(answer.body.len(), 100, "the rest never comes and is not waited for");
     assert_eq!(client.pool.idle(), 1, "and that connection is not kept");
 }
 
@@ -175,24 +140,12 @@ async fn what_gets_no_answer_says_why() {
         (format!("http://{refused}/"), "no connection"),
         (format!("https://{refused}/"), "no connection"),
         (garbage, "the connection broke"),
-        (
-            "http://169.254.169.254/latest".to_owned(),
-            "may not be dialled",
-        ),
-        (
-            "http://[::ffff:a9fe:a9fe]/latest".to_owned(),
-            "may not be dialled",
-        ),
-        (
-            "http://user:secret@127.0.0.1/".to_owned(),
-            "may not carry a user name",
-        ),
+        ("http://169.254.169.254/latest".to_owned(), "may not be dialled"),
+        ("http://[::ffff:a9fe:a9fe]/latest".to_owned(), "may not be dialled"),
+        ("http://user:secret@127.0.0.1/".to_owned(), "may not carry a user name"),
         ("ftp://127.0.0.1/".to_owned(), "must begin with http://"),
         ("http://127.0.0.1:99999/".to_owned(), "port"),
-        (
-            "http://does-not-exist.invalid/".to_owned(),
-            "does not resolve",
-        ),
+        ("http://does-not-exist.invalid/".to_owned(), "does not resolve"),
     ];
     for (url, want) in cases {
         let Ok(request) = Request::post(&url).body(Bytes::from_static(b"hello")) else {

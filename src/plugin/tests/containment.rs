@@ -68,8 +68,7 @@ async fn a_trap_is_told() {
 
 #[tokio::test]
 async fn deep_recursion_is_a_trap() {
-    let module =
-        "(func $deep (param i32) (result i32) (i32.add (call $deep (local.get 0)) (i32.const 1)))";
+    let module = "(func $deep (param i32) (result i32) (i32.add (call $deep (local.get 0)) (i32.const 1)))";
     let filter = Filter {
         module,
         ..Filter::default()
@@ -155,10 +154,7 @@ async fn an_answer_that_is_no_text_is_refused() {
 #[tokio::test]
 async fn an_answer_from_nowhere_is_refused() {
     let body = "(return (call $verdict (i32.const 1) (i32.const -16) (i32.const 8)))";
-    check(Filter::default(), body, |error| {
-        matches!(error, CallError::Trap(_))
-    })
-    .await;
+    check(Filter::default(), body, |error| matches!(error, CallError::Trap(_))).await;
     check(
         Filter::default(),
         "(return (call $verdict (i32.const 77) (i32.const 0) (i32.const 0)))",
@@ -169,8 +165,7 @@ async fn an_answer_from_nowhere_is_refused() {
 
 #[tokio::test]
 async fn an_error_is_the_guests_own_word() {
-    let body =
-        "(return (call $answer (i32.const 192) (i32.const 1) (i32.const 1024) (i32.const 6)))";
+    let body = "(return (call $answer (i32.const 192) (i32.const 1) (i32.const 1024) (i32.const 6)))";
     check(Filter::default(), body, |error| {
         *error == CallError::Guest("a test".to_owned())
     })
@@ -179,12 +174,8 @@ async fn an_error_is_the_guests_own_word() {
 
 #[tokio::test]
 async fn a_flood_of_log_lines_ends_in_time() {
-    let body =
-        "(loop $again (call $log (i32.const 1) (i32.const 0) (i32.const 60000)) (br $again))";
-    check(Filter::default(), body, |error| {
-        matches!(error, CallError::Deadline(_))
-    })
-    .await;
+    let body = "(loop $again (call $log (i32.const 1) (i32.const 0) (i32.const 60000)) (br $again))";
+    check(Filter::default(), body, |error| matches!(error, CallError::Deadline(_))).await;
     let body = "(call $log (i32.const 1) (i32.const 0) (i32.const 100000))";
     check(
         Filter::default(),
@@ -311,8 +302,7 @@ async fn a_looping_plugin_holds_up_nobody_else() {
     let plugins = bench.plugins.clone();
     let endless = bench.tasks.spawn(async move {
         let config = "{}".into();
-        let batches =
-            (0..32).map(|_| plugins.evaluate("looping", &config, vec![event("1", "{}"); 1_000]));
+        let batches = (0..32).map(|_| plugins.evaluate("looping", &config, vec![event("1", "{}"); 1_000]));
         futures_util::future::join_all(batches).await
     });
     for _ in 0..200 {

@@ -15,10 +15,7 @@ async fn refuse(bytes: &[u8], says: &[&str]) {
         (status.state, status.kind, status.reason),
         ("rejected", None, Some(reason))
     );
-    assert_eq!(
-        bench.ask("p").await,
-        Err(CallError::NotLoaded("p".to_owned()))
-    );
+    assert_eq!(bench.ask("p").await, Err(CallError::NotLoaded("p".to_owned())));
     let error = inspect(bytes).unwrap_err();
     assert_eq!(error.code(), "plugin_invalid");
 }
@@ -77,10 +74,7 @@ async fn a_damaged_component_does_not_compile() {
 async fn what_a_component_exports_decides() {
     refuse(
         &wat::parse_str("(component)").unwrap(),
-        &[
-            "neither busway:plugin/filter nor busway:plugin/notifier",
-            "nothing",
-        ],
+        &["neither busway:plugin/filter nor busway:plugin/notifier", "nothing"],
     )
     .await;
     let other = r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#;
@@ -107,11 +101,7 @@ async fn what_a_component_exports_decides() {
         (func $f (canon lift (core func $c "f")))
         (instance $i (export "describe" (func $f)) (export "init" (func $f)) (export "evaluate" (func $f)))
         (export "busway:plugin/filter@0.1.0" (instance $i)))"#;
-    refuse(
-        &wat::parse_str(wrong).unwrap(),
-        &["no instance of it can be made"],
-    )
-    .await;
+    refuse(&wat::parse_str(wrong).unwrap(), &["no instance of it can be made"]).await;
 }
 
 #[tokio::test]
@@ -120,22 +110,12 @@ async fn an_import_that_the_hub_lacks_is_named() {
         (core module $m (func (export "f"))) (core instance $c (instantiate $m)) (func $f (canon lift (core func $c "f")))
         (instance $i (export "describe" (func $f)) (export "init" (func $f)) (export "evaluate" (func $f)))
         (export "busway:plugin/filter@0.1.0" (instance $i)))"#;
-    refuse(
-        &wat::parse_str(needy).unwrap(),
-        &["acme:teleport/beam@1.0.0"],
-    )
-    .await;
+    refuse(&wat::parse_str(needy).unwrap(), &["acme:teleport/beam@1.0.0"]).await;
 }
 
 #[test]
 fn versions_are_linked_as_semver_has_it() {
-    let check = |one, other, fits| {
-        assert_eq!(
-            super::super::load::compatible(one, other),
-            fits,
-            "{one} and {other}"
-        )
-    };
+    let check = |one, other, fits| assert_eq!(super::super::load::compatible(one, other), fits, "{one} and {other}");
     check("0.1.0", "0.1.0", true);
     check("0.1.0", "0.1.7", true);
     check("0.1.0", "0.2.0", false);
@@ -148,10 +128,7 @@ fn versions_are_linked_as_semver_has_it() {
 async fn a_bad_name_is_refused() {
     let mut bench = Bench::open(&[("Bad_Name", dropping("a"))], &[]).await;
     let (reason, _) = bench.rejected().await;
-    assert!(
-        reason.contains("a-z") && reason.contains("rename"),
-        "{reason}"
-    );
+    assert!(reason.contains("a-z") && reason.contains("rename"), "{reason}");
 }
 
 #[tokio::test]
@@ -164,13 +141,7 @@ async fn one_bad_file_does_not_stop_the_others() {
         .into_iter()
         .map(|status| (status.name, status.state))
         .collect();
-    assert_eq!(
-        states,
-        [
-            ("bad".to_owned(), "rejected"),
-            ("good".to_owned(), "active")
-        ]
-    );
+    assert_eq!(states, [("bad".to_owned(), "rejected"), ("good".to_owned(), "active")]);
 }
 
 #[tokio::test]
@@ -190,10 +161,7 @@ async fn the_status_shows_what_is_loaded() {
     assert_eq!(status.summary.as_deref(), Some("counts sheep"));
     assert_eq!(status.digest, Some(super::super::cache::sha256(&bytes)));
     assert!(
-        status
-            .imports
-            .iter()
-            .any(|import| import == "busway:plugin/log@0.1.0"),
+        status.imports.iter().any(|import| import == "busway:plugin/log@0.1.0"),
         "{:?}",
         status.imports
     );

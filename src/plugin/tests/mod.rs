@@ -173,11 +173,7 @@ impl Bench {
         let home = TempDir::new().unwrap();
         std::fs::create_dir(home.path().join("plugins")).unwrap();
         for (name, bytes) in files {
-            std::fs::write(
-                home.path().join("plugins").join(format!("{name}.wasm")),
-                bytes,
-            )
-            .unwrap();
+            std::fs::write(home.path().join("plugins").join(format!("{name}.wasm")), bytes).unwrap();
         }
         Self::open_in(home, settings).await
     }
@@ -192,16 +188,9 @@ impl Bench {
             plugins: by_name(settings),
         };
         let client = Client::new(Guard::new(GuardSettings::default()));
-        let plugins = Plugins::open(
-            settings,
-            client,
-            Clock::system(),
-            tasks.clone(),
-            metrics.clone(),
-            tell,
-        )
-        .await
-        .unwrap();
+        let plugins = Plugins::open(settings, client, Clock::system(), tasks.clone(), metrics.clone(), tell)
+            .await
+            .unwrap();
         Self {
             plugins,
             notices,
@@ -212,10 +201,7 @@ impl Bench {
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.home
-            .path()
-            .join("plugins")
-            .join(format!("{name}.wasm"))
+        self.home.path().join("plugins").join(format!("{name}.wasm"))
     }
 
     /// Replaces a file as a careful copy does: by another name, then a rename.
@@ -235,26 +221,20 @@ impl Bench {
 
     async fn loaded(&mut self) -> (String, u64) {
         match self.notice().await {
-            Notice::Loaded {
-                name, generation, ..
-            } => (name, generation),
+            Notice::Loaded { name, generation, .. } => (name, generation),
             other => panic!("not loaded: {other:?}"),
         }
     }
 
     async fn rejected(&mut self) -> (String, bool) {
         match self.notice().await {
-            Notice::Rejected {
-                reason, serving, ..
-            } => (reason, serving),
+            Notice::Rejected { reason, serving, .. } => (reason, serving),
             other => panic!("not rejected: {other:?}"),
         }
     }
 
     async fn evaluate(&self, name: &str, events: &[Arc<Event>]) -> Vec<Result<Verdict, CallError>> {
-        self.plugins
-            .evaluate(name, &"".into(), events.to_vec())
-            .await
+        self.plugins.evaluate(name, &"".into(), events.to_vec()).await
     }
 
     /// One event's answer.

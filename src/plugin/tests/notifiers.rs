@@ -79,18 +79,11 @@ async fn notify(bench: &Bench) -> Result<(), NotifyError> {
         attempt: 7,
         id: "d".to_owned(),
     };
-    bench
-        .plugins
-        .notify("n", &"".into(), &event("1", "{}"), delivery)
-        .await
+    bench.plugins.notify("n", &"".into(), &event("1", "{}"), delivery).await
 }
 
 async fn check(body: &str, expected: Result<(), NotifyError>) {
-    let bench = Bench::open(
-        &[("n", notifier(body, "", "notifier-plugin"))],
-        &[("n", within(2_000))],
-    )
-    .await;
+    let bench = Bench::open(&[("n", notifier(body, "", "notifier-plugin"))], &[("n", within(2_000))]).await;
     for _ in 0..3 {
         assert_eq!(notify(&bench).await, expected, "{body}");
     }
@@ -113,11 +106,7 @@ async fn its_answer_is_told_as_it_is() {
         })
     };
     check("", Ok(())).await;
-    check(
-        "(return (call $failure (i32.const 1) (i32.const 0)))",
-        failure(true, 0),
-    )
-    .await;
+    check("(return (call $failure (i32.const 1) (i32.const 0)))", failure(true, 0)).await;
     check(
         "(return (call $failure (i32.const 0) (i32.const 0)))",
         failure(false, 0),
@@ -163,14 +152,7 @@ async fn a_trap_and_a_loop_cost_the_instance() {
 async fn waiting_in_the_host_is_under_the_limit_too() {
     let asleep = notifier(&sleeping(3_600_000_000_000), SLEEP, "sleepy-notifier");
     fails(asleep, |error| matches!(error, CallError::Deadline(_))).await;
-    let bench = Bench::open(
-        &[(
-            "n",
-            notifier(&sleeping(1_000_000), SLEEP, "sleepy-notifier"),
-        )],
-        &[],
-    )
-    .await;
+    let bench = Bench::open(&[("n", notifier(&sleeping(1_000_000), SLEEP, "sleepy-notifier"))], &[]).await;
     assert_eq!(notify(&bench).await, Ok(()));
 }
 
@@ -183,17 +165,12 @@ async fn many_deliveries_wait_side_by_side() {
     let answers = futures_util::future::join_all((0..64).map(|_| notify(&bench))).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     let status = bench.status("n");
-    assert!(
-        (2..=16).contains(&status.instances),
-        "{} instances",
-        status.instances
-    );
+    assert!((2..=16).contains(&status.instances), "{} instances", status.instances);
 }
 
 #[tokio::test]
 async fn a_filter_that_waits_is_under_the_limit_and_off_the_runtime() {
-    let body =
-        "(local.set $n (call $timer (i64.const 3600000000000))) (call $block (local.get $n))";
+    let body = "(local.set $n (call $timer (i64.const 3600000000000))) (call $block (local.get $n))";
     let bench = Bench::open(
         &[(
             "f",
@@ -208,10 +185,7 @@ async fn a_filter_that_waits_is_under_the_limit_and_off_the_runtime() {
     .await;
     assert_eq!(bench.status("f").reason, None);
     let answers = bench.evaluate("f", &vec![event("1", "{}"); 3]).await;
-    assert_eq!(
-        answers,
-        vec![Err(CallError::Deadline(Duration::from_millis(50))); 3]
-    );
+    assert_eq!(answers, vec![Err(CallError::Deadline(Duration::from_millis(50))); 3]);
     assert_eq!(bench.status("f").instances, 0);
 }
 
@@ -226,21 +200,13 @@ async fn a_missing_grant_is_named_with_the_line_that_gives_it() {
         "n imports wasi:http/outgoing-handler, which is not granted; allow it in the config: \
          [plugins.n] grants = { http = [\"https://hooks.example.com\"] }"
     );
-    let error = super::super::inspect(&notifier("", "", "notifier-plugin"))
-        .map(|inspection| inspection.needed_grants);
+    let error = super::super::inspect(&notifier("", "", "notifier-plugin")).map(|inspection| inspection.needed_grants);
     assert_eq!(error.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_notifier_is_no_filter() {
     let bench = Bench::open(&[("n", notifier("", "", "notifier-plugin"))], &[]).await;
-    assert_eq!(
-        bench.ask("n").await,
-        Err(CallError::NotLoaded("n".to_owned()))
-    );
-    bench
-        .plugins
-        .check(World::Notifier, "n", &"".into())
-        .await
-        .unwrap();
+    assert_eq!(bench.ask("n").await, Err(CallError::NotLoaded("n".to_owned())));
+    bench.plugins.check(World::Notifier, "n", &"".into()).await.unwrap();
 }

@@ -21,17 +21,11 @@ const COUNTING: Filter = Filter {
 async fn an_instance_is_used_again_and_init_runs_once() {
     let bench = Bench::open(&[("p", COUNTING.build())], &[]).await;
     assert_eq!(
-        bench
-            .evaluate("p", &[event("1", "{}"), event("2", "{}")])
-            .await,
+        bench.evaluate("p", &[event("1", "{}"), event("2", "{}")]).await,
         [dropped("a"), dropped("b")]
     );
     assert_eq!(bench.ask("p").await, dropped("c"));
-    bench
-        .plugins
-        .check(World::Filter, "p", &"".into())
-        .await
-        .unwrap();
+    bench.plugins.check(World::Filter, "p", &"".into()).await.unwrap();
     assert_eq!(bench.ask("p").await, dropped("d"));
     assert_eq!(bench.status("p").instances, 1);
 }
@@ -61,8 +55,8 @@ async fn no_more_instances_than_the_limit_and_then_busy() {
     .build();
     let bench = Bench::open(&[("p", looping)], &[("p", settings)]).await;
     let (plugins, config): (_, Arc<str>) = (bench.plugins.clone(), "".into());
-    let both = [vec![event("1", "{}"); 20], vec![event("1", "{}")]]
-        .map(|events| plugins.evaluate("p", &config, events));
+    let both =
+        [vec![event("1", "{}"); 20], vec![event("1", "{}")]].map(|events| plugins.evaluate("p", &config, events));
     let answers = futures_util::future::join_all(both).await;
     assert!(
         answers[0]
@@ -82,17 +76,10 @@ async fn what_nobody_uses_is_dropped() {
     let bench = Bench::open(&[("p", COUNTING.build())], &[]).await;
     for number in 0..100 {
         let config = format!("{{\"n\":{number}}}").into();
-        bench
-            .plugins
-            .check(World::Filter, "p", &config)
-            .await
-            .unwrap();
+        bench.plugins.check(World::Filter, "p", &config).await.unwrap();
     }
     let generation = bench.plugins.0.live.generation("p").unwrap();
-    assert_eq!(
-        (bench.status("p").instances, generation.pools()),
-        (100, 100)
-    );
+    assert_eq!((bench.status("p").instances, generation.pools()), (100, 100));
     let now = bench.plugins.0.clock.instant();
     generation.sweep(now, false);
     assert_eq!(
@@ -169,9 +156,7 @@ async fn an_empty_batch_and_an_unknown_name_are_answered() {
     let bench = Bench::open(&[("p", COUNTING.build())], &[]).await;
     assert!(bench.evaluate("p", &[]).await.is_empty());
     assert_eq!(
-        bench
-            .evaluate("q", &[event("1", "{}"), event("2", "{}")])
-            .await,
+        bench.evaluate("q", &[event("1", "{}"), event("2", "{}")]).await,
         vec![Err(CallError::NotLoaded("q".to_owned())); 2]
     );
     assert_eq!(

@@ -94,10 +94,7 @@ async fn settings_that_cannot_be_unload_and_good_ones_bring_it_back() {
         .await;
     let (reason, serving) = bench.rejected().await;
     assert!(reason.contains("grants.http") && !serving, "{reason}");
-    assert_eq!(
-        bench.ask("p").await,
-        Err(CallError::NotLoaded("p".to_owned()))
-    );
+    assert_eq!(bench.ask("p").await, Err(CallError::NotLoaded("p".to_owned())));
     bench.plugins.reconfigure(BTreeMap::new()).await;
     assert_eq!(bench.loaded().await, ("p".to_owned(), 2));
     assert_eq!(bench.ask("p").await, dropped("a"));
@@ -172,11 +169,7 @@ async fn what_was_refused_for_its_settings_is_tried_under_new_ones() {
         ("p".to_owned(), 3),
         "the old file under the new settings"
     );
-    assert_eq!(
-        bench.loaded().await,
-        ("p".to_owned(), 4),
-        "then the new file"
-    );
+    assert_eq!(bench.loaded().await, ("p".to_owned(), 4), "then the new file");
     assert_eq!(bench.status("p").state, "active");
 }
 
@@ -242,18 +235,10 @@ fn copy_of(bench: &Bench) -> TempDir {
         std::fs::create_dir(copy.path().join(folder)).unwrap();
         for entry in std::fs::read_dir(bench.home.path().join(folder)).unwrap() {
             let entry = entry.unwrap();
-            std::fs::copy(
-                entry.path(),
-                copy.path().join(folder).join(entry.file_name()),
-            )
-            .unwrap();
+            std::fs::copy(entry.path(), copy.path().join(folder).join(entry.file_name())).unwrap();
         }
     }
-    std::fs::set_permissions(
-        copy.path().join("cache"),
-        std::fs::Permissions::from_mode(0o700),
-    )
-    .unwrap();
+    std::fs::set_permissions(copy.path().join("cache"), std::fs::Permissions::from_mode(0o700)).unwrap();
     copy
 }
 
@@ -263,11 +248,7 @@ async fn a_folder_that_others_can_enter_is_not_used() {
     std::fs::create_dir(home.path().join("plugins")).unwrap();
     std::fs::write(home.path().join("plugins/p.wasm"), dropping("a")).unwrap();
     std::fs::create_dir(home.path().join("cache")).unwrap();
-    std::fs::set_permissions(
-        home.path().join("cache"),
-        std::fs::Permissions::from_mode(0o755),
-    )
-    .unwrap();
+    std::fs::set_permissions(home.path().join("cache"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let bench = Bench::open_in(home, &[]).await;
     assert_eq!(bench.ask("p").await, dropped("a"), "it works without");
     assert!(kept(&bench).is_empty());

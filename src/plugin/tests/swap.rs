@@ -78,10 +78,7 @@ async fn a_removed_file_unloads_and_may_come_back() {
     bench.loaded().await;
     std::fs::remove_file(bench.file("p")).unwrap();
     assert!(matches!(bench.notice().await, Notice::Removed { name } if name == "p"));
-    assert_eq!(
-        bench.ask("p").await,
-        Err(CallError::NotLoaded("p".to_owned()))
-    );
+    assert_eq!(bench.ask("p").await, Err(CallError::NotLoaded("p".to_owned())));
     assert!(bench.plugins.status().is_empty());
     bench.replace("p", &dropping("a"));
     assert_eq!(
@@ -135,10 +132,7 @@ async fn going_back_to_the_good_bytes_clears_the_reason() {
     bench.replace("p", &dropping("a"));
     changes.changed().await.unwrap();
     let status = bench.status("p");
-    assert_eq!(
-        (status.state, status.reason, status.generation),
-        ("active", None, 1)
-    );
+    assert_eq!((status.state, status.reason, status.generation), ("active", None, 1));
 }
 
 #[tokio::test]
@@ -170,11 +164,9 @@ async fn a_call_in_flight_ends_on_its_own_generation() {
     let mut bench = Bench::open(&[("p", slow)], &[("p", settings)]).await;
     bench.loaded().await;
     let plugins = bench.plugins.clone();
-    let before = bench.tasks.spawn(async move {
-        plugins
-            .evaluate("p", &"".into(), vec![event("1", "{}"); 40])
-            .await
-    });
+    let before = bench
+        .tasks
+        .spawn(async move { plugins.evaluate("p", &"".into(), vec![event("1", "{}"); 40]).await });
     bench.replace("p", &dropping("b"));
     bench.loaded().await;
     answers(&bench, "b").await;
@@ -198,9 +190,7 @@ async fn fifty_swaps_cost_no_call() {
             bench.tasks.spawn(async move {
                 let mut calls = 0_u32;
                 while !stop.is_stopping() {
-                    let answers = plugins
-                        .evaluate("p", &"".into(), vec![event("1", "{}"); 8])
-                        .await;
+                    let answers = plugins.evaluate("p", &"".into(), vec![event("1", "{}"); 8]).await;
                     assert!(
                         answers.iter().all(|answer| answer == &answers[0]),
                         "one batch, one generation"

@@ -157,19 +157,9 @@ impl Store {
     ///
     /// # Errors
     /// `store_unavailable`: nothing was written.
-    pub async fn put(
-        &self,
-        subscription: &Subscription,
-        cursor: Option<Offset>,
-    ) -> Result<(), Error> {
-        let (id, json) = (
-            subscription.id.clone(),
-            subscription.to_stored().to_string(),
-        );
-        self.writer
-            .write(Write::Put { id, json, cursor })
-            .await
-            .map(drop)
+    pub async fn put(&self, subscription: &Subscription, cursor: Option<Offset>) -> Result<(), Error> {
+        let (id, json) = (subscription.id.clone(), subscription.to_stored().to_string());
+        self.writer.write(Write::Put { id, json, cursor }).await.map(drop)
     }
 
     /// Removes a subscription with its cursor and retries; its dead letters stay.
@@ -186,10 +176,7 @@ impl Store {
     /// # Errors
     /// `store_unavailable`: nothing was written.
     pub async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), Error> {
-        self.writer
-            .write(Write::Checkpoint(checkpoint))
-            .await
-            .map(drop)
+        self.writer.write(Write::Checkpoint(checkpoint)).await.map(drop)
     }
 
     /// Dead letters by id, at most `limit`.

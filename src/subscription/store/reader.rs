@@ -61,7 +61,9 @@ fn answer(path: &Path, asked: &Receiver<Question>) {
     let mut open: Option<Connection> = None;
     while let Ok(question) = asked.recv() {
         if open.is_none() {
-            open = schema::open_reading(path).inspect_err(|error| tracing::error!(reason = ?error, "state.db cannot be opened for reading")).ok();
+            open = schema::open_reading(path)
+                .inspect_err(|error| tracing::error!(reason = ?error, "state.db cannot be opened for reading"))
+                .ok();
         }
         // Without a connection the question is dropped, which its asker sees; the next one tries again.
         if let Some(connection) = &open {

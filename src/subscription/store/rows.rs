@@ -39,14 +39,7 @@ fn read_subscriptions(connection: &Connection) -> rusqlite::Result<Vec<Subscript
     Ok(thread::scope(|scope| {
         let parts: Vec<_> = texts
             .chunks(part)
-            .map(|texts| {
-                scope.spawn(move || {
-                    texts
-                        .iter()
-                        .filter_map(|text| subscription(text))
-                        .collect::<Vec<_>>()
-                })
-            })
+            .map(|texts| scope.spawn(move || texts.iter().filter_map(|text| subscription(text)).collect::<Vec<_>>()))
             .collect();
         parts
             .into_iter()
@@ -81,10 +74,7 @@ fn read_floors(connection: &Connection) -> rusqlite::Result<Vec<(BusName, Offset
         .collect())
 }
 
-fn read_pairs(
-    connection: &Connection,
-    query: &str,
-) -> rusqlite::Result<Vec<(SubscriptionId, Offset)>> {
+fn read_pairs(connection: &Connection, query: &str) -> rusqlite::Result<Vec<(SubscriptionId, Offset)>> {
     let mut statement = connection.prepare(query)?;
     statement
         .query_map([], |row| Ok((id(row, 0)?, offset(row, 1)?)))?
@@ -92,8 +82,7 @@ fn read_pairs(
 }
 
 fn read_retries(connection: &Connection) -> rusqlite::Result<Vec<Retry>> {
-    let mut statement =
-        connection.prepare("SELECT subscription, offset, due, tries, attempts FROM retry")?;
+    let mut statement = connection.prepare("SELECT subscription, offset, due, tries, attempts FROM retry")?;
     let rows = statement.query_map([], |row| {
         Ok(Retry {
             subscription: id(row, 0)?,
@@ -107,11 +96,7 @@ fn read_retries(connection: &Connection) -> rusqlite::Result<Vec<Retry>> {
 }
 
 /// Dead letters by id.
-pub(super) fn read_dead(
-    connection: &Connection,
-    query: &DeadQuery,
-    limit: usize,
-) -> rusqlite::Result<Vec<DeadLetter>> {
+pub(super) fn read_dead(connection: &Connection, query: &DeadQuery, limit: usize) -> rusqlite::Result<Vec<DeadLetter>> {
     let (clause, mut values) = clause(query);
     values.push(Cell::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
     let text = format!(
@@ -141,13 +126,9 @@ fn dead_letter(row: &Row<'_>) -> rusqlite::Result<Option<DeadLetter>> {
 
 /// How many dead letters each subscription has.
 pub(super) fn count_dead(connection: &Connection) -> rusqlite::Result<Vec<(SubscriptionId, u64)>> {
-    let mut statement = connection
-        .prepare_cached("SELECT subscription, count(*) FROM dead GROUP BY subscription")?;
+    let mut statement = connection.prepare_cached("SELECT subscription, count(*) FROM dead GROUP BY subscription")?;
     let rows = statement.query_map([], |row| {
-        Ok((
-            id(row, 0)?,
-            u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default(),
-        ))
+        Ok((id(row, 0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default()))
     })?;
     rows.collect()
 }
@@ -187,9 +168,7 @@ pub(super) fn put(
     cursor: Option<Offset>,
 ) -> rusqlite::Result<()> {
     let query = "INSERT INTO subscription (id, json) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET json = ?2";
-    connection
-        .prepare_cached(query)?
-        .execute(params![id.as_str(), json])?;
+    connection.prepare_cached(query)?.execute(params![id.as_str(), json])?;
     match cursor {
         Some(cursor) => put_cursor(connection, id, cursor),
         None => Ok(()),
@@ -209,10 +188,7 @@ pub(super) fn delete(connection: &Connection, id: &SubscriptionId) -> rusqlite::
 }
 
 /// Writes a checkpoint.
-pub(super) fn write_checkpoint(
-    connection: &Connection,
-    checkpoint: &Checkpoint,
-) -> rusqlite::Result<()> {
+pub(super) fn write_checkpoint(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
     for (bus, offset) in &checkpoint.floors {
         let query = "INSERT INTO floor (bus, offset) VALUES (?1, ?2) ON CONFLICT (bus) DO UPDATE SET offset = ?2";
         connection
@@ -247,11 +223,7 @@ pub(super) fn write_checkpoint(
 
 // A subscription may be gone by the time that a checkpoint is written: nothing of it may come back, hence the SELECT.
 
-fn put_cursor(
-    connection: &Connection,
-    id: &SubscriptionId,
-    cursor: Offset,
-) -> rusqlite::Result<()> {
+fn put_cursor(connection: &Connection, id: &SubscriptionId, cursor: Offset) -> rusqlite::Result<()> {
     let query = "INSERT INTO cursor (subscription, offset) SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM subscription WHERE id = ?1)
                  ON CONFLICT (subscription) DO UPDATE SET offset = ?2";
     connection
@@ -310,9 +282,7 @@ fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<SubscriptionId> {
 }
 
 fn offset(row: &Row<'_>, column: usize) -> rusqlite::Result<Offset> {
-    Ok(Offset(
-        u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default(),
-    ))
+    Ok(Offset(u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default()))
 }
 
 /// SQLite's integers have a sign; an offset never comes near the limit.

@@ -53,8 +53,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
 /// Opens the file, which is there, for reading alone.
 pub(super) fn open_reading(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
-        Connection::open_with_flags(path, flags).map_err(|error| unavailable("be read", error))?;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| unavailable("be read", error))?;
     connection
         .busy_timeout(BUSY)
         .map_err(|error| unavailable("be read", error))?;
@@ -80,10 +79,6 @@ fn migrate(connection: &mut Connection, number: usize, script: &str) -> rusqlite
     let transaction = connection.transaction()?;
     transaction.execute_batch(script)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
-    transaction.pragma_update(
-        None,
-        "user_version",
-        i64::try_from(number).unwrap_or(i64::MAX),
-    )?;
+    transaction.pragma_update(None, "user_version", i64::try_from(number).unwrap_or(i64::MAX))?;
     transaction.commit()
 }

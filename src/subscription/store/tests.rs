@@ -81,13 +81,8 @@ async fn what_was_written_is_there_after_reopening() {
     let (store, kept) = Store::open(&path).unwrap();
     assert!(kept.subscriptions.is_empty());
     let mut paused = subscription("b");
-    paused.state = State::Paused {
-        reason: "gone".into(),
-    };
-    store
-        .put(&subscription("a"), Some(Offset(5)))
-        .await
-        .unwrap();
+    paused.state = State::Paused { reason: "gone".into() };
+    store.put(&subscription("a"), Some(Offset(5))).await.unwrap();
     store.put(&paused, None).await.unwrap();
     let checkpoint = Checkpoint {
         floors: vec![(BusName::default_bus(), Offset(9))],
@@ -104,11 +99,7 @@ async fn what_was_written_is_there_after_reopening() {
     store.delete(&id("a")).await.unwrap();
     let (_store, kept) = reopen(store, &path).await;
     assert_eq!(
-        (
-            kept.subscriptions.len(),
-            kept.cursors.len(),
-            kept.retries.len()
-        ),
+        (kept.subscriptions.len(), kept.cursors.len(), kept.retries.len()),
         (1, 1, 0)
     );
 }
@@ -117,10 +108,7 @@ async fn what_was_written_is_there_after_reopening() {
 async fn a_change_keeps_the_position_and_a_checkpoint_replaces() {
     let (_dir, path) = folder();
     let (store, _) = Store::open(&path).unwrap();
-    store
-        .put(&subscription("a"), Some(Offset(5)))
-        .await
-        .unwrap();
+    store.put(&subscription("a"), Some(Offset(5))).await.unwrap();
     let mut changed = subscription("a");
     changed.updated = Timestamp(NOW.0 + 1);
     store.put(&changed, None).await.unwrap();
@@ -153,10 +141,7 @@ async fn a_change_keeps_the_position_and_a_checkpoint_replaces() {
 async fn nothing_of_a_removed_subscription_comes_back() {
     let (_dir, path) = folder();
     let (store, _) = Store::open(&path).unwrap();
-    store
-        .put(&subscription("a"), Some(Offset(1)))
-        .await
-        .unwrap();
+    store.put(&subscription("a"), Some(Offset(1))).await.unwrap();
     store.delete(&id("a")).await.unwrap();
     let late = Checkpoint {
         cursors: vec![(id("a"), Some(Offset(2)))],
@@ -194,13 +179,7 @@ async fn dead_letters_are_chosen_paged_counted_and_dropped() {
     let all = store.dead(DeadQuery::default(), 10).await.unwrap();
     let brief: Vec<_> = all
         .iter()
-        .map(|letter| {
-            (
-                letter.subscription.as_str(),
-                letter.offset.0,
-                letter.reason.as_str(),
-            )
-        })
+        .map(|letter| (letter.subscription.as_str(), letter.offset.0, letter.reason.as_str()))
         .collect();
     assert_eq!(brief, [("a", 1, "again"), ("b", 1, "x"), ("a", 2, "x")]);
     assert_eq!(
@@ -226,21 +205,14 @@ async fn dead_letters_are_chosen_paged_counted_and_dropped() {
         .await
         .unwrap();
     assert_eq!((page.len(), rest.len()), (1, 1));
-    assert_eq!(
-        store.dead_counts().await.unwrap(),
-        [(id("a"), 2), (id("b"), 1)]
-    );
+    assert_eq!(store.dead_counts().await.unwrap(), [(id("a"), 2), (id("b"), 1)]);
 }
 
 #[tokio::test]
 async fn dead_letters_are_dropped_and_their_ids_not_used_again() {
     let (_dir, path) = folder();
     let (store, _) = Store::open(&path).unwrap();
-    let dead = vec![
-        letter("a", 1, "x"),
-        letter("b", 1, "x"),
-        letter("a", 2, "x"),
-    ];
+    let dead = vec![letter("a", 1, "x"), letter("b", 1, "x"), letter("a", 2, "x")];
     store
         .checkpoint(Checkpoint {
             dead,
@@ -292,11 +264,7 @@ async fn many_writers_at_once_are_all_answered_and_kept() {
     let writing: Vec<_> = (0..300)
         .map(|n| {
             let store = store.clone();
-            tasks.spawn(async move {
-                store
-                    .put(&subscription(&format!("s{n:03}")), Some(Offset(n)))
-                    .await
-            })
+            tasks.spawn(async move { store.put(&subscription(&format!("s{n:03}")), Some(Offset(n))).await })
         })
         .collect();
     for written in writing {
@@ -310,10 +278,7 @@ async fn many_writers_at_once_are_all_answered_and_kept() {
 async fn a_process_that_dies_loses_nothing_it_acknowledged() {
     let (_dir, path) = folder();
     let (store, _) = Store::open(&path).unwrap();
-    store
-        .put(&subscription("a"), Some(Offset(5)))
-        .await
-        .unwrap();
+    store.put(&subscription("a"), Some(Offset(5))).await.unwrap();
     // What the disk holds at this moment, without the store's knowing: as after kill -9.
     let copy = tempfile::tempdir().unwrap();
     for name in ["state.db", "state.db-wal"] {
@@ -327,17 +292,12 @@ async fn a_process_that_dies_loses_nothing_it_acknowledged() {
 async fn a_torn_checkpoint_is_none() {
     let (_dir, path) = folder();
     let (store, _) = Store::open(&path).unwrap();
-    store
-        .put(&subscription("a"), Some(Offset(5)))
-        .await
-        .unwrap();
+    store.put(&subscription("a"), Some(Offset(5))).await.unwrap();
     // Somebody holds the write lock past our patience only in principle; a trigger that fails in the middle stands
     // for any error within the transaction.
     let other = rusqlite::Connection::open(&path).unwrap();
     other
-        .execute_batch(
-            "CREATE TRIGGER full BEFORE INSERT ON dead BEGIN SELECT RAISE(FAIL, 'disk full'); END",
-        )
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON dead BEGIN SELECT RAISE(FAIL, 'disk full'); END")
         .unwrap();
     let checkpoint = Checkpoint {
         cursors: vec![(id("a"), Some(Offset(6)))],
@@ -385,16 +345,13 @@ fn a_file_of_a_later_version_is_refused() {
 #[test]
 fn what_is_no_database_is_refused_and_left_alone() {
     let (_dir, path) = folder();
-    std::fs::write(&path, "precious words, more than a hundred bytes of them, so that SQLite takes them for a damaged header of a file").unwrap();
-    assert_eq!(
-        Store::open(&path).err().unwrap().code(),
-        "store_unavailable"
-    );
-    assert!(
-        std::fs::read_to_string(&path)
-            .unwrap()
-            .starts_with("precious")
-    );
+    std::fs::write(
+        &path,
+        "precious words, more than a hundred bytes of them, so that SQLite takes them for a damaged header of a file",
+    )
+    .unwrap();
+    assert_eq!(Store::open(&path).err().unwrap().code(), "store_unavailable");
+    assert!(std::fs::read_to_string(&path).unwrap().starts_with("precious"));
 }
 
 #[test]
@@ -434,8 +391,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let who = 0_u8..3;
     prop_oneof![
-        (who.clone(), prop::option::of(0_u64..9))
-            .prop_map(|(who, offset)| Step::Cursor(who, offset)),
+        (who.clone(), prop::option::of(0_u64..9)).prop_map(|(who, offset)| Step::Cursor(who, offset)),
         (who.clone(), 0_u64..4).prop_map(|(who, offset)| Step::Retry(who, offset)),
         (who.clone(), 0_u64..4).prop_map(|(who, offset)| Step::Settled(who, offset)),
         who.clone().prop_map(Step::Delete),
@@ -483,11 +439,7 @@ impl Model {
         let who = |id: &SubscriptionId| id.as_str().parse().unwrap();
         Self {
             there: kept.subscriptions.iter().map(|one| who(&one.id)).collect(),
-            cursors: kept
-                .cursors
-                .iter()
-                .map(|(id, offset)| (who(id), offset.0))
-                .collect(),
+            cursors: kept.cursors.iter().map(|(id, offset)| (who(id), offset.0)).collect(),
             retries: kept
                 .retries
                 .iter()
@@ -501,10 +453,7 @@ async fn take(store: &Store, step: &Step) {
     let name = |who: u8| SubscriptionId(Arc::from(who.to_string()));
     let empty = Checkpoint::default();
     match *step {
-        Step::Put(who) => store
-            .put(&subscription(&who.to_string()), None)
-            .await
-            .unwrap(),
+        Step::Put(who) => store.put(&subscription(&who.to_string()), None).await.unwrap(),
         Step::Delete(who) => store.delete(&name(who)).await.unwrap(),
         Step::Cursor(who, offset) => store
             .checkpoint(Checkpoint {

@@ -84,10 +84,7 @@ impl Writer {
 
     /// Writes; returns once it is committed, with the number of rows where that is asked for.
     pub(super) async fn write(&self, write: Write) -> Result<u64, Error> {
-        let room = Arc::clone(&self.room)
-            .acquire_owned()
-            .await
-            .map_err(Error::internal)?;
+        let room = Arc::clone(&self.room).acquire_owned().await.map_err(Error::internal)?;
         let (answer, answered) = oneshot::channel();
         // A closed channel drops the order and with it the sender of the answer: `answered` tells.
         let _ = self.orders.send(Order::Write(Queued {
@@ -95,20 +92,14 @@ impl Writer {
             answer,
             _room: room,
         }));
-        answered.await.unwrap_or_else(|_| {
-            Err(unavailable(
-                "be written to",
-                anyhow::anyhow!("it is closed"),
-            ))
-        })
+        answered
+            .await
+            .unwrap_or_else(|_| Err(unavailable("be written to", anyhow::anyhow!("it is closed"))))
     }
 
     /// Why writes fail now.
     pub(super) fn fault(&self) -> Option<String> {
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends the thread after what is queued.
@@ -156,10 +147,7 @@ impl Desk {
     }
 
     fn commit(&mut self, group: Vec<Queued>) {
-        let durable = group.is_empty()
-            || group
-                .iter()
-                .any(|queued| !matches!(queued.write, Write::Checkpoint(_)));
+        let durable = group.is_empty() || group.iter().any(|queued| !matches!(queued.write, Write::Checkpoint(_)));
         let result = self.transact(&group, durable);
         match result {
             Ok(counts) => {
@@ -173,10 +161,9 @@ impl Desk {
                 self.set_fault(&error);
                 let text = format!("{error:#}");
                 for queued in group {
-                    let _ = queued.answer.send(Err(unavailable(
-                        "be written to",
-                        anyhow::anyhow!(text.clone()),
-                    )));
+                    let _ = queued
+                        .answer
+                        .send(Err(unavailable("be written to", anyhow::anyhow!(text.clone()))));
                 }
             }
         }
@@ -192,19 +179,13 @@ impl Desk {
         };
         let connection = self.open.insert(connection);
         if durable != self.synced {
-            connection.pragma_update(
-                None,
-                "synchronous",
-                if durable { "FULL" } else { "NORMAL" },
-            )?;
+            connection.pragma_update(None, "synchronous", if durable { "FULL" } else { "NORMAL" })?;
             self.synced = durable;
         }
-        let transaction =
-            connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         if group.is_empty() {
             // The probe must reach the disk: an empty transaction would not.
-            let version: i64 =
-                transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
             transaction.pragma_update(None, "user_version", version)?;
         }
         let counts = group
@@ -216,10 +197,7 @@ impl Desk {
     }
 
     fn failing(&self) -> bool {
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some()
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     fn set_fault(&self, cause: &anyhow::Error) {

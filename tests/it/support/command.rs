@@ -14,11 +14,7 @@ pub(crate) fn busway() -> Command {
 
 /// Runs a command in `folder`; its code, stdout and stderr.
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = busway()
+    let Output { status, stdout, stderr } = busway()
         .current_dir(folder)
         .args(arguments)
         .stdin(Stdio::null())

@@ -132,10 +132,7 @@ impl HubProcess {
             request = request.header(*name, *value);
         }
         let request = request.body(body.into()).expect("a request");
-        let answer = client()
-            .send(request, PATIENCE, 64 << 20)
-            .await
-            .expect("an answer");
+        let answer = client().send(request, PATIENCE, 64 << 20).await.expect("an answer");
         (answer.status.as_u16(), answer.body)
     }
 
@@ -157,9 +154,7 @@ impl HubProcess {
     /// Publishes one structured event that must be accepted.
     pub(crate) async fn publish(&self, event: &Value) -> Value {
         let headers = [("content-type", "application/cloudevents+json")];
-        let (status, body) = self
-            .send(Method::POST, "/v1/events", &headers, event.to_string())
-            .await;
+        let (status, body) = self.send(Method::POST, "/v1/events", &headers, event.to_string()).await;
         assert_eq!(status, 202, "{}", String::from_utf8_lossy(&body));
         serde_json::from_slice(&body).expect("JSON")
     }

@@ -17,7 +17,5 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A client of the product's own making.
 pub(crate) fn client() -> busway::net::Client {
-    busway::net::Client::new(busway::net::Guard::new(
-        busway::net::GuardSettings::default(),
-    ))
+    busway::net::Client::new(busway::net::Guard::new(busway::net::GuardSettings::default()))
 }

@@ -54,16 +54,10 @@ impl Receiver {
             rule: Mutex::new(Box::new(|_| status(204))),
         });
         let router = Router::new().fallback(record).with_state(shared.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("bind");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
-        #[allow(
-            clippy::disallowed_methods,
-            reason = "aborted when the receiver is dropped"
-        )]
-        let server =
-            tokio::spawn(async move { axum::serve(listener, router).await.expect("serve") });
+        #[allow(clippy::disallowed_methods, reason = "aborted when the receiver is dropped")]
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("serve") });
         Self {
             address,
             shared,
@@ -87,28 +81,19 @@ impl Receiver {
     }
 
     /// Waits until what has arrived satisfies `enough`; fails the test, saying what it waited for, if it never does.
-    pub(crate) async fn wait_until(
-        &self,
-        what: &str,
-        enough: impl Fn(&[Request]) -> bool,
-    ) -> Vec<Request> {
+    pub(crate) async fn wait_until(&self, what: &str, enough: impl Fn(&[Request]) -> bool) -> Vec<Request> {
         let mut seen = self.shared.seen.subscribe();
         let waited = tokio::time::timeout(PATIENCE, seen.wait_for(|seen| enough(seen))).await;
         match waited {
             Ok(seen) => seen.expect("the receiver lives").clone(),
-            Err(_) => panic!(
-                "never came true: {what}; {} requests had arrived",
-                self.seen().len()
-            ),
+            Err(_) => panic!("never came true: {what}; {} requests had arrived", self.seen().len()),
         }
     }
 
     /// Waits for so many requests.
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<Request> {
-        self.wait_until(&format!("{count} requests arrived"), |seen| {
-            seen.len() >= count
-        })
-        .await
+        self.wait_until(&format!("{count} requests arrived"), |seen| seen.len() >= count)
+            .await
     }
 }
 
@@ -125,14 +110,9 @@ pub(crate) fn status(code: u16) -> Response {
     answer
 }
 
-async fn record(
-    State(shared): State<Arc<Shared>>,
-    request: http::Request<axum::body::Body>,
-) -> Response {
+async fn record(State(shared): State<Arc<Shared>>, request: http::Request<axum::body::Body>) -> Response {
     let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, usize::MAX)
-        .await
-        .unwrap_or_default();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let request = Request {
         path: parts.uri.to_string(),
         headers: parts.headers,

@@ -7,10 +7,7 @@ use crate::error::{Error, Kind};
 fn check(lines: &str, body: &[u8], code: &str, message: &str) {
     let error = Error::from(read(lines, body).expect_err(message));
     assert_eq!(error.code(), code, "{error}");
-    assert!(
-        error.message().contains(message),
-        "{error}\n want: {message}"
-    );
+    assert!(error.message().contains(message), "{error}\n want: {message}");
 }
 
 /// Headers beside the required ones (`|` parts them), and what is said of them.
@@ -32,10 +29,7 @@ ce-x: a%0Ab => attribute `x` must not contain the character U+000A
 
 #[test]
 fn wrong_headers_are_named() {
-    for (lines, expected) in WRONG_HEADERS
-        .lines()
-        .filter_map(|line| line.split_once(" => "))
-    {
+    for (lines, expected) in WRONG_HEADERS.lines().filter_map(|line| line.split_once(" => ")) {
         check(
             &format!("{REQUIRED}{}", lines.replace('|', "\n")),
             b"x",
@@ -56,12 +50,7 @@ fn wrong_headers_are_named() {
 fn missing_headers_are_named() {
     let version = "attribute `specversion` is required: send the header `ce-specversion: 1.0`";
     check("", b"{}", "invalid_event", version);
-    check(
-        "content-type: application/json",
-        b"{}",
-        "invalid_event",
-        version,
-    );
+    check("content-type: application/json", b"{}", "invalid_event", version);
     check(
         "ce-specversion: 0.3",
         b"",
@@ -94,48 +83,20 @@ fn wrong_bodies_are_named() {
         "malformed_json",
         "Content-Type says it is: key must be a string at line 2 column 1",
     );
-    check(
-        &json,
-        b"\"\xff\"",
-        "malformed_json",
-        "not UTF-8 at line 1 column 2",
-    );
+    check(&json, b"\"\xff\"", "malformed_json", "not UTF-8 at line 1 column 2");
     check(&json, b" ", "malformed_json", "EOF while parsing a value");
     let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
     check(&json, &deep, "invalid_event", "`data` must not nest");
     check(REQUIRED, &deep, "invalid_event", "`data` must not nest");
 
-    let (one, batch) = (
-        format!("content-type: {STRUCTURED}"),
-        format!("content-type: {BATCH}"),
-    );
+    let (one, batch) = (format!("content-type: {STRUCTURED}"), format!("content-type: {BATCH}"));
     check(&one, b"", "malformed_json", "the body is empty");
     check(&one, b"{", "malformed_json", "line 1 column 1");
-    check(
-        &one,
-        b"[]",
-        "invalid_event",
-        "`application/cloudevents-batch+json`",
-    );
-    check(
-        &one,
-        b"{}",
-        "invalid_event",
-        "attribute `specversion` is required",
-    );
+    check(&one, b"[]", "invalid_event", "`application/cloudevents-batch+json`");
+    check(&one, b"{}", "invalid_event", "attribute `specversion` is required");
     check(&batch, b"", "malformed_json", "the body is empty");
-    check(
-        &batch,
-        b"{}",
-        "invalid_event",
-        "`application/cloudevents+json`",
-    );
-    check(
-        &batch,
-        b"[{}]",
-        "invalid_event",
-        "event 0: attribute `specversion`",
-    );
+    check(&batch, b"{}", "invalid_event", "`application/cloudevents+json`");
+    check(&batch, b"[{}]", "invalid_event", "event 0: attribute `specversion`");
 }
 
 #[test]

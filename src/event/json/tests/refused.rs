@@ -31,10 +31,7 @@ fn what_is_not_json_says_where() {
         (&"[".repeat(100_000), "found an array"),
         (r#"{"specversion":"1.0"#, "EOF while parsing a string"),
         (&r#"{"data":"#.repeat(3), "EOF while parsing"),
-        (
-            &format!(r#"{{"data":{}"#, "[".repeat(100_000)),
-            "EOF while parsing",
-        ),
+        (&format!(r#"{{"data":{}"#, "[".repeat(100_000)), "EOF while parsing"),
     ];
     for (json, expected) in table {
         check(json, expected);
@@ -114,10 +111,7 @@ const WRONG_MEMBERS: &str = r#"
 
 #[test]
 fn wrong_members_are_named() {
-    for (members, expected) in WRONG_MEMBERS
-        .lines()
-        .filter_map(|line| line.split_once(" => "))
-    {
+    for (members, expected) in WRONG_MEMBERS.lines().filter_map(|line| line.split_once(" => ")) {
         check(&with(members), expected);
     }
 }
@@ -125,11 +119,7 @@ fn wrong_members_are_named() {
 #[test]
 fn too_deep_is_refused_by_name_and_not_by_a_crash() {
     let nested = |name: &str, open: &str, close: &str, depth: usize| {
-        with(&format!(
-            r#""{name}":{}1{}"#,
-            open.repeat(depth),
-            close.repeat(depth)
-        ))
+        with(&format!(r#""{name}":{}1{}"#, open.repeat(depth), close.repeat(depth)))
     };
     check(&nested("x", "[", "]", 100_000), "attribute `x` must be");
     for depth in [128, 100_000] {
@@ -137,10 +127,7 @@ fn too_deep_is_refused_by_name_and_not_by_a_crash() {
             &nested("data", "[", "]", depth),
             "`data` must not nest arrays and objects more than 127 deep",
         );
-        check(
-            &nested("data", r#"{"a":"#, "}", depth),
-            "`data` must not nest",
-        );
+        check(&nested("data", r#"{"a":"#, "}", depth), "`data` must not nest");
     }
     let deepest = read(&nested("data", "[", "]", 127)).unwrap();
     assert!(deepest.json().is_some());
@@ -150,12 +137,7 @@ fn too_deep_is_refused_by_name_and_not_by_a_crash() {
 fn a_message_does_not_repeat_what_was_sent() {
     let name = "é".repeat(10_000);
     for value in ["{}", "1"] {
-        assert!(
-            read(&with(&format!(r#""{name}":{value}"#)))
-                .unwrap_err()
-                .len()
-                < 400
-        );
+        assert!(read(&with(&format!(r#""{name}":{value}"#))).unwrap_err().len() < 400);
     }
 }
 
