@@ -131,11 +131,13 @@ impl Metrics {
             dead_letters: Gauge::default(),
             plugin_memory_bytes: Family::default(),
         };
-        all.register();
+        all.register_flow();
+        all.register_state();
         all
     }
 
-    fn register(&mut self) {
+    /// What happens: counters and histograms.
+    fn register_flow(&mut self) {
         let r = &mut self.registry;
         r.register("events_published", "Events made durable", self.published.clone());
         r.register(
@@ -174,6 +176,11 @@ impl Metrics {
             Unit::Seconds,
             self.plugin_seconds.clone(),
         );
+    }
+
+    /// What is: gauges, set when the text is read.
+    fn register_state(&mut self) {
+        let r = &mut self.registry;
         r.register("streams", "Open streams", self.streams.clone());
         r.register("events_streamed", "Events sent on streams", self.streamed.clone());
         r.register("subscriptions", "Subscriptions", self.subscriptions.clone());

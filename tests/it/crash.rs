@@ -6,8 +6,8 @@
 //! Rounds: 4, or what `BUSWAY_CRASH_ROUNDS` says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -18,7 +18,10 @@ const PRODUCERS: u64 = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_by_kill_9() {
-    let rounds: u64 = std::env::var("BUSWAY_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
+    let rounds: u64 = std::env::var("BUSWAY_CRASH_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(4);
     let folder = tempfile::tempdir().expect("a folder");
     let receiver = Receiver::start().await;
     let arrived = count_arrivals(&receiver);
@@ -31,14 +34,19 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
     let mut ledger = Vec::new();
     for round in 0..rounds {
         let acknowledged = produce_until_killed(&mut hub, &numbers, round).await;
-        assert!(!acknowledged.is_empty(), "round {round} acknowledged nothing before the kill");
+        assert!(
+            !acknowledged.is_empty(),
+            "round {round} acknowledged nothing before the kill"
+        );
         ledger.extend(acknowledged);
         hub = HubProcess::start(folder.path()).await;
     }
 
     let due: BTreeSet<String> = ledger.into_iter().collect();
     let all_here = || due.iter().all(|id| arrived.lock().unwrap().contains_key(id));
-    receiver.wait_until("every acknowledged event arrived", |_| all_here()).await;
+    receiver
+        .wait_until("every acknowledged event arrived", |_| all_here())
+        .await;
     let counts = arrived.lock().unwrap().clone();
     let repeats: u64 = counts.values().map(|count| count - 1).sum();
     // A checkpoint every 100 ms and a queue of 1,024: a kill repeats at most what a queue holds.
@@ -112,7 +120,9 @@ async fn each_stands_in_the_log_once(hub: &HubProcess, due: &BTreeSet<String>) {
         for record in events {
             assert_eq!(record["offset"].as_u64(), Some(next), "offsets have no holes");
             next += 1;
-            *stored.entry(record["event"]["id"].as_str().expect("an id").to_owned()).or_default() += 1;
+            *stored
+                .entry(record["event"]["id"].as_str().expect("an id").to_owned())
+                .or_default() += 1;
         }
     }
     for id in due {

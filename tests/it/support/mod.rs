@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub(crate) use command::{busway, run};
 pub(crate) use hub::HubProcess;
-pub(crate) use receiver::Receiver;
+pub(crate) use receiver::{Receiver, status};
 
 /// How long a test waits for what must come before it fails. Nothing is measured by it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
