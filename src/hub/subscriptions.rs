@@ -158,7 +158,7 @@ impl Hub {
         let record = Record {
             offset: Offset(0),
             received: now,
-            event,
+            event: event.into(),
         };
         self.0.delivery.once(&found.id, Arc::new(record)).await
     }

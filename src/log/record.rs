@@ -77,7 +77,7 @@ pub fn decode(row: &Row<'_>, checksum: i64) -> Result<Record, Damage> {
     Ok(Record {
         offset: Offset(offset),
         received: Timestamp(row.received),
-        event,
+        event: event.into(),
     })
 }
 
@@ -288,7 +288,7 @@ mod tests {
             let record = decode(&row, row.checksum().into()).unwrap();
             prop_assert_eq!(record.offset, Offset(offset));
             prop_assert_eq!(record.received, Timestamp(received));
-            prop_assert_eq!(record.event, event);
+            prop_assert_eq!(&*record.event, &event);
         }
 
         #[test]
