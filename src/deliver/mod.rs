@@ -34,6 +34,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ use tracing::{error, warn};
 
 use self::candidate::Candidate;
 use self::engine::Engine;
+use self::lane::Lane;
 use crate::error::Error;
 use crate::log::{BusName, EventLog, Offset, ReadLimit, Record};
 use crate::metrics::Metrics;
@@ -143,6 +145,17 @@ pub struct LaneStatus {
     pub dead: u64,
 }
 
+/// What the subscriptions of one bus still have to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// The oldest record that one of them has not settled (a waiting retry is not settled); the end if there is none.
+    pub oldest: Offset,
+    /// Records between the slowest one's cursor and the end of the bus.
+    pub behind: u64,
+    /// Deliveries waiting for a retry.
+    pub retrying: usize,
+}
+
 /// One recent attempt, as shown by `/v1/subscriptions/{id}/deliveries`.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Recent {
@@ -204,26 +217,35 @@ impl Delivery {
     }
 
     /// All subscriptions, by id.
-    pub fn list(&self) -> Vec<Subscription> {
+    pub fn list(&self) -> Vec<Arc<Subscription>> {
         let lanes = self.0.all();
-        let mut all: Vec<Subscription> = lanes
-            .iter()
-            .map(|lane| Subscription::clone(&lane.lock().subscription))
-            .collect();
-        all.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut all: Vec<_> = lanes.iter().map(|lane| lane.lock().subscription.clone()).collect();
+        all.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// What the lanes of each bus still have to do, all together. Buses without a subscription are not in it.
+    pub fn backlogs(&self) -> BTreeMap<BusName, Backlog> {
+        let mut all = BTreeMap::new();
+        for lane in self.0.all() {
+            let (dispatched, end) = self.positions(&lane);
+            let (cursor, oldest, retrying) = lane.lock().unsettled(dispatched, end);
+            let bus = all.entry(lane.bus.name.clone()).or_insert(Backlog {
+                oldest: end,
+                behind: 0,
+                retrying: 0,
+            });
+            bus.oldest = bus.oldest.min(oldest);
+            bus.behind = bus.behind.max(end.0.saturating_sub(cursor.0));
+            bus.retrying += retrying;
+        }
         all
     }
 
     /// Figures of one lane.
     pub fn status(&self, id: &SubscriptionId) -> Option<LaneStatus> {
         let lane = self.0.lane(id)?;
-        let dispatched = lane.bus.position.dispatched();
-        let end = self
-            .0
-            .parts
-            .log
-            .end(&lane.bus.name)
-            .map_or(dispatched, |end| *end.borrow());
+        let (dispatched, end) = self.positions(&lane);
         let status = lane.lock().status(dispatched, end);
         Some(status)
     }
@@ -300,6 +322,13 @@ impl Delivery {
             );
         }
         checkpoint::write(&self.0).await;
+    }
+
+    /// How far the dispatcher of the lane's bus has come, and where the bus ends.
+    fn positions(&self, lane: &Lane) -> (Offset, Offset) {
+        let dispatched = lane.bus.position.dispatched();
+        let end = self.0.parts.log.end(&lane.bus.name);
+        (dispatched, end.map_or(dispatched, |end| *end.borrow()))
     }
 }
 
