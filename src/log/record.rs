@@ -105,7 +105,7 @@ impl<'a> Row<'a> {
     }
 
     /// CRC-32 over every column, each with its length, so that no byte can move from one column to the next.
-    pub(super) fn checksum(&self) -> u32 {
+    pub fn checksum(&self) -> u32 {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&self.offset.to_le_bytes());
         crc.update(&self.received.to_le_bytes());
