@@ -1,4 +1,4 @@
-//! `[plugins.NAME]`: what the operator's file says of one plugin (design: no entry means no grants).
+//! `[plugins.NAME]`: what the operator's file says of one plugin. No entry means no grants.
 //!
 //! Not in the key table: names are free, `config` is the plugin's own language, and neither fits a flag.
 

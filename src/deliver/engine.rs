@@ -1,7 +1,7 @@
 //! What the parts of delivery share: all lanes and buses, and the ways from one part to another.
 //!
-//! Lock order: `changing`, then `lanes`, then a bus's locks or `buses`, and a lane's own lock alone or last; `noted` and the timer's
-//! are leaves. None is held across an await but `written`, which orders the checkpoints.
+//! Lock order: `changing`, then `lanes`, then a bus's locks or `buses`, and a lane's own lock alone or last; `noted`
+//! and the timer's are leaves. None is held across an await but `written`, which orders the checkpoints.
 //! Invariant: a lane that has something to do has a task, an alarm, or waits for somebody who will wake it.
 
 use std::collections::HashMap;
