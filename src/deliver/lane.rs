@@ -308,6 +308,13 @@ impl State {
         }
     }
 
+    /// The cursor, the oldest record that is not settled, and how many retries wait.
+    pub(super) fn unsettled(&self, dispatched: Offset, end: Offset) -> (Offset, Offset, usize) {
+        let cursor = self.window.floor(dispatched).min(end);
+        let oldest = self.retries.oldest().map_or(cursor, |retry| retry.min(cursor));
+        (cursor, oldest, self.retries.len())
+    }
+
     fn condition(&self) -> (&'static str, Option<String>) {
         if let Running::Paused { reason } = &self.subscription.state {
             return ("paused", Some(reason.clone()));

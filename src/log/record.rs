@@ -77,7 +77,7 @@ pub fn decode(row: &Row<'_>, checksum: i64) -> Result<Record, Damage> {
     Ok(Record {
         offset: Offset(offset),
         received: Timestamp(row.received),
-        event,
+        event: event.into(),
     })
 }
 
@@ -105,7 +105,7 @@ impl<'a> Row<'a> {
     }
 
     /// CRC-32 over every column, each with its length, so that no byte can move from one column to the next.
-    pub(super) fn checksum(&self) -> u32 {
+    pub fn checksum(&self) -> u32 {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&self.offset.to_le_bytes());
         crc.update(&self.received.to_le_bytes());
@@ -291,7 +291,7 @@ mod tests {
             let record = decode(&row, row.checksum().into()).unwrap();
             prop_assert_eq!(record.offset, Offset(offset));
             prop_assert_eq!(record.received, Timestamp(received));
-            prop_assert_eq!(record.event, event);
+            prop_assert_eq!(&*record.event, &event);
         }
 
         #[test]

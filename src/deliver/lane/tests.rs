@@ -39,7 +39,7 @@ impl Hand {
         let record = Arc::new(Record {
             offset: Offset(offset),
             received: START,
-            event,
+            event: event.into(),
         });
         Queued {
             candidate: Arc::new(Candidate::new(record)),
