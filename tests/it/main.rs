@@ -12,6 +12,9 @@ mod config; // settings: what is refused, what is shown, the README's table
 mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and what arrived
 mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
+#[cfg(target_os = "linux")]
+mod full; // a full disk: told, survived, and over when there is room
+mod life; // self-events, figures, a stop under load, a second hub
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
 mod plugins; // plugins: verdicts, grants, swaps under load, and whom a bad one hurts
 mod readme; // what the README says can be run, runs

@@ -14,6 +14,19 @@ use tokio::sync::oneshot;
 
 use super::{PATIENCE, client};
 
+/// A hub on a free port, with everything in the folder it is started in.
+const SERVE: [&str; 9] = [
+    "serve",
+    "--listen",
+    "127.0.0.1:0",
+    "--data",
+    "data",
+    "--plugins",
+    "plugins",
+    "--ports-file",
+    "ports",
+];
+
 /// A running hub.
 pub(crate) struct HubProcess {
     child: Child,
@@ -29,21 +42,24 @@ impl HubProcess {
 
     /// The same, with more arguments to `serve`.
     pub(crate) async fn start_with(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_busway"));
+        command.args(SERVE).args(arguments);
+        Self::launch(folder, command).await
+    }
+
+    /// The same, under a shell's limit on the size of files, once somebody sets it: writing past it is an error then,
+    /// and not the signal that ends a process.
+    pub(crate) async fn start_limitable(folder: &Path) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_busway")]);
+        command.args(SERVE);
+        Self::launch(folder, command).await
+    }
+
+    async fn launch(folder: &Path, mut command: Command) -> Self {
         let ports = folder.join("ports");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_busway"))
+        let mut child = command
             .current_dir(folder)
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--data",
-                "data",
-                "--plugins",
-                "plugins",
-                "--ports-file",
-                "ports",
-            ])
-            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -241,7 +257,7 @@ impl Drop for HubProcess {
 }
 
 /// A figure in the text of `/metrics`, by its name with its labels.
-pub(crate) fn metric(text: &str, name: &str) -> Option<f64> {
+fn metric(text: &str, name: &str) -> Option<f64> {
     let found = text
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;

@@ -12,7 +12,7 @@ mod wire;
 use std::time::Duration;
 
 pub(crate) use command::{busway, run};
-pub(crate) use hub::{HubProcess, metric};
+pub(crate) use hub::HubProcess;
 pub(crate) use plugins::{component, generation, place, take_away};
 pub(crate) use receiver::{Receiver, Request, status};
 pub(crate) use wire::{Received, Sse, WebSocket, basic};
