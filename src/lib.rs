@@ -24,14 +24,14 @@
 //! - [`subscription`]: what subscribers asked for, kept. [`filter`]: which subscriptions an event matches.
 //!   [`log`]: the events, on disk. [`plugin`]: components, their limits, their grants, their swap.
 //! - [`net`]: the only way out. [`event`]: CloudEvents in every form.
-//! - [`error`], [`time`], [`tasks`], [`metrics`]: what everything uses.
+//! - [`error`], [`time`], [`units`], [`nearest`], [`tasks`], [`metrics`]: what everything uses.
 //!
 //! # Invariants, most of them about what is absent
 //! - No event is acknowledged before it is on disk ([`log`]); no cursor passes a record that is not settled
 //!   ([`subscription`]).
 //! - [`filter`], [`log`] and [`plugin`] do not know each other; [`deliver`] makes them meet.
-//! - Only [`plugin`] names wasmtime; only [`api`] and [`server`] name axum; only [`net`] dials out; only [`time`] reads the
-//!   clock; only [`tasks`] spawns.
+//! - Only [`plugin`] names wasmtime; only [`api`] and [`server`] name axum; only [`time`] reads the clock; only
+//!   [`tasks`] spawns; only [`net`] dials out, and what a plugin's sockets dial has passed its guard.
 //! - No process globals: two hubs run in one test. No panic from a request: `unwrap`, `expect` and indexing are denied.
 //! - A plugin holds no lock, file or socket of the hub's; it has its own memory, time, output and egress, all bounded.
 //!
@@ -59,5 +59,7 @@ pub mod net;
 
 pub mod error;
 pub mod metrics;
+pub mod nearest;
 pub mod tasks;
 pub mod time;
+pub mod units;

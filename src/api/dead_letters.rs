@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::error::Answer;
 use super::query::{Query, invalid};
 use super::{Door, body};
-use crate::error::{Error, nearest};
+use crate::error::Error;
 use crate::hub::Choice;
+use crate::nearest::nearest;
 use crate::subscription::DeadLetter;
 
 const CHOICE: [&str; 4] = ["subscription", "ids", "filter", "dry_run"];
@@ -101,7 +102,7 @@ fn from_body(json: &Value) -> Result<(Choice, bool), Error> {
         .as_object()
         .ok_or_else(|| wrong("the body", "must be a JSON object"))?;
     if let Some(unknown) = map.keys().find(|name| !CHOICE.contains(&name.as_str())) {
-        let hint = nearest(unknown, &CHOICE)
+        let hint = nearest(unknown, CHOICE)
             .map(|near| format!("; did you mean `{near}`?"))
             .unwrap_or_default();
         return Err(Error::invalid(

@@ -5,9 +5,10 @@ use std::str::FromStr;
 use axum::http::Uri;
 use url::form_urlencoded;
 
-use crate::error::{Error, nearest};
+use crate::error::Error;
 use crate::filter::{Filter, Selector, TypePattern};
 use crate::log::Offset;
+use crate::nearest::nearest;
 use crate::subscription::Start;
 
 /// Query parameters, decoded.
@@ -23,7 +24,7 @@ impl Query {
         let Some((unknown, _)) = pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) else {
             return Ok(Self(pairs));
         };
-        let hint = match (nearest(unknown, known), known) {
+        let hint = match (nearest(unknown, known.iter().copied()), known) {
             (Some(near), _) => format!("did you mean `{near}`?"),
             (None, []) => "this request takes none".into(),
             (None, known) => format!("known here: {}", known.join(", ")),

@@ -38,7 +38,7 @@ pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> An
         .subscriptions(scope.named.as_ref(), query.one("after")?, limit + 1);
     let more = found.len() > limit;
     found.truncate(limit);
-    let mut response = body::ok(&found.iter().map(Subscription::to_json).collect());
+    let mut response = body::ok(&found.iter().map(|one| one.to_json()).collect());
     if let (true, Some(last)) = (more, found.last()) {
         let base = scope
             .named

@@ -62,12 +62,7 @@ impl HubClient {
         body: Bytes,
     ) -> Result<Value, Failure> {
         let answer = self.open(method, path, headers, body).await?;
-        let bytes = answer
-            .into_body()
-            .collect()
-            .await
-            .map_err(|cause| self.broken(&cause))?
-            .to_bytes();
+        let bytes = self.whole(answer).await?;
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
@@ -94,13 +89,17 @@ impl HubClient {
             return Ok(answer);
         }
         let status = answer.status();
-        let bytes = answer
+        let bytes = self.whole(answer).await?;
+        Err(problem(status, &bytes))
+    }
+
+    async fn whole(&self, answer: Response<Incoming>) -> Result<Bytes, Failure> {
+        let body = answer
             .into_body()
             .collect()
             .await
-            .map_err(|cause| self.broken(&cause))?
-            .to_bytes();
-        Err(problem(status, &bytes))
+            .map_err(|cause| self.broken(&cause))?;
+        Ok(body.to_bytes())
     }
 
     /// The connection ended in the middle of an answer.

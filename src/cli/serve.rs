@@ -123,7 +123,7 @@ async fn take_up(server: &Server, reload: &mut Reload, filter: &Filter) {
 fn banner(server: &Server, settings: &Settings) {
     let (data, plugins) = (settings.data.dir.display(), settings.data.plugins.display());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "busway");
-    tracing::info!(dir = %data, durability = "on disk before 202", "store");
+    tracing::info!(dir = %data, durability = server.hub().health().durability, "store");
     for plugin in server.hub().plugins() {
         match &plugin.reason {
             None => tracing::info!(plugin = plugin.name, kind = plugin.kind, "plugin loaded"),

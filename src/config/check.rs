@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
-use super::value::{Address, show_size};
+use super::value::Address;
 use super::{Config, KEYS, Refused, Settings};
+use crate::nearest::nearest;
+use crate::units::show_size;
 
 /// Settings that contradict each other or the rules for strangers.
 ///
@@ -92,7 +94,7 @@ pub fn strange_variables(env: &[(String, String)]) -> Vec<String> {
     strange
         .filter(|name| !known.contains(name) && !OTHERS.contains(&name.as_str()))
         .filter_map(|name| {
-            let meant = super::value::nearest(name, known.iter().map(String::as_str))?;
+            let meant = nearest(name, known.iter().map(String::as_str))?;
             Some(format!(
                 "environment variable {name} is no key's and was ignored; did you mean {meant}?"
             ))

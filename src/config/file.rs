@@ -7,7 +7,8 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::keys::{KEYS, Key};
 use super::plugins;
-use super::value::{Given, nearest};
+use super::value::Given;
+use crate::nearest::nearest;
 use crate::plugin::PluginSettings;
 
 /// What a file says.
@@ -111,7 +112,7 @@ fn unknown_section(place: &Place<'_>, name: &Spanned<DeString<'_>>) -> String {
 }
 
 /// The question that follows an unknown name.
-pub(super) fn meant(name: &str) -> String {
+fn meant(name: &str) -> String {
     format!("did you mean `{name}`?")
 }
 

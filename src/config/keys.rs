@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::settings::{LogFormat, Settings};
-use super::value::{Address, Given, show_duration, show_size};
+use super::value::{Address, Given, duration};
+use crate::units::{show_duration, show_size};
 
 /// One key.
 pub struct Key {
@@ -223,7 +224,7 @@ fn schedule(given: &Given) -> Result<Vec<Duration>, String> {
     let steps = given
         .list()
         .iter()
-        .map(|word| super::value::duration(word))
+        .map(|word| duration(word))
         .collect::<Result<Vec<_>, _>>()?;
     if steps.is_empty() {
         Err("must hold at least one wait".to_owned())

@@ -82,6 +82,8 @@ pub struct Config {
     pub settings: Settings,
     /// The file that was read, if one was.
     pub file: Option<PathBuf>,
+    /// The file's text as it was read; what differs from it is a change.
+    pub text: String,
     /// Where each value came from, in the order of [`KEYS`].
     origins: Vec<Origin>,
 }
@@ -115,6 +117,7 @@ impl Config {
         let mut config = Self {
             settings: Settings::default(),
             file,
+            text: text.to_owned(),
             origins: KEYS.iter().map(|_| Origin::Default).collect(),
         };
         let mut faults = Vec::new();

@@ -1,4 +1,4 @@
-//! `[plugins.NAME]`: what the operator's file says of one plugin (design: no entry means no grants).
+//! `[plugins.NAME]`: what the operator's file says of one plugin. No entry means no grants.
 //!
 //! Not in the key table: names are free, `config` is the plugin's own language, and neither fits a flag.
 
@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::file::{Place, given, meant};
-use super::value::{Given, nearest};
+use super::file::{Place, given};
+use super::value::Given;
+use crate::nearest::hint;
 use crate::plugin::{Grants, Limits, PluginSettings};
 
 type Faults = Vec<String>;
@@ -127,8 +128,7 @@ impl Entry<'_, '_> {
     }
 
     fn unknown(&mut self, at: usize, path: &str, known: &[&str]) {
-        let hint =
-            nearest(path, known.iter().copied()).map_or_else(|| format!("known are {}", known.join(", ")), meant);
+        let hint = hint(path, known.iter().copied());
         self.faults.push(
             self.place
                 .fault(at, &format!("unknown key `plugins.{}.{path}`; {hint}", self.name)),

@@ -4,9 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::value::{show_duration, show_size};
 use super::{Config, KEYS, Settings};
 use crate::plugin::PluginSettings;
+use crate::units::{show_duration, show_size};
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";

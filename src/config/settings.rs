@@ -65,7 +65,7 @@ pub struct LogOutput {
     pub format: LogFormat,
 }
 
-/// Waits before the second, third, … attempt, in seconds; the last repeats (design 4.4).
+/// Waits before the second, third, … attempt, in seconds; the last repeats.
 const SCHEDULE_S: &[u64] = &[5, 30, 120, 600, 1_800, 3_600, 10_800];
 
 /// The form of the hub's own log.

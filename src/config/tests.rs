@@ -1,7 +1,7 @@
 //! The config as an operator meets it: what a text gives, and in which words it is refused.
 
 use super::check::{needs_restart, refuse, risks, strange_variables};
-use super::value::{Address, Given, duration, nearest, show_duration, show_size};
+use super::value::{Address, Given};
 use super::{Config, KEYS, Origin, Settings, Sources, print};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -234,12 +234,6 @@ fn a_misspelt_variable_is_told_and_a_foreign_one_is_not() {
 }
 
 #[test]
-fn the_nearest_name_is_near() {
-    assert_eq!(nearest("adresses", ["addresses", "insecure"]), Some("addresses"));
-    assert_eq!(nearest("colour", ["addresses", "insecure"]), None);
-}
-
-#[test]
 fn addresses_are_read() {
     for (word, shown) in [
         ("127.0.0.1:0", "127.0.0.1:0"),
@@ -262,21 +256,9 @@ fn addresses_are_read() {
 
 proptest! {
     #[test]
-    fn durations_read_back(ms in 0u64..1_000_000_000_000) {
-        let time = Duration::from_millis(ms);
-        prop_assert_eq!(duration(&show_duration(time)).unwrap(), time);
-    }
-
-    #[test]
-    fn sizes_read_back(bytes in any::<u64>()) {
-        prop_assert_eq!(Given::text(&show_size(bytes)).size().unwrap(), bytes);
-    }
-
-    #[test]
     fn no_text_panics(text in "\\PC{0,200}") {
         let _ = Config::from_text(&text, None, &Sources::default());
-        let _ = duration(&text);
-        let _ = Given::text(&text).size();
+        let _ = (Given::text(&text).duration(), Given::text(&text).size());
         let _ = Address::parse(&text);
     }
 }

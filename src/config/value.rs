@@ -1,12 +1,14 @@
 //! The small notations of the config: sizes, durations, addresses, switches, lists.
 //!
 //! Every reader takes what was [`Given`] and answers with a rule that completes the sentence "`key` …".
-//! Invariant: what a `show_…` writes, its reader reads back to the same value.
+//! Invariant: an [`Address`] reads back from what it shows.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::units::{DURATION_RULE, SIZE_RULE, parse_duration, parse_size};
 
 /// A value as it was written: one word, or the items of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,18 +74,7 @@ impl Given {
     /// A size: `64MiB`, `1GB`, `512` (bytes).
     pub fn size(&self) -> Result<u64, String> {
         let word = self.word()?;
-        let rule = || format!("must be a size such as `64MiB` or `1GB`, not `{word}`");
-        let at = word
-            .find(|c: char| !c.is_ascii_digit() && c != '_')
-            .unwrap_or(word.len());
-        let (number, unit) = word.split_at_checked(at).ok_or_else(rule)?;
-        let number: u64 = number.replace('_', "").parse().map_err(|_| rule())?;
-        let factor = SIZES
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(unit.trim()))
-            .ok_or_else(rule)?
-            .1;
-        number.checked_mul(factor).ok_or_else(rule)
+        parse_size(word).ok_or_else(|| format!("must be {SIZE_RULE}, not `{word}`"))
     }
 
     /// A size, or `none`.
@@ -120,76 +111,9 @@ impl Given {
     }
 }
 
-const SIZES: &[(&str, u64)] = &[
-    ("", 1),
-    ("B", 1),
-    ("kB", 1_000),
-    ("KiB", 1 << 10),
-    ("MB", 1_000_000),
-    ("MiB", 1 << 20),
-    ("GB", 1_000_000_000),
-    ("GiB", 1 << 30),
-    ("TB", 1_000_000_000_000),
-    ("TiB", 1 << 40),
-];
-
-const UNITS: &[(&str, u64)] = &[
-    ("ms", 1),
-    ("s", 1_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
-
 /// Reads one duration.
-pub fn duration(word: &str) -> Result<Duration, String> {
-    let rule = || format!("must be a duration with its unit, such as `10s`, `500ms` or `1h30m`, not `{word}`");
-    let mut rest = word;
-    let mut total: u64 = 0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(rule)?;
-        let (number, after) = rest.split_at_checked(digits).ok_or_else(rule)?;
-        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
-        let (unit, left) = after.split_at_checked(letters).ok_or_else(rule)?;
-        let number: u64 = number.parse().map_err(|_| rule())?;
-        let factor = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(rule)?.1;
-        total = number
-            .checked_mul(factor)
-            .and_then(|part| total.checked_add(part))
-            .ok_or_else(rule)?;
-        rest = left;
-    }
-    if word.is_empty() {
-        Err(rule())
-    } else {
-        Ok(Duration::from_millis(total))
-    }
-}
-
-/// A duration in the notation that [`duration`] reads.
-pub fn show_duration(duration: Duration) -> String {
-    let mut left = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let mut text = String::new();
-    for (unit, factor) in UNITS.iter().rev() {
-        let number = left / factor;
-        left %= factor;
-        if number > 0 {
-            text.push_str(&format!("{number}{unit}"));
-        }
-    }
-    if text.is_empty() { "0s".to_owned() } else { text }
-}
-
-/// A size in the largest binary unit that divides it.
-pub fn show_size(bytes: u64) -> String {
-    const BINARY: &[(&str, u64)] = &[("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    let unit = BINARY
-        .iter()
-        .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor));
-    match unit {
-        Some((name, factor)) => format!("{}{name}", bytes / factor),
-        None => bytes.to_string(),
-    }
+pub(super) fn duration(word: &str) -> Result<Duration, String> {
+    parse_duration(word).ok_or_else(|| format!("must be {DURATION_RULE}, not `{word}`"))
 }
 
 /// A place to listen at.
@@ -237,29 +161,4 @@ impl fmt::Display for Address {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
-}
-
-/// The known name nearest to an unknown one, if one is near enough to be meant.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let best = known
-        .into_iter()
-        .map(|candidate| (distance(name, candidate), candidate))
-        .min()?;
-    (best.0 <= 2.max(name.len() / 3)).then_some(best.1)
-}
-
-/// Edits (insert, remove, change) between two words.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (line, left) in a.chars().enumerate() {
-        let mut next = vec![line + 1];
-        for (right, above) in b.iter().zip(row.windows(2)) {
-            let [diagonal, up] = above else { continue };
-            let before = next.last().copied().unwrap_or(usize::MAX);
-            next.push((diagonal + usize::from(left != *right)).min(up + 1).min(before + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(usize::MAX)
 }

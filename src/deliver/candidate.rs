@@ -25,8 +25,6 @@ pub(super) struct Candidate {
     /// The record.
     pub(super) record: Arc<Record>,
     asked: Mutex<Vec<Asked>>,
-    /// The event as plugins take it; only made if one is asked.
-    shared: OnceLock<Arc<Event>>,
     structured: OnceLock<Encoded>,
     binary: OnceLock<Encoded>,
     raw: OnceLock<Encoded>,
@@ -54,7 +52,6 @@ impl Candidate {
         Self {
             record,
             asked: Mutex::default(),
-            shared: OnceLock::new(),
             structured: OnceLock::new(),
             binary: OnceLock::new(),
             raw: OnceLock::new(),
@@ -67,13 +64,8 @@ impl Candidate {
     }
 
     /// The event.
-    pub(super) fn event(&self) -> &Event {
+    pub(super) fn event(&self) -> &Arc<Event> {
         &self.record.event
-    }
-
-    /// The event, shared with the plugins that are asked about it.
-    pub(super) fn shared(&self) -> &Arc<Event> {
-        self.shared.get_or_init(|| Arc::new(self.event().clone()))
     }
 
     /// The filter's verdict on the event as it was published.
@@ -102,7 +94,7 @@ impl Candidate {
         if let Some(known) = all.iter().find(|asked| asked.filter == *filter) {
             return known.clone();
         }
-        let answers = ask(plugins, filter, vec![self.shared().clone()]);
+        let answers = ask(plugins, filter, vec![self.event().clone()]);
         let asked = Asked {
             filter: filter.clone(),
             answers,
@@ -115,7 +107,7 @@ impl Candidate {
 
 /// Has a filter judge all of these in one call, as soon as somebody wants to know about one of them.
 pub(super) fn ask_together(plugins: &Plugins, filter: &PluginFilter, candidates: &[Arc<Candidate>]) {
-    let events = candidates.iter().map(|candidate| candidate.shared().clone()).collect();
+    let events = candidates.iter().map(|candidate| candidate.event().clone()).collect();
     let answers = ask(plugins, filter, events);
     for (nth, candidate) in candidates.iter().enumerate() {
         let mut all = candidate.asked.lock().unwrap_or_else(PoisonError::into_inner);

@@ -45,7 +45,7 @@ pub(super) async fn judge(plugins: &Plugins, subscription: &Subscription, candid
                     Ok(Word::Pass) => continue,
                     Ok(Word::Drop(why)) => Judged::Dropped(why),
                     Ok(Word::Replace(data)) => {
-                        let event = replaced.as_deref().unwrap_or(candidate.event());
+                        let event = replaced.as_ref().unwrap_or(candidate.event());
                         replaced = Some(Arc::new(event.with_data(data)));
                         continue;
                     }
@@ -93,7 +93,7 @@ async fn judge_nested(
             Err(stopped) => return Some(stopped),
         }
     }
-    let event = replaced.map_or(candidate.event(), Arc::as_ref);
+    let event = replaced.unwrap_or(candidate.event());
     let mut verdict = |leaf: &PluginFilter| passed.iter().any(|(known, pass)| *known == leaf && *pass);
     match filter.decide(event, &mut verdict) {
         true => None,

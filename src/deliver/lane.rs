@@ -265,6 +265,11 @@ impl State {
         self.unsaved.clear();
     }
 
+    /// Whether this is the subscription that it serves now.
+    pub(super) fn is_still(&self, subscription: &Arc<Subscription>) -> bool {
+        !self.removed && Arc::ptr_eq(&self.subscription, subscription)
+    }
+
     /// A plugin that the lane may be waiting for has changed.
     pub(super) fn plugins_changed(&mut self) -> Asks {
         match &mut self.hold {
@@ -301,6 +306,13 @@ impl State {
             failed: self.figures.failed,
             dead: self.figures.dead,
         }
+    }
+
+    /// The cursor, the oldest record that is not settled, and how many retries wait.
+    pub(super) fn unsettled(&self, dispatched: Offset, end: Offset) -> (Offset, Offset, usize) {
+        let cursor = self.window.floor(dispatched).min(end);
+        let oldest = self.retries.oldest().map_or(cursor, |retry| retry.min(cursor));
+        (cursor, oldest, self.retries.len())
     }
 
     fn condition(&self) -> (&'static str, Option<String>) {

@@ -3,8 +3,8 @@
 //! One dispatcher a bus (`dispatch`) reads the log in order, finds who wants each record, and offers it to their
 //! lanes. A `lane` is a subscription's own queue, schedule and state; it gets a task only while it has something to
 //! do, and when it is full, blocked or new it reads the log by itself and is handed back later (`window`). An
-//! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: `webhook`, signed by `sign`, or `notifier`); `retry`
-//! and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
+//! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: `webhook`, signed by `sign`, or
+//! `notifier`); `retry` and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
 //!
 //! Why a cursor and not a row a delivery: a healthy subscription costs nothing on disk, one that is behind a row,
 //! and only deliveries that failed cost a row each.
@@ -34,6 +34,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ use tracing::{error, warn};
 
 use self::candidate::Candidate;
 use self::engine::Engine;
+use self::lane::Lane;
 use crate::error::Error;
 use crate::log::{BusName, EventLog, Offset, ReadLimit, Record};
 use crate::metrics::Metrics;
@@ -70,6 +72,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Where life events go.
     pub notices: mpsc::UnboundedSender<Notice>,
+    /// Held by whoever writes a changed subscription, until delivery knows it too.
+    pub changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Something that happened in delivery, for self-events and the log.
@@ -143,6 +147,17 @@ pub struct LaneStatus {
     pub dead: u64,
 }
 
+/// What the subscriptions of one bus still have to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// The oldest record that one of them has not settled (a waiting retry is not settled); the end if there is none.
+    pub oldest: Offset,
+    /// Records between the slowest one's cursor and the end of the bus.
+    pub behind: u64,
+    /// Deliveries waiting for a retry.
+    pub retrying: usize,
+}
+
 /// One recent attempt, as shown by `/v1/subscriptions/{id}/deliveries`.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Recent {
@@ -204,26 +219,35 @@ impl Delivery {
     }
 
     /// All subscriptions, by id.
-    pub fn list(&self) -> Vec<Subscription> {
+    pub fn list(&self) -> Vec<Arc<Subscription>> {
         let lanes = self.0.all();
-        let mut all: Vec<Subscription> = lanes
-            .iter()
-            .map(|lane| Subscription::clone(&lane.lock().subscription))
-            .collect();
-        all.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut all: Vec<_> = lanes.iter().map(|lane| lane.lock().subscription.clone()).collect();
+        all.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// What the lanes of each bus still have to do, all together. Buses without a subscription are not in it.
+    pub fn backlogs(&self) -> BTreeMap<BusName, Backlog> {
+        let mut all = BTreeMap::new();
+        for lane in self.0.all() {
+            let (dispatched, end) = self.positions(&lane);
+            let (cursor, oldest, retrying) = lane.lock().unsettled(dispatched, end);
+            let bus = all.entry(lane.bus.name.clone()).or_insert(Backlog {
+                oldest: end,
+                behind: 0,
+                retrying: 0,
+            });
+            bus.oldest = bus.oldest.min(oldest);
+            bus.behind = bus.behind.max(end.0.saturating_sub(cursor.0));
+            bus.retrying += retrying;
+        }
         all
     }
 
     /// Figures of one lane.
     pub fn status(&self, id: &SubscriptionId) -> Option<LaneStatus> {
         let lane = self.0.lane(id)?;
-        let dispatched = lane.bus.position.dispatched();
-        let end = self
-            .0
-            .parts
-            .log
-            .end(&lane.bus.name)
-            .map_or(dispatched, |end| *end.borrow());
+        let (dispatched, end) = self.positions(&lane);
         let status = lane.lock().status(dispatched, end);
         Some(status)
     }
@@ -286,8 +310,7 @@ impl Delivery {
         let mut state = lane.lock();
         state.restore(retry);
         let asks = state.ask();
-        drop(state);
-        self.0.follow(&lane, asks);
+        self.0.follow(&lane, state, asks);
         Ok(())
     }
 
@@ -300,6 +323,13 @@ impl Delivery {
             );
         }
         checkpoint::write(&self.0).await;
+    }
+
+    /// How far the dispatcher of the lane's bus has come, and where the bus ends.
+    fn positions(&self, lane: &Lane) -> (Offset, Offset) {
+        let dispatched = lane.bus.position.dispatched();
+        let end = self.0.parts.log.end(&lane.bus.name);
+        (dispatched, end.map_or(dispatched, |end| *end.borrow()))
     }
 }
 

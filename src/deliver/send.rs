@@ -57,7 +57,7 @@ async fn notify(
     one: &Passed<'_>,
 ) -> End {
     let begun = begin(engine);
-    let event = one.replaced.as_ref().unwrap_or_else(|| one.candidate.shared());
+    let event = one.replaced.as_ref().unwrap_or(one.candidate.event());
     let delivery = plugin::Delivery {
         subscription: subscription.id.to_string(),
         attempt: one.item.tries.saturating_add(1),

@@ -20,5 +20,5 @@ mod time;
 mod uri;
 
 pub use fault::DecodeError;
-pub use model::{Data, DataKind, Draft, Event, Invalid, Value};
+pub use model::{ATTRIBUTES, Data, DataKind, Draft, Event, Invalid, Value};
 pub use time::{is_rfc3339, parse_rfc3339};

@@ -16,6 +16,18 @@ use super::{media, rules};
 /// The only `specversion` there is for this model.
 pub(super) const SPECVERSION: &str = "1.0";
 
+/// The attributes that the specification names, the required ones first; all others are extensions.
+pub const ATTRIBUTES: [&str; 8] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "subject",
+    "time",
+    "datacontenttype",
+    "dataschema",
+];
+
 /// The value of an extension attribute, as far as JSON can tell its type (JSON format, section 2.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {

@@ -8,7 +8,7 @@
 mod tests;
 
 use super::media;
-use super::model::{Data, DataKind, Draft, Invalid, SPECVERSION};
+use super::model::{ATTRIBUTES, Data, DataKind, Draft, Invalid, SPECVERSION};
 use super::nesting::{self, Unreadable};
 use super::time::is_rfc3339;
 use super::uri;
@@ -135,19 +135,9 @@ fn is_noncharacter(letter: char) -> bool {
 }
 
 fn check_name(name: &str) -> Result<(), Invalid> {
-    let core = [
-        "id",
-        "source",
-        "specversion",
-        "type",
-        "subject",
-        "time",
-        "datacontenttype",
-        "dataschema",
-    ];
     let rule = if name == "data" || name == "data_base64" {
         "is the name of the data and no attribute".to_owned()
-    } else if core.contains(&name) {
+    } else if ATTRIBUTES.contains(&name) {
         "is an attribute of the specification and no extension".to_owned()
     } else if name.is_empty() || !name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9')) {
         "is no attribute name: use lower-case letters and digits only (a-z, 0-9)".to_owned()

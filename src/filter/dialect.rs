@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::nearest;
 use super::path::Path;
 use super::pattern::Pattern;
 use crate::error::Error;
+use crate::nearest::hint;
 
 /// The most filters inside one another.
 const MAX_DEPTH: usize = 16;
@@ -147,9 +147,9 @@ impl Parser {
                 "the dialect `sql` is not served yet; use `exact`, `prefix`, `suffix`, `pattern` or a plugin",
             )),
             None => {
-                let hint = nearest::hint(name, DIALECTS.iter().map(|(known, _)| *known));
+                let hint = hint(name, DIALECTS.iter().map(|(known, _)| *known));
                 let shown: String = name.chars().take(64).collect();
-                let rule = format!("unknown dialect {shown:?}{hint}");
+                let rule = format!("unknown dialect {shown:?}; {hint}");
                 Err(path.fault("filter_dialect_unknown", rule))
             }
         }
@@ -209,10 +209,10 @@ fn plugin(json: &Value, path: &Path<'_>) -> Result<PluginFilter, Error> {
         return Err(path.fault("filter_invalid", rule));
     };
     if let Some(key) = object.keys().find(|key| !matches!(key.as_str(), "name" | "config")) {
-        let hint = nearest::hint(key, ["name", "config"]);
+        let hint = hint(key, ["name", "config"]);
         return Err(path
             .key(key)
-            .fault("filter_invalid", format!("is not known here{hint}")));
+            .fault("filter_invalid", format!("is not known here; {hint}")));
     }
     let name = object
         .get("name")

@@ -19,7 +19,6 @@ mod types;
 mod index;
 
 mod glob;
-mod nearest;
 mod path;
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ impl Hub {
         let record = Record {
             offset: letter.offset,
             received: letter.at,
-            event,
+            event: event.into(),
         };
         let attempt = self.0.delivery.once(&letter.subscription, Arc::new(record)).await?;
         match attempt.outcome == "delivered" {

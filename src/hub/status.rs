@@ -1,11 +1,12 @@
 //! How the hub is: what it promises, what is wrong with it, and its figures.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::error::Error;
 use crate::hub::Hub;
+use crate::log::{BusName, Offset, ReadLimit};
 use crate::metrics::Bus;
 
 /// How the hub is as a whole.
@@ -100,7 +101,7 @@ impl Hub {
         self.0.metrics.dead_letters.set(signed(dead));
         self.measure_log();
         self.measure_plugins();
-        self.measure_lanes();
+        self.measure_lanes().await;
         Ok(self.0.metrics.text())
     }
 
@@ -138,22 +139,33 @@ impl Hub {
         }
     }
 
-    fn measure_lanes(&self) {
-        let mut behind: BTreeMap<String, u64> =
-            self.0.log.buses().into_iter().map(|bus| (bus.to_string(), 0)).collect();
-        let mut retrying = 0;
-        for subscription in self.0.delivery.list() {
-            let Some(lane) = self.0.delivery.status(&subscription.id) else {
-                continue;
-            };
-            retrying += lane.retrying;
-            let most = behind.entry(subscription.bus.to_string()).or_default();
-            *most = lane.behind.max(*most);
-        }
+    /// One record a bus is read for its age, whatever the number of subscriptions.
+    async fn measure_lanes(&self) {
+        let backlogs = self.0.delivery.backlogs();
+        let retrying = backlogs.values().map(|backlog| backlog.retrying).sum::<usize>();
         self.0.metrics.retrying.set(i64::try_from(retrying).unwrap_or(i64::MAX));
-        for (bus, records) in behind {
-            self.0.metrics.behind.get_or_create(&Bus { bus }).set(signed(records));
+        for name in self.0.log.buses() {
+            let label = Bus { bus: name.to_string() };
+            let backlog = backlogs.get(&name);
+            let behind = backlog.map_or(0, |backlog| backlog.behind);
+            self.0.metrics.behind.get_or_create(&label).set(signed(behind));
+            let age = match backlog {
+                Some(backlog) => self.age(&name, backlog.oldest).await,
+                None => Duration::ZERO,
+            };
+            self.0
+                .metrics
+                .behind_age_seconds
+                .get_or_create(&label)
+                .set(signed(age.as_secs()));
         }
+    }
+
+    /// How long ago the record at this offset, or else the next one, was received; zero if there is none.
+    async fn age(&self, bus: &BusName, offset: Offset) -> Duration {
+        let read = self.0.log.read(bus, offset, ReadLimit { records: 1, bytes: 1 }).await;
+        let record = read.ok().and_then(|batch| batch.records.into_iter().next());
+        record.map_or(Duration::ZERO, |record| self.0.clock.now().since(record.received))
     }
 }
 

@@ -86,10 +86,9 @@ impl Hub {
     }
 
     /// At most `limit` subscriptions by id, after this one.
-    pub fn subscriptions(&self, scope: Option<&BusName>, after: Option<&str>, limit: usize) -> Vec<Subscription> {
+    pub fn subscriptions(&self, scope: Option<&BusName>, after: Option<&str>, limit: usize) -> Vec<Arc<Subscription>> {
         let mut all = self.0.delivery.list();
         all.retain(|one| scope.is_none_or(|bus| one.bus == *bus) && after.is_none_or(|after| one.id.as_str() > after));
-        all.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         all.truncate(limit);
         all
     }
@@ -158,7 +157,7 @@ impl Hub {
         let record = Record {
             offset: Offset(0),
             received: now,
-            event,
+            event: event.into(),
         };
         self.0.delivery.once(&found.id, Arc::new(record)).await
     }

@@ -14,6 +14,10 @@ use crate::time::Timestamp;
 
 /// A hub in `folder`, small and without plugins.
 pub(crate) async fn open(folder: &Path) -> Hub {
+    open_at(folder, Clock::system()).await
+}
+
+async fn open_at(folder: &Path, clock: Clock) -> Hub {
     let settings = Settings {
         data: folder.join("data"),
         log: log::Settings {
@@ -41,7 +45,7 @@ pub(crate) async fn open(folder: &Path) -> Hub {
             batch_events: 5,
         },
     };
-    Hub::open(settings, Clock::system()).await.unwrap()
+    Hub::open(settings, clock).await.unwrap()
 }
 
 /// An event of this id and type.
@@ -100,6 +104,32 @@ async fn the_hub_reports_its_life() {
         .chain(verbs.iter().map(String::as_str))
         .collect();
     expect_life(&hub, &types).await;
+    end(hub).await;
+}
+
+#[tokio::test]
+async fn metrics_tell_how_old_the_oldest_unsettled_record_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::manual(Timestamp(1_000_000));
+    let hub = open_at(dir.path(), clock.clone()).await;
+    let bus = BusName::default_bus();
+    let age = |text: String, seconds: u64| {
+        let line = format!("busway_behind_age_seconds{{bus=\"default\"}} {seconds}\n");
+        assert!(text.contains(&line), "no {line:?} in:\n{text}");
+    };
+    hub.publish(&bus, vec![event("1", "a")]).await.unwrap();
+    clock.advance(Duration::from_secs(10));
+    age(hub.metrics_text().await.unwrap(), 0);
+    // Nobody listens there: the record waits for a retry, and so is not settled.
+    let nobody = json!({"sink": "http://127.0.0.1:9/x"});
+    hub.replace(None, "s", &nobody).await.unwrap();
+    hub.publish(&bus, vec![event("2", "a")]).await.unwrap();
+    clock.advance(Duration::from_secs(3));
+    hub.publish(&bus, vec![event("3", "a")]).await.unwrap();
+    clock.advance(Duration::from_secs(1));
+    age(hub.metrics_text().await.unwrap(), 4);
+    hub.remove(None, "s").await.unwrap();
+    age(hub.metrics_text().await.unwrap(), 0);
     end(hub).await;
 }
 

@@ -31,8 +31,8 @@ pub struct Record {
     pub offset: Offset,
     /// When the hub accepted it. Never earlier than the record before it, even if the machine's clock was set back.
     pub received: Timestamp,
-    /// The event.
-    pub event: Event,
+    /// The event; shared, so that a plugin can hold on to it without a copy.
+    pub event: Arc<Event>,
 }
 
 /// What became of one appended event.

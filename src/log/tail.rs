@@ -101,7 +101,7 @@ mod tests {
         Arc::new(Record {
             offset: Offset(offset),
             received: Timestamp(0),
-            event,
+            event: event.into(),
         })
     }
 

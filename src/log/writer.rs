@@ -216,7 +216,7 @@ impl Writer {
                     tail.push(Arc::new(Record {
                         offset: place.offset,
                         received,
-                        event,
+                        event: event.into(),
                     }));
                 }
             }

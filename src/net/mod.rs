@@ -3,7 +3,8 @@
 //! `guard` is the rule, `dial` opens connections through it, `pool` keeps them alive, `client` speaks HTTP on them.
 //! Why one place: a server-side request forgery is one forgotten `connect`; native delivery and plugins share this one.
 //! Invariant: the address that is checked is the address that is dialled (no second look-up in between).
-//! Invariant: nothing outside this folder opens an outgoing connection.
+//! Invariant: nothing outside this folder opens an outgoing connection, but for the sockets of a plugin: WASI dials
+//! those, each address only after this guard has let it through (`plugin/sockets`).
 
 mod client;
 mod dial;

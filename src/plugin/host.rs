@@ -15,7 +15,7 @@ use super::guest_log::{GuestLog, Level, Output};
 use super::http::Egress;
 use super::limits::Limiter;
 use super::sockets::Names;
-use crate::event::Event;
+use crate::event::{ATTRIBUTES, Event};
 
 /// The data of one store.
 pub(super) struct Host {
@@ -81,17 +81,7 @@ pub(super) fn at(event: &Event, pointer: &str) -> Option<String> {
 
 /// Every attribute in its canonical string form, the required ones first.
 pub(super) fn attributes(event: &Event) -> Vec<(String, String)> {
-    const KNOWN: [&str; 8] = [
-        "specversion",
-        "id",
-        "source",
-        "type",
-        "subject",
-        "time",
-        "datacontenttype",
-        "dataschema",
-    ];
-    let known = KNOWN
+    let known = ATTRIBUTES
         .iter()
         .filter_map(|&name| Some((name.to_owned(), event.attribute(name)?.into_owned())));
     let extensions = event

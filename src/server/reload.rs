@@ -21,16 +21,14 @@ pub struct Reload {
     sources: Sources,
     current: Config,
     /// The file's text when it was last read.
-    seen: Option<String>,
+    seen: String,
 }
 
 impl Reload {
     /// Starts from the settings that the hub was started with.
     pub fn new(sources: Sources, current: Config) -> Self {
-        let seen = current
-            .file
-            .as_ref()
-            .and_then(|file| std::fs::read_to_string(file).ok());
+        // What was read, not what is there by now: a change while the hub was starting is a change.
+        let seen = current.text.clone();
         Self { sources, current, seen }
     }
 
@@ -44,8 +42,8 @@ impl Reload {
         else {
             return false;
         };
-        let changed = self.seen.as_ref() != Some(&text);
-        self.seen = Some(text);
+        let changed = self.seen != text;
+        self.seen = text;
         changed
     }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::duration::{RULE, parse_duration, show_duration};
-use crate::error::{Error, nearest};
+use crate::error::Error;
+use crate::nearest::nearest;
+use crate::units::{DURATION_RULE, parse_duration, show_duration};
 
 /// A JSON object and where it stands.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ impl<'a> Fields<'a> {
     }
 
     fn unknown(&self, name: &str, known: &[&str]) -> Error {
-        let hint = match (name, nearest(name, known)) {
+        let hint = match (name, nearest(name, known.iter().copied())) {
             ("sinkcredential", _) => "; credentials go into `protocolsettings.auth`".into(),
             (_, Some(near)) => format!("; did you mean `{}`?", self.path(near)),
             (_, None) => format!("; known here: {}", known.join(", ")),
@@ -153,7 +154,7 @@ pub(super) fn duration(value: &Value, path: &str, range: RangeInclusive<Duration
     let found = value
         .as_str()
         .and_then(parse_duration)
-        .ok_or_else(|| refuse(path, RULE))?;
+        .ok_or_else(|| refuse(path, format_args!("must be {DURATION_RULE}")))?;
     if !range.contains(&found) {
         let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
         return Err(refuse(path, format_args!("must be from {least} to {most}")));

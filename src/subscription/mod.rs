@@ -5,7 +5,6 @@
 //! Invariant: a [`Subscription`] has been checked; nothing that delivery cannot act on can be held in one.
 //! Invariant: a secret leaves this module only for the store and for the sink itself.
 
-mod duration;
 mod fields;
 mod id;
 mod model;
@@ -18,6 +17,5 @@ mod store;
 mod tests;
 mod webhook;
 
-pub use duration::{parse_duration, show_duration};
 pub use model::*;
 pub use store::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, Store};

@@ -5,7 +5,6 @@
 
 use serde_json::{Map, Value, json};
 
-use super::duration::show_duration;
 use super::model::{
     Auth, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, Webhook,
 };
@@ -13,6 +12,7 @@ use super::secret;
 use crate::error::Error;
 use crate::log::BusName;
 use crate::time::Timestamp;
+use crate::units::show_duration;
 
 /// The version of the stored form.
 const VERSION: u64 = 1;

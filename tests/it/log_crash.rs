@@ -43,6 +43,7 @@ fn events(run: u64, producer: u64, append: u64) -> Vec<Event> {
             id,
             source: "/tests/crash".into(),
             ty: "com.example.crash".into(),
+            datacontenttype: Some("text/plain".into()),
             data: Some(Data {
                 kind: DataKind::Text,
                 bytes: bytes.into(),

@@ -314,7 +314,7 @@ async fn one_attempt_outside_of_the_lane_changes_nothing_in_it() {
     let record = crate::log::Record {
         offset: Offset(0),
         received: rig.parts.clock.now(),
-        event: super::rig::event(77),
+        event: super::rig::event(77).into(),
     };
     let attempt = rig.delivery.once(&id("s"), record.into()).await.unwrap();
     assert_eq!(

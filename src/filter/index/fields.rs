@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::super::pattern::{Attribute, Scalar, Seen};
 use super::affixes::Affixes;
 use super::anchor::{Place, Probe, Spot};
-use crate::event::Event;
+use crate::event::{ATTRIBUTES, Event};
 
 /// All places that are looked at.
 #[derive(Debug, Default)]
@@ -53,21 +53,11 @@ impl Fields {
 
     /// The attributes that both know, by way of the shorter list.
     fn attributes_of<'a>(&'a self, event: &'a Event) -> Vec<(&'a str, &'a Field)> {
-        const STANDARD: [&str; 8] = [
-            "id",
-            "source",
-            "specversion",
-            "type",
-            "subject",
-            "time",
-            "datacontenttype",
-            "dataschema",
-        ];
-        if self.attributes.len() <= STANDARD.len() {
+        if self.attributes.len() <= ATTRIBUTES.len() {
             return self.attributes.iter().map(|(name, field)| (&**name, field)).collect();
         }
         let extensions = event.extensions().iter().map(|(name, _)| name.as_str());
-        let names = STANDARD.into_iter().chain(extensions);
+        let names = ATTRIBUTES.into_iter().chain(extensions);
         names
             .filter_map(|name| Some((name, self.attributes.get(name)?)))
             .collect()

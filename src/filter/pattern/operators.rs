@@ -9,10 +9,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::Value;
 
+use super::super::glob;
 use super::super::path::Path;
-use super::super::{glob, nearest};
 use super::scalar::{Literal, Number, Scalar, Seen};
 use crate::error::Error;
+use crate::nearest::hint;
 
 /// What a value must be.
 #[derive(Debug, PartialEq)]
@@ -92,8 +93,8 @@ pub(super) fn parse(item: &Value, path: &Path<'_>) -> Result<Test, Error> {
         match OPERATORS.iter().find(|(known, _)| known == name) {
             Some((_, read)) => read(operand, &path),
             None => {
-                let hint = nearest::hint(name, OPERATORS.iter().map(|(known, _)| *known));
-                Err(path.fault("pattern_invalid", format!("is no operator{hint}")))
+                let hint = hint(name, OPERATORS.iter().map(|(known, _)| *known));
+                Err(path.fault("pattern_invalid", format!("is no operator; {hint}")))
             }
         }
     };

@@ -12,7 +12,7 @@ async fn what_is_appended_is_read_from_memory_and_after_a_restart_from_disk() {
         let batch = log.read(1, ALL).await;
         let ids: Vec<_> = batch.records.iter().map(|record| record.event.id()).collect();
         assert_eq!(ids, ["a", "b", "c"]);
-        assert_eq!(batch.records[0].event, event("a", 10));
+        assert_eq!(*batch.records[0].event, event("a", 10));
         assert_eq!(batch.records[0].received, START);
         assert_eq!((batch.next, batch.gap), (Offset(4), None));
         let past = log.read(4, ALL).await;
@@ -117,7 +117,7 @@ async fn every_kind_of_event_survives_the_disk() {
         .await
         .records
         .iter()
-        .map(|record| record.event.clone())
+        .map(|record| (*record.event).clone())
         .collect();
     assert_eq!(read, events);
 }

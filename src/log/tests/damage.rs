@@ -129,7 +129,7 @@ async fn any_byte_may_break() {
                 break;
             };
             for record in &batch.records {
-                assert_eq!(record.event, event(&record.offset.0.to_string(), 1_000));
+                assert_eq!(*record.event, event(&record.offset.0.to_string(), 1_000));
                 seen += 1;
             }
             assert!(batch.next.0 > at);

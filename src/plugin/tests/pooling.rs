@@ -138,7 +138,7 @@ async fn the_event_is_read_through_the_handle() {
     let events = [
         event("1", r#"{"a": {"b": [1, "x"]}}"#),
         event("2", "{}"),
-        event("3", "no json"),
+        event("3", "\"no object\""),
     ];
     let answers = bench.evaluate("p", &events).await;
     assert_eq!(
