@@ -1,6 +1,6 @@
 //! One bus as delivery sees it: who wants its records, and how far its dispatcher is.
 //!
-//! Lock order: a bus's locks are never held while a lane's is taken.
+//! Lock order: a bus's locks are never held while a lane's is taken; its holds may be taken under a lane's.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};

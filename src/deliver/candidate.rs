@@ -38,6 +38,14 @@ struct Asked {
     nth: usize,
 }
 
+impl Asked {
+    /// Whether the answer is in, and is that the plugin was not loaded.
+    fn found_nobody(&self) -> bool {
+        let answer = self.answers.peek().and_then(|answers| answers.get(self.nth));
+        matches!(answer, Some(Err(CallError::NotLoaded(_))))
+    }
+}
+
 impl Candidate {
     /// A record that nobody has looked at yet.
     pub(super) fn new(record: Arc<Record>) -> Self {
@@ -81,6 +89,8 @@ impl Candidate {
 
     fn asked(&self, plugins: &Plugins, filter: &PluginFilter) -> Asked {
         let mut all = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        // That nobody was there to ask is no verdict: a delivery that was held for it asks again.
+        all.retain(|asked| asked.filter != *filter || !asked.found_nobody());
         if let Some(known) = all.iter().find(|asked| asked.filter == *filter) {
             return known.clone();
         }

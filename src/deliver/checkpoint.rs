@@ -96,7 +96,8 @@ pub(super) async fn write(engine: &Arc<Engine>) -> bool {
                 error!(error = %cause, "cannot write checkpoints: a restart would repeat deliveries");
             }
             for Taken { lane, changes } in taken {
-                lane.lock().give_back(changes);
+                let mut state = lane.lock();
+                state.give_back(changes);
                 engine.note_if(true, &lane);
             }
             false
@@ -111,11 +112,14 @@ fn collect(engine: &Arc<Engine>, floors: &HashMap<BusName, Offset>, checkpoint: 
         let Some(floor) = floors.get(&lane.bus.name) else {
             continue;
         };
-        let Some(collected) = lane.lock().collect(*floor) else {
+        let mut state = lane.lock();
+        let Some(collected) = state.collect(*floor) else {
             continue;
         };
-        engine.note_if(collected.again, &lane);
+        // Under the lane's lock: a lane that is removed now must not be held for afterwards.
         lane.bus.hold(lane.key, collected.holds);
+        engine.note_if(collected.again, &lane);
+        drop(state);
         if collected.row.is_none() && collected.changes.is_empty() {
             continue;
         }

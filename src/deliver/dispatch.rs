@@ -102,14 +102,10 @@ fn offer_all(engine: &Arc<Engine>, bus: &Bus, batch: Batch) -> Offset {
     let now = engine.parts.clock.now();
     for Offered { candidate, to } in offered {
         for (route, says) in to {
-            let asks = route.lane.lock().offer(
-                Queued {
-                    candidate: candidate.clone(),
-                    says,
-                },
-                now,
-            );
-            engine.follow(&route.lane, asks);
+            let candidate = candidate.clone();
+            let mut state = route.lane.lock();
+            let asks = state.offer(Queued { candidate, says }, now);
+            engine.follow(&route.lane, state, asks);
         }
     }
     bus.position.dispatch(batch.next);

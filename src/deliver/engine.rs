@@ -1,12 +1,14 @@
 //! What the parts of delivery share: all lanes and buses, and the ways from one part to another.
 //!
-//! Lock order: `changing`, then `lanes`, then a bus's locks or `buses`, and a lane's own lock alone or last; `noted`
-//! and the timer's are leaves. None is held across an await but `written`, which orders the checkpoints.
+//! Lock order: `changing`, then `lanes`, then a bus's routes or `buses`, and a lane's own lock alone or last; a bus's
+//! holds, `noted` and the timer's are leaves. None is held across an await but `written`, which orders the checkpoints.
 //! Invariant: a lane that has something to do has a task, an alarm, or waits for somebody who will wake it.
+//! Invariant: a lane is noted under the same lock under which it changed: no checkpoint sees the dispatcher pass a
+//! record and misses the lane that took it, or left it to the log.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
@@ -14,7 +16,7 @@ use tracing::{error, info, warn};
 use super::bus::Bus;
 use super::checkpoint::Written;
 use super::history::History;
-use super::lane::{Asks, Effect, Lane, run};
+use super::lane::{Asks, Effect, Lane, State, run};
 use super::timer::Timer;
 use super::window::Window;
 use super::{Notice, Parts, dispatch};
@@ -113,9 +115,8 @@ impl Engine {
         retries.into_iter().for_each(|retry| state.restore(retry));
         let holds = [row, state.retries.oldest()].into_iter().flatten().min();
         let asks = if has_work { state.ask() } else { Asks::default() };
-        drop(state);
         lane.bus.hold(lane.key, holds);
-        self.follow(lane, asks);
+        self.follow(lane, state, asks);
     }
 
     /// Adds a subscription, or replaces the one of the same id.
@@ -127,9 +128,8 @@ impl Engine {
             let mut state = lane.lock();
             let effects = state.replace(Arc::new(subscription));
             let asks = state.ask();
-            drop(state);
+            self.follow(&lane, state, asks);
             self.apply(effects, &lane);
-            self.follow(&lane, asks);
             return Ok(());
         }
         self.forget(&subscription.id);
@@ -144,10 +144,9 @@ impl Engine {
         if from.is_some() {
             state.stored_row(from);
         }
-        let asks = state.ask();
-        drop(state);
         lane.bus.hold(lane.key, from);
-        self.follow(&lane, asks);
+        let asks = state.ask();
+        self.follow(&lane, state, asks);
         Ok(())
     }
 
@@ -187,9 +186,10 @@ impl Engine {
             .collect()
     }
 
-    /// Does what a change of a lane asks for.
-    pub(super) fn follow(self: &Arc<Self>, lane: &Arc<Lane>, asks: Asks) {
+    /// Does what a change of a lane asks for, and ends the change.
+    pub(super) fn follow(self: &Arc<Self>, lane: &Arc<Lane>, state: MutexGuard<'_, State>, asks: Asks) {
         self.note_if(asks.note, lane);
+        drop(state);
         if asks.start {
             drop(self.tasks.spawn(run(self.clone(), lane.clone())));
         } else if asks.wake {
@@ -202,19 +202,12 @@ impl Engine {
         for effect in effects {
             match effect {
                 Effect::Tell(notice) => self.tell(notice),
-                Effect::Keep(subscription) => {
-                    let (store, id) = (self.parts.store.clone(), lane.id.clone());
-                    drop(self.tasks.spawn(async move {
-                        if let Err(cause) = store.put(&subscription, None).await {
-                            error!(subscription = %id, error = %cause, "cannot keep that the sink ended the subscription");
-                        }
-                    }));
-                }
+                Effect::Keep(subscription) => drop(self.tasks.spawn(keep(self.clone(), lane.clone(), subscription))),
             }
         }
     }
 
-    /// Notes a lane for the next checkpoint.
+    /// Notes a lane for the next checkpoint. Only while its lock is held.
     pub(super) fn note_if(&self, note: bool, lane: &Arc<Lane>) {
         if note {
             self.noted
@@ -238,8 +231,9 @@ impl Engine {
 
     /// Lets a held lane try again.
     pub(super) fn recheck(self: &Arc<Self>, lane: &Arc<Lane>) {
-        let asks = lane.lock().plugins_changed();
-        self.follow(lane, asks);
+        let mut state = lane.lock();
+        let asks = state.plugins_changed();
+        self.follow(lane, state, asks);
     }
 
     /// Says what happened: in the log of the program, and to whoever makes events of it.
@@ -323,6 +317,18 @@ impl Engine {
 
     fn lanes_mut(&self) -> RwLockWriteGuard<'_, HashMap<SubscriptionId, Arc<Lane>>> {
         self.lanes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a subscription as its sink has ended it, unless somebody has changed or removed it since: what they were
+/// told must not be undone.
+async fn keep(engine: Arc<Engine>, lane: Arc<Lane>, ended: Arc<Subscription>) {
+    let _changing = engine.parts.changing.lock().await;
+    if !lane.lock().is_still(&ended) {
+        return;
+    }
+    if let Err(cause) = engine.parts.store.put(&ended, None).await {
+        error!(subscription = %lane.id, error = %cause, "cannot keep that the sink ended the subscription");
     }
 }
 

@@ -265,6 +265,11 @@ impl State {
         self.unsaved.clear();
     }
 
+    /// Whether this is the subscription that it serves now.
+    pub(super) fn is_still(&self, subscription: &Arc<Subscription>) -> bool {
+        !self.removed && Arc::ptr_eq(&self.subscription, subscription)
+    }
+
     /// A plugin that the lane may be waiting for has changed.
     pub(super) fn plugins_changed(&mut self) -> Asks {
         match &mut self.hold {

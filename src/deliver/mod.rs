@@ -72,6 +72,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Where life events go.
     pub notices: mpsc::UnboundedSender<Notice>,
+    /// Held by whoever writes a changed subscription, until delivery knows it too.
+    pub changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Something that happened in delivery, for self-events and the log.
@@ -308,8 +310,7 @@ impl Delivery {
         let mut state = lane.lock();
         state.restore(retry);
         let asks = state.ask();
-        drop(state);
-        self.0.follow(&lane, asks);
+        self.0.follow(&lane, state, asks);
         Ok(())
     }
 

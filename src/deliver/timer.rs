@@ -65,8 +65,9 @@ pub(super) async fn ring(engine: Arc<Engine>) {
             () = engine.tasks.stopping() => return,
         }
         for lane in engine.timer.due(clock.now()) {
-            let asks = lane.lock().alarm_rang();
-            engine.follow(&lane, asks);
+            let mut state = lane.lock();
+            let asks = state.alarm_rang();
+            engine.follow(&lane, state, asks);
         }
     }
 }

@@ -60,6 +60,11 @@ impl Window {
         self.feed
     }
 
+    /// Whether the dispatcher feeds it.
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.feed, Feed::Live { .. })
+    }
+
     /// Whether the dispatcher's record is ours to take now. What is refused comes from the log, or is not wanted.
     pub(super) fn admits(&self, offset: Offset) -> bool {
         matches!(self.feed, Feed::Live { since, seen } if offset >= since && offset >= seen)

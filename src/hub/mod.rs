@@ -86,7 +86,7 @@ struct Parts {
     life: life::Reporter,
     owners: Owners,
     /// Held while a subscription that is there is read, changed and written, so that no change is lost.
-    changing: tokio::sync::Mutex<()>,
+    changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Who owns which tasks, in the order in which they are asked to stop.

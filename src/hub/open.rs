@@ -68,6 +68,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         plugin_notices,
     )
     .await?;
+    let changing = Arc::default();
     let parts = deliver::Parts {
         log: log.clone(),
         store: store.clone(),
@@ -77,13 +78,14 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         tasks: owners.delivery.clone(),
         metrics: Arc::clone(&metrics),
         notices,
+        changing: Arc::clone(&changing),
     };
     let delivery = Delivery::start(parts, kept).await?;
     let (life, told) = life::Reporter::new();
     let hub = Hub(Arc::new(Parts {
         limits: settings.limits,
         defaults: settings.delivery,
-        changing: tokio::sync::Mutex::new(()),
+        changing,
         clock,
         metrics,
         log,

@@ -3,7 +3,13 @@
 //! Events are published while the subscriptions are paused, then resumed: what is timed is delivery alone, from the
 //! log to the last answer.
 #![allow(missing_docs, reason = "a bench")]
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::panic, reason = "a bench prints and may stop")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a bench prints and may stop"
+)]
 
 mod support;
 
@@ -26,14 +32,38 @@ fn main() {
     let mut hundred = Vec::new();
     for _ in 0..ROUNDS {
         let sink = process::peer("sink");
-        bare.push(block_on(flood(sink.address, ("/", "application/cloudevents+json"), 64, 3.0, |n| event(n, 500))).rate());
+        bare.push(
+            block_on(flood(
+                sink.address,
+                ("/", "application/cloudevents+json"),
+                64,
+                3.0,
+                |n| event(n, 500),
+            ))
+            .rate(),
+        );
         one.push(block_on(deliver(1, 100_000)));
         hundred.push(block_on(deliver(100, 1_000)));
     }
     let (bare, one, hundred) = (median(bare), median(one), median(hundred));
-    println!("{:<34} {:>14} {:>8.2}", "bare client, 64 connections", thousands(bare), 1.0);
-    println!("{:<34} {:>14} {:>8.2}", "busway, 1 subscription", thousands(one), one / bare);
-    println!("{:<34} {:>14} {:>8.2}", "busway, 100 subscriptions", thousands(hundred), hundred / bare);
+    println!(
+        "{:<34} {:>14} {:>8.2}",
+        "bare client, 64 connections",
+        thousands(bare),
+        1.0
+    );
+    println!(
+        "{:<34} {:>14} {:>8.2}",
+        "busway, 1 subscription",
+        thousands(one),
+        one / bare
+    );
+    println!(
+        "{:<34} {:>14} {:>8.2}",
+        "busway, 100 subscriptions",
+        thousands(hundred),
+        hundred / bare
+    );
 }
 
 /// Deliveries a second of `events` to each of `subscriptions`.
@@ -46,7 +76,13 @@ async fn deliver(subscriptions: usize, events: u64) -> f64 {
     for first in (0..events).step_by(1000) {
         let batch: Vec<Vec<u8>> = (first..first + 1000).map(|id| event(id, 500)).collect();
         let body = [b"[".as_slice(), &batch.join(&b","[..]), b"]"].concat();
-        let publish = request(hub.address, Method::POST, "/v1/events", "application/cloudevents-batch+json", body.into());
+        let publish = request(
+            hub.address,
+            Method::POST,
+            "/v1/events",
+            "application/cloudevents-batch+json",
+            body.into(),
+        );
         let (status, answer) = send(&mut sender, publish).await;
         assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&answer));
     }
@@ -67,7 +103,9 @@ async fn subscribe(hub: SocketAddr, sink: SocketAddr, count: usize) -> Vec<Strin
     let mut ids = Vec::new();
     for n in 0..count {
         let id = format!("bench-{n}");
-        let body = format!(r#"{{"types":["com.example.**"],"sink":"http://{sink}/","config":{{"concurrency":{concurrency}}}}}"#);
+        let body = format!(
+            r#"{{"types":["com.example.**"],"sink":"http://{sink}/","config":{{"concurrency":{concurrency}}}}}"#
+        );
         let (status, answer) = once(hub, Method::PUT, &format!("/v1/subscriptions/{id}"), body).await;
         assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&answer));
         let (status, _) = once(hub, Method::POST, &format!("/v1/subscriptions/{id}/pause"), "").await;

@@ -1,6 +1,12 @@
 //! Start to ready with an empty store, and resident memory: idle, and with five plugins.
 #![allow(missing_docs, reason = "a bench")]
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::panic, reason = "a bench prints and may stop")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a bench prints and may stop"
+)]
 
 mod support;
 

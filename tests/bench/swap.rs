@@ -3,7 +3,13 @@
 //! The new file is the old one with a custom section added: another digest, so a whole swap (settle, hash, compile,
 //! probe, trial), while verdicts stay comparable. What is counted: every event is delivered exactly once or filtered.
 #![allow(missing_docs, reason = "a bench")]
-#![allow(clippy::print_stdout, clippy::expect_used, clippy::panic, reason = "a bench prints and may stop")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a bench prints and may stop"
+)]
 
 mod support;
 
@@ -62,8 +68,14 @@ async fn run(hub: SocketAddr, sink: SocketAddr, plugins: &Path, component: &[u8]
     let errors = plugin(hub).await["errors"].as_u64().unwrap_or(u64::MAX);
     let worst = taken.iter().copied().fold(0.0, f64::max);
     println!("{SWAPS} swaps of a filter under {RATE} events/s");
-    println!("  file in place to the new generation answering: median {:.0} ms, worst {worst:.0} ms", median(taken));
-    println!("  published {published}, due {passing}, delivered {seen}, lost {}, calls failed by a swap {errors}", passing.saturating_sub(seen));
+    println!(
+        "  file in place to the new generation answering: median {:.0} ms, worst {worst:.0} ms",
+        median(taken)
+    );
+    println!(
+        "  published {published}, due {passing}, delivered {seen}, lost {}, calls failed by a swap {errors}",
+        passing.saturating_sub(seen)
+    );
     assert_eq!((seen, errors), (passing, 0), "the ledger closes");
 }
 
@@ -77,7 +89,13 @@ async fn publish(hub: SocketAddr, stop: tokio::sync::watch::Receiver<bool>) -> u
         let next = published + RATE / 100;
         let batch: Vec<Vec<u8>> = (published..next).map(|id| event(id, 500)).collect();
         let body = [b"[".as_slice(), &batch.join(&b","[..]), b"]"].concat();
-        let publish = request(hub, Method::POST, "/v1/events", "application/cloudevents-batch+json", body.into());
+        let publish = request(
+            hub,
+            Method::POST,
+            "/v1/events",
+            "application/cloudevents-batch+json",
+            body.into(),
+        );
         let (status, answer) = send(&mut sender, publish).await;
         assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&answer));
         published = next;

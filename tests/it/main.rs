@@ -10,9 +10,15 @@
 mod cli; // the command line: exit codes, pipes, sockets, signals
 mod config; // settings: what is refused, what is shown, the README's table
 mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and what arrived
+mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
+#[cfg(target_os = "linux")]
+mod full; // a full disk: told, survived, and over when there is room
+mod life; // self-events, figures, a stop under load, a second hub
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
+mod plugins; // plugins: verdicts, grants, swaps under load, and whom a bad one hurts
 mod readme; // what the README says can be run, runs
+mod stream; // streams: filters, resumption over a kill, heartbeats, gaps, slow readers
 #[allow(dead_code, reason = "shared by all tests, and each uses its part")]
 mod support; // the program on a free port, a sink that does as it is told
 mod tidy; // the rules of the house, checked from the sources

@@ -50,7 +50,13 @@ pub(in crate::deliver) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
     loop {
         loop {
             let stopping = engine.tasks.is_stopping();
-            let step = lane.lock().step(engine.parts.clock.now(), &lane.bus.position, stopping);
+            let mut state = lane.lock();
+            let fed = state.window.is_live();
+            let step = state.step(engine.parts.clock.now(), &lane.bus.position, stopping);
+            // Whether the bus floor speaks for this lane has changed: its row must say so before the floor moves on.
+            let note = state.window.is_live() != fed && state.mark();
+            engine.note_if(note, &lane);
+            drop(state);
             let flight = match step {
                 Step::Attempt(work) => Flight::Attempt(work),
                 Step::Read(from) => Flight::Read(from),
@@ -114,9 +120,8 @@ fn finish(engine: &Arc<Engine>, lane: &Arc<Lane>, done: Done, loaded: u64) {
             Recent { offset, event, attempt, next: due.map(|due| due.to_string()) }
         })
         .collect();
-    let note = state.mark();
+    engine.note_if(state.mark(), lane);
     drop(state);
-    engine.note_if(note, lane);
     engine.apply(effects, lane);
     for recent in tried {
         engine.history.note(&lane.id, recent);
@@ -183,7 +188,5 @@ fn take_read(engine: &Arc<Engine>, lane: &Arc<Lane>, from: Offset, batch: Result
     }
     let mut state = lane.lock();
     state.took_read(from, wanted, batch.next, now);
-    let note = state.mark();
-    drop(state);
-    engine.note_if(note, lane);
+    engine.note_if(state.mark(), lane);
 }

@@ -82,7 +82,11 @@ impl State {
         if self.removed {
             return effects;
         }
-        self.judge_sink(&work, &ends, now, &mut effects);
+        // What the sink of an older version said tells nothing about this one's.
+        let current = self.is_still(&work.subscription);
+        if current {
+            self.judge_sink(&work, &ends, now, &mut effects);
+        }
         self.judge_plugin(&work, &ends, &mut effects);
         let policy = RetryPolicy::of(&work.subscription.config);
         for (item, end) in work.items.into_iter().zip(ends) {
@@ -91,6 +95,9 @@ impl State {
                     self.figures.filtered += 1;
                     self.over(&item, work.retry);
                 }
+                End::Tried {
+                    outcome: Outcome::Gone, ..
+                } if !current => self.come_back(item, work.retry, now),
                 End::Tried { attempt, outcome, .. } => {
                     let next = policy.next(attempt.number, &outcome, now, chance());
                     effects.extend(self.tried(item, (attempt, next), work.retry, now));

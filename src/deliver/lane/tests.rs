@@ -411,3 +411,19 @@ fn an_attempt_that_ends_after_the_removal_changes_nothing() {
     assert!(hand.start().is_empty());
     assert_eq!(hand.state.retries.len(), 0);
 }
+
+#[test]
+fn what_the_sink_of_an_older_version_said_ends_nothing() {
+    let mut hand = Hand::new(serde_json::json!({"concurrency": 1}));
+    hand.offer_up_to(1);
+    let work = hand.start().pop().unwrap();
+    let moved = Arc::new(Subscription::clone(&hand.state.subscription));
+    assert!(hand.state.replace(moved).is_empty());
+    hand.end(work, &tried(Outcome::Gone));
+    assert!(hand.notices.is_empty(), "{:?}", hand.notices);
+    assert_eq!(
+        hand.run(&tried(Outcome::Accepted)),
+        [1],
+        "the new one asks its own sink"
+    );
+}

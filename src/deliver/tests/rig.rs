@@ -167,6 +167,7 @@ async fn parts(folder: &tempfile::TempDir, clock: Clock) -> (Parts, Kept, mpsc::
         tasks,
         metrics,
         notices,
+        changing: Arc::default(),
     };
     (parts, kept, heard)
 }

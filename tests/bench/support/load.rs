@@ -14,24 +14,24 @@ use hyper_util::rt::TokioIo;
 use super::now;
 
 /// What a load did.
-pub struct Run {
+pub(crate) struct Run {
     /// Requests answered as hoped.
-    pub done: u64,
+    pub(crate) done: u64,
     /// How long it took, seconds.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// Time of each answer, microseconds, sorted.
-    pub latencies: Vec<u64>,
+    pub(crate) latencies: Vec<u64>,
 }
 
 impl Run {
     /// Requests a second.
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.done as f64 / self.seconds
     }
 }
 
 /// One open connection.
-pub async fn connect(address: SocketAddr) -> SendRequest<Full<Bytes>> {
+pub(crate) async fn connect(address: SocketAddr) -> SendRequest<Full<Bytes>> {
     let stream = tokio::net::TcpStream::connect(address).await.expect("connect");
     stream.set_nodelay(true).expect("nodelay");
     let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("handshake");
@@ -41,7 +41,7 @@ pub async fn connect(address: SocketAddr) -> SendRequest<Full<Bytes>> {
 }
 
 /// One request, whole; its status and body.
-pub async fn send(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> (StatusCode, Bytes) {
+pub(crate) async fn send(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<Bytes>>) -> (StatusCode, Bytes) {
     sender.ready().await.expect("ready");
     let answer = sender.send_request(request).await.expect("answer");
     let status = answer.status();
@@ -49,12 +49,27 @@ pub async fn send(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<B
 }
 
 /// A request on a connection of its own.
-pub async fn once(address: SocketAddr, method: Method, path: &str, body: impl Into<Bytes>) -> (StatusCode, Bytes) {
-    send(&mut connect(address).await, request(address, method, path, "application/json", body.into())).await
+pub(crate) async fn once(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    body: impl Into<Bytes>,
+) -> (StatusCode, Bytes) {
+    send(
+        &mut connect(address).await,
+        request(address, method, path, "application/json", body.into()),
+    )
+    .await
 }
 
 /// A request with a body.
-pub fn request(address: SocketAddr, method: Method, path: &str, content_type: &str, body: Bytes) -> Request<Full<Bytes>> {
+pub(crate) fn request(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    content_type: &str,
+    body: Bytes,
+) -> Request<Full<Bytes>> {
     Request::builder()
         .method(method)
         .uri(path)
@@ -65,7 +80,7 @@ pub fn request(address: SocketAddr, method: Method, path: &str, content_type: &s
 }
 
 /// POSTs as fast as answers come, over `connections`, for `seconds`; bodies come from `make(n)`, n unique.
-pub async fn flood(
+pub(crate) async fn flood(
     address: SocketAddr,
     target: (&'static str, &'static str),
     connections: usize,
@@ -85,7 +100,11 @@ pub async fn flood(
             while begin.elapsed().as_secs_f64() < seconds {
                 let body = make(next.fetch_add(1, Ordering::Relaxed));
                 let at = now();
-                let (status, answer) = send(&mut sender, request(address, Method::POST, path, content_type, body.into())).await;
+                let (status, answer) = send(
+                    &mut sender,
+                    request(address, Method::POST, path, content_type, body.into()),
+                )
+                .await;
                 assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&answer));
                 latencies.push(at.elapsed().as_micros() as u64);
             }
@@ -95,16 +114,24 @@ pub async fn flood(
     let mut latencies: Vec<u64> = workers.join_all().await.into_iter().flatten().collect();
     let seconds = begin.elapsed().as_secs_f64();
     latencies.sort_unstable();
-    Run { done: latencies.len() as u64, seconds, latencies }
+    Run {
+        done: latencies.len() as u64,
+        seconds,
+        latencies,
+    }
 }
 
 /// Waits until the sink has counted `count` requests; how many it has when nothing came for `patience`.
-pub async fn wait_count(sink: SocketAddr, count: u64, patience: Duration) -> u64 {
+pub(crate) async fn wait_count(sink: SocketAddr, count: u64, patience: Duration) -> u64 {
     let mut sender = connect(sink).await;
     let (mut seen, mut since) = (0, now());
     while seen < count && since.elapsed() < patience {
         tokio::time::sleep(Duration::from_millis(2)).await;
-        let (_, body) = send(&mut sender, request(sink, Method::GET, "/count", "text/plain", Bytes::new())).await;
+        let (_, body) = send(
+            &mut sender,
+            request(sink, Method::GET, "/count", "text/plain", Bytes::new()),
+        )
+        .await;
         let new = String::from_utf8_lossy(&body).parse().unwrap_or(0);
         if new != seen {
             (seen, since) = (new, now());

@@ -5,30 +5,34 @@
 //! role, so that they cost what the hub costs: a process and a socket.
 #![allow(dead_code, reason = "each bench uses its part")]
 
-pub mod load;
-pub mod process;
+pub(crate) mod load;
+pub(crate) mod process;
 
 use std::time::Instant;
 
 /// Now, for measuring.
 #[allow(clippy::disallowed_methods, reason = "a bench measures the machine's own time")]
-pub fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
 /// Runs `work` on a fresh multi-thread runtime.
-pub fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime").block_on(work)
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(work)
 }
 
 /// The value at a fraction (0.5, 0.99) of sorted values.
-pub fn quantile(sorted: &[u64], fraction: f64) -> u64 {
+pub(crate) fn quantile(sorted: &[u64], fraction: f64) -> u64 {
     let last = sorted.len().saturating_sub(1);
     sorted.get((last as f64 * fraction) as usize).copied().unwrap_or(0)
 }
 
 /// A number with thousands separated.
-pub fn thousands(number: f64) -> String {
+pub(crate) fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -41,13 +45,13 @@ pub fn thousands(number: f64) -> String {
 }
 
 /// The median of a few figures.
-pub fn median(mut figures: Vec<f64>) -> f64 {
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// A structured CloudEvent whose whole JSON has about `size` bytes; `id` makes it unique.
-pub fn event(id: u64, size: usize) -> Vec<u8> {
+pub(crate) fn event(id: u64, size: usize) -> Vec<u8> {
     let head = format!(
         r#"{{"specversion":"1.0","id":"bench-{id}","source":"/bench","type":"com.example.order.created","subject":"order-{id}","datacontenttype":"application/json","data":{{"amount":{},"note":""#,
         id % 1000

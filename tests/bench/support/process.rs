@@ -16,25 +16,38 @@ use axum::routing::{get, post};
 const ROLE: &str = "BUSWAY_BENCH_ROLE";
 
 /// A process that dies with this value.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Process {
     /// Resident memory now, bytes.
-    pub fn resident(&self) -> u64 {
+    pub(crate) fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
-        line.split_whitespace().next().and_then(|kb| kb.parse::<u64>().ok()).unwrap_or(0) * 1024
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap_or("0 kB");
+        line.split_whitespace()
+            .next()
+            .and_then(|kb| kb.parse::<u64>().ok())
+            .unwrap_or(0)
+            * 1024
     }
 
     /// CPU time used so far, in clock ticks (100 a second).
-    pub fn cpu_ticks(&self) -> u64 {
+    pub(crate) fn cpu_ticks(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         let after = stat.rsplit(')').next().unwrap_or_default();
-        let field = |n: usize| after.split_whitespace().nth(n).and_then(|t| t.parse::<u64>().ok()).unwrap_or(0);
+        let field = |n: usize| {
+            after
+                .split_whitespace()
+                .nth(n)
+                .and_then(|t| t.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
         field(11) + field(12)
     }
 }
@@ -47,7 +60,7 @@ impl Drop for Process {
 }
 
 /// Starts the hub with its data in `data` and its plugins in `plugins`; returns when it is ready.
-pub fn hub(data: &Path, plugins: &Path, extra: &[&str]) -> Process {
+pub(crate) fn hub(data: &Path, plugins: &Path, extra: &[&str]) -> Process {
     let ports = data.join("ports");
     let _ = std::fs::remove_file(&ports);
     let mut child = Command::new(env!("CARGO_BIN_EXE_busway"))
@@ -66,18 +79,23 @@ pub fn hub(data: &Path, plugins: &Path, extra: &[&str]) -> Process {
         .expect("start the hub");
     let address = loop {
         if let Ok(text) = std::fs::read_to_string(&ports)
-            && let Some(address) = text.lines().find_map(|line| line.trim().trim_start_matches("http://").parse().ok())
+            && let Some(address) = text
+                .lines()
+                .find_map(|line| line.trim().trim_start_matches("http://").parse().ok())
         {
             break address;
         }
-        assert!(child.try_wait().expect("look at the hub").is_none(), "the hub ended before it was ready");
+        assert!(
+            child.try_wait().expect("look at the hub").is_none(),
+            "the hub ended before it was ready"
+        );
         std::thread::sleep(std::time::Duration::from_millis(1));
     };
     Process { child, address }
 }
 
 /// Starts this binary again as the peer `role`; it prints its address on its first line.
-pub fn peer(role: &str) -> Process {
+pub(crate) fn peer(role: &str) -> Process {
     let mut child = Command::new(std::env::current_exe().expect("this binary"))
         .env(ROLE, role)
         .stdin(Stdio::null())
@@ -85,29 +103,45 @@ pub fn peer(role: &str) -> Process {
         .spawn()
         .expect("start a peer");
     let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its address");
-    Process { address: line.trim().parse().expect("an address"), child }
+    BufReader::new(child.stdout.take().expect("its output"))
+        .read_line(&mut line)
+        .expect("its address");
+    Process {
+        address: line.trim().parse().expect("an address"),
+        child,
+    }
 }
 
 /// If this process was started as a peer, serves that role and never returns.
-pub fn serve_role() {
+pub(crate) fn serve_role() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let seen = Arc::new(AtomicU64::new(0));
     let router = match role.as_str() {
         "noop" => Router::new().route("/v1/events", post(|_body: Bytes| async { StatusCode::ACCEPTED })),
         "sink" => Router::new()
-            .route("/", post(|State(seen): State<Arc<AtomicU64>>, _body: Bytes| async move {
-                seen.fetch_add(1, Ordering::Relaxed);
-                StatusCode::NO_CONTENT
-            }))
-            .route("/count", get(|State(seen): State<Arc<AtomicU64>>| async move { seen.load(Ordering::Relaxed).to_string() }))
+            .route(
+                "/",
+                post(|State(seen): State<Arc<AtomicU64>>, _body: Bytes| async move {
+                    seen.fetch_add(1, Ordering::Relaxed);
+                    StatusCode::NO_CONTENT
+                }),
+            )
+            .route(
+                "/count",
+                get(|State(seen): State<Arc<AtomicU64>>| async move { seen.load(Ordering::Relaxed).to_string() }),
+            )
             .with_state(seen),
         other => panic!("no such role: {other}"),
     };
     super::block_on(async move {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         println!("{}", listener.local_addr().expect("address"));
-        axum::serve(axum::serve::ListenerExt::tap_io(listener, |io| drop(io.set_nodelay(true))), router).await.expect("serve");
+        axum::serve(
+            axum::serve::ListenerExt::tap_io(listener, |io| drop(io.set_nodelay(true))),
+            router,
+        )
+        .await
+        .expect("serve");
     });
     std::process::exit(0);
 }

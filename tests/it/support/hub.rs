@@ -5,13 +5,27 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::{PATIENCE, client};
+
+/// A hub on a free port, with everything in the folder it is started in.
+const SERVE: [&str; 9] = [
+    "serve",
+    "--listen",
+    "127.0.0.1:0",
+    "--data",
+    "data",
+    "--plugins",
+    "plugins",
+    "--ports-file",
+    "ports",
+];
 
 /// A running hub.
 pub(crate) struct HubProcess {
@@ -28,21 +42,24 @@ impl HubProcess {
 
     /// The same, with more arguments to `serve`.
     pub(crate) async fn start_with(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_busway"));
+        command.args(SERVE).args(arguments);
+        Self::launch(folder, command).await
+    }
+
+    /// The same, under a shell's limit on the size of files, once somebody sets it: writing past it is an error then,
+    /// and not the signal that ends a process.
+    pub(crate) async fn start_limitable(folder: &Path) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_busway")]);
+        command.args(SERVE);
+        Self::launch(folder, command).await
+    }
+
+    async fn launch(folder: &Path, mut command: Command) -> Self {
         let ports = folder.join("ports");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_busway"))
+        let mut child = command
             .current_dir(folder)
-            .args([
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--data",
-                "data",
-                "--plugins",
-                "plugins",
-                "--ports-file",
-                "ports",
-            ])
-            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -78,6 +95,11 @@ impl HubProcess {
         format!("{}{path}", self.base)
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
@@ -86,8 +108,9 @@ impl HubProcess {
     /// Waits until a line of its log holds `text`.
     pub(crate) async fn said(&self, text: &str) {
         let heard = async {
-            while !self.log().iter().any(|line| line.contains(text)) {
-                tokio::task::yield_now().await;
+            let mut pause = tokio::time::interval(Duration::from_millis(5));
+            while !self.log.lock().unwrap().iter().any(|line| line.contains(text)) {
+                pause.tick().await;
             }
         };
         tokio::time::timeout(PATIENCE, heard)
@@ -106,16 +129,17 @@ impl HubProcess {
         self.child.wait().expect("wait");
     }
 
+    /// Sends a signal by its name: `TERM`, `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.pid().to_string()])
+            .status();
+        assert!(sent.expect("kill").success());
+    }
+
     /// SIGTERM; its exit code.
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
-        let pid = self.pid().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .expect("kill")
-                .success()
-        );
+        self.signal("TERM");
         tokio::task::block_in_place(|| self.child.wait().expect("wait")).code()
     }
 
@@ -159,6 +183,55 @@ impl HubProcess {
         serde_json::from_slice(&body).expect("JSON")
     }
 
+    /// Publishes so many events of this type in one batch; the first and the last offset. Their ids are `TYPE-N`, N
+    /// counted from `first`, their data is `{"n":N}` and so much padding.
+    pub(crate) async fn publish_many(&self, ty: &str, numbers: std::ops::Range<u64>, padding: usize) -> (u64, u64) {
+        let padding = "x".repeat(padding);
+        let event = |n: u64| json!({"specversion": "1.0", "id": format!("{ty}-{n}"), "source": "/test", "type": ty, "data": {"n": n, "padding": padding}});
+        let batch = Value::Array(numbers.map(event).collect()).to_string();
+        let headers = [("content-type", "application/cloudevents-batch+json")];
+        let (status, body) = self.send(Method::POST, "/v1/events", &headers, batch).await;
+        assert_eq!(status, 202, "{}", String::from_utf8_lossy(&body));
+        let answer: Value = serde_json::from_slice(&body).expect("JSON");
+        let offset = |at: usize| answer["events"][at]["offset"].as_u64().expect("an offset");
+        (
+            offset(0),
+            offset(answer["events"].as_array().expect("events").len() - 1),
+        )
+    }
+
+    /// Asks for JSON until `enough` says so, whatever the status; fails the test if it never does.
+    pub(crate) async fn until(&self, what: &str, path: &str, enough: impl Fn(&Value) -> bool) -> Value {
+        let json = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| panic!("{path} is no JSON: {text}"));
+        json(&self.until_text(what, path, |text| enough(&json(text))).await)
+    }
+
+    /// The same with `/metrics`: until this figure (with its labels) satisfies `enough`.
+    pub(crate) async fn until_metric(&self, name: &str, enough: impl Fn(f64) -> bool) {
+        let shown = |text: &str| metric(text, name).is_some_and(&enough);
+        self.until_text(name, "/metrics", shown).await;
+    }
+
+    async fn until_text(&self, what: &str, path: &str, enough: impl Fn(&str) -> bool) -> String {
+        let mut last = String::new();
+        let asked = async {
+            // Not a wait for something to have happened: a pause, so that the question does not starve the answer.
+            let mut pause = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                pause.tick().await;
+                let (_, body) = self.send(Method::GET, path, &[], "").await;
+                last = String::from_utf8(body.to_vec()).expect("text");
+                if enough(&last) {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, asked).await.is_err() {
+            panic!("never came true: {what}; {path} says {last}; log: {:#?}", self.log());
+        }
+        last
+    }
+
     async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
         let text = body.map(Value::to_string).unwrap_or_default();
         let (status, answer) = self
@@ -181,6 +254,14 @@ impl Drop for HubProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A figure in the text of `/metrics`, by its name with its labels.
+fn metric(text: &str, name: &str) -> Option<f64> {
+    let found = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(found.parse().unwrap_or_else(|_| panic!("{name} is no number: {found}")))
 }
 
 /// Keeps every line of the log; resolves at the line that says the hub is ready.

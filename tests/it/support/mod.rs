@@ -1,16 +1,21 @@
 //! What the tests share: the real program on a free port, and a sink that answers as it is told.
 //!
-//! Nothing here sleeps: a test waits for a line of the log, a request that arrives, or an end.
+//! No test sleeps: it waits for a line of the log, a request that arrives, an end, or a state that the hub shows
+//! ([`HubProcess::until`], the one place that asks again and again).
 
 mod command;
 mod hub;
+mod plugins;
 mod receiver;
+mod wire;
 
 use std::time::Duration;
 
 pub(crate) use command::{busway, run};
 pub(crate) use hub::HubProcess;
-pub(crate) use receiver::{Receiver, status};
+pub(crate) use plugins::{component, generation, place, take_away};
+pub(crate) use receiver::{Receiver, Request, status};
+pub(crate) use wire::{Received, Sse, WebSocket, basic};
 
 /// How long a test waits for what must come before it fails. Nothing is measured by it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
