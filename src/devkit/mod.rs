@@ -2,8 +2,8 @@
 //!
 //! Why so: a plugin's author should need a compiler for their language and nothing else. Bindings for C, and the step
 //! from core module to component, are done in this process by the libraries that the external tools are made of.
-//! Invariants: what [`build`] writes is a plugin of a world that this hub serves, and appears whole under its name or
-//! not at all. An error carries the toolchain's own words and says what to install. Unlike the rest of the library,
+//! Invariants: what [`build()`] writes is a plugin of a world that this hub serves, and appears whole under its
+//! name or not at all. An error carries the toolchain's own words and says what to install. Unlike the rest of the library,
 //! errors here may name paths: they are for the person at this machine.
 
 mod build;

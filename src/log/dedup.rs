@@ -6,7 +6,7 @@
 //! doubles what a commit writes; and one map with a queue of expiries, which costs twice the memory.
 //!
 //! Invariant: only ids of durable records are in here. Invariant: never more than `capacity` ids; when that is less
-//! than the window needs, [`Dedup::reach`] tells the truth about it.
+//! than the window needs, [`reach`] tells the truth about it.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
