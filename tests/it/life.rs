@@ -12,7 +12,7 @@ use crate::support::{HubProcess, PATIENCE, Receiver, Request, client, component,
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_in_the_hub_is_an_event_on_its_own_bus() {
     let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
-    let mut hub = HubProcess::start(folder.path()).await;
+    let hub = HubProcess::start(folder.path()).await;
     let own = json!({"bus": "busway", "sink": receiver.url("/life")});
     hub.put("/v1/subscriptions/life", &own).await;
     receiver.answer(|request| status(if request.path == "/life" { 204 } else { 500 }));
@@ -58,7 +58,12 @@ async fn what_happens_in_the_hub_is_an_event_on_its_own_bus() {
     .await;
     hub.send(Method::DELETE, "/v1/subscriptions/s", &[], "").await;
     told(&receiver, "busway.subscription.deleted", "s", |_| true).await;
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hubs_own_bus_has_its_starts_and_stops_and_nobody_elses_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut hub = HubProcess::start(folder.path()).await;
     let (code, answer) = publish_on(&hub, "busway").await;
     assert_eq!(
         (code, &answer["code"]),
