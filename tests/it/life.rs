@@ -12,7 +12,7 @@ use crate::support::{HubProcess, PATIENCE, Receiver, Request, client, component,
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_in_the_hub_is_an_event_on_its_own_bus() {
     let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
-    let mut hub = HubProcess::start(folder.path()).await;
+    let hub = HubProcess::start(folder.path()).await;
     let own = json!({"bus": "busway", "sink": receiver.url("/life")});
     hub.put("/v1/subscriptions/life", &own).await;
     receiver.answer(|request| status(if request.path == "/life" { 204 } else { 500 }));
@@ -58,7 +58,12 @@ async fn what_happens_in_the_hub_is_an_event_on_its_own_bus() {
     .await;
     hub.send(Method::DELETE, "/v1/subscriptions/s", &[], "").await;
     told(&receiver, "busway.subscription.deleted", "s", |_| true).await;
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hubs_own_bus_has_its_starts_and_stops_and_nobody_elses_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut hub = HubProcess::start(folder.path()).await;
     let (code, answer) = publish_on(&hub, "busway").await;
     assert_eq!(
         (code, &answer["code"]),
@@ -67,23 +72,15 @@ async fn what_happens_in_the_hub_is_an_event_on_its_own_bus() {
     );
     assert_eq!(hub.terminate().await, Some(0));
     let hub = HubProcess::start(folder.path()).await;
-    let log = hub.get("/v1/buses/busway/events?limit=1000").await;
-    let types: Vec<&str> = log["events"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["event"]["type"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        types.iter().filter(|ty| **ty == "busway.hub.started").count(),
-        2,
-        "{types:?}"
-    );
-    assert_eq!(
-        types.iter().filter(|ty| **ty == "busway.hub.stopping").count(),
-        1,
-        "{types:?}"
-    );
+    let told = |log: &Value, ty: &str| {
+        let events = log["events"].as_array().unwrap();
+        events.iter().filter(|one| one["event"]["type"] == ty).count()
+    };
+    let started = |log: &Value| told(log, "busway.hub.started") == 2;
+    let log = hub
+        .until("both starts are told", "/v1/buses/busway/events?limit=1000", started)
+        .await;
+    assert_eq!(told(&log, "busway.hub.stopping"), 1, "{log}");
 }
 
 /// Waits for an event of the hub's own about this subject.
