@@ -74,7 +74,7 @@ impl Hub {
             ),
             other => Error::invalid(
                 "plugin_failed",
-                format!("{place}: the plugin `{name}` failed when it was tried: {other:?}"),
+                format!("{place}: the plugin `{name}` failed when it was tried: {other}"),
             ),
         })
     }
