@@ -56,10 +56,7 @@ impl Hub {
             Ok(()) => return Ok(()),
             Err(refused) => refused,
         };
-        let kind = match world {
-            World::Filter => "filter",
-            World::Notifier => "notifier",
-        };
+        let kind = world.as_str();
         Err(match refused {
             CallError::NotLoaded(_) => {
                 let text = format!(
@@ -74,7 +71,7 @@ impl Hub {
             ),
             other => Error::invalid(
                 "plugin_failed",
-                format!("{place}: the plugin `{name}` failed when it was tried: {other:?}"),
+                format!("{place}: the plugin `{name}` failed when it was tried: {other}"),
             ),
         })
     }
