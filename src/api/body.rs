@@ -1,6 +1,9 @@
 //! Request bodies, read up to a limit, and answers in JSON.
 //!
 //! Invariant: a body whose announced length is over the limit is refused before a byte of it is read.
+//! Invariant: no body is waited for without end.
+
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,6 +15,8 @@ use crate::error::{Error, Kind};
 
 /// Bodies that are not events are small.
 const SETTINGS: usize = 1 << 20;
+/// A body must be there within this time: whoever trickles one in holds a connection, of which there are not many.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Reads a body of at most `limit` bytes.
 pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Error> {
@@ -21,12 +26,21 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
         return Err(too_large(limit));
     }
-    match Limited::new(body, limit).collect().await {
+    collect(body, limit, PATIENCE).await
+}
+
+async fn collect(body: Body, limit: usize, patience: Duration) -> Result<Bytes, Error> {
+    let whole = tokio::time::timeout(patience, Limited::new(body, limit).collect());
+    let Ok(collected) = whole.await else {
+        let text = format!("the body was not complete within {} seconds", patience.as_secs());
+        return Err(Error::invalid("body_too_slow", text));
+    };
+    match collected {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large(limit)),
         Err(_) => Err(Error::invalid(
             "body_incomplete",
-            "the connection ended in the middle of the body",
+            "the body did not come whole: the connection ended within it, or its chunks are malformed",
         )),
     }
 }
@@ -54,4 +68,16 @@ pub(super) fn answer(status: StatusCode, json: &Value) -> Response {
 /// Answers 200 with JSON.
 pub(super) fn ok(json: &Value) -> Response {
     answer(StatusCode::OK, json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_is_given_up() {
+        let never = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        let error = collect(Body::from_stream(never), 9, Duration::ZERO).await.unwrap_err();
+        assert_eq!(error.code(), "body_too_slow");
+    }
 }

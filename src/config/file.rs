@@ -59,7 +59,7 @@ pub(super) fn read(text: &str, name: &str) -> Result<File, String> {
     };
     for (section, value) in table.get_ref() {
         let Some(keys) = value.get_ref().as_table() else {
-            file.faults.push(unknown(&place, section, section.get_ref()));
+            file.faults.push(not_in_a_section(&place, section));
             continue;
         };
         if section.get_ref() == "plugins" {
@@ -89,6 +89,27 @@ fn read_section(section: &Spanned<DeString<'_>>, keys: &DeTable<'_>, place: &Pla
                 }
             },
         }
+    }
+}
+
+/// Keys stand in sections; most who forget one name the section itself (`listen = …`).
+fn not_in_a_section(place: &Place<'_>, name: &Spanned<DeString<'_>>) -> String {
+    let sections = KEYS.iter().map(Key::section).chain(["plugins"]);
+    match nearest(name.get_ref(), sections) {
+        Some(section) => {
+            let keys = KEYS.iter().filter(|key| key.section() == section);
+            let names: Vec<String> = keys.map(|key| format!("`{}`", key.name)).collect();
+            let has = match names.is_empty() {
+                true => String::new(),
+                false => format!(" with the keys {}", names.join(", ")),
+            };
+            let message = format!(
+                "`{}` is not a value; there is a section `[{section}]`{has}",
+                name.get_ref()
+            );
+            place.fault(name.span().start, &message)
+        }
+        None => unknown(place, name, name.get_ref()),
     }
 }
 

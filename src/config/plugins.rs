@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::file::{Place, given};
 use super::value::Given;
 use crate::nearest::hint;
-use crate::plugin::{Grants, Limits, PluginSettings};
+use crate::plugin::{self, Grants, Limits, PluginSettings};
 
 type Faults = Vec<String>;
 
@@ -64,17 +64,43 @@ impl Entry<'_, '_> {
         for (key, value) in table {
             let at = key.span().start;
             let list = given(value.get_ref()).map(|given| given.list());
+            let path = format!("grants.{}", key.get_ref());
             match (key.get_ref().as_ref(), list) {
-                ("http", Some(list)) => grants.http = list,
-                ("tcp", Some(list)) => grants.tcp = list,
+                ("http", Some(http)) => {
+                    grants.http = self
+                        .addresses(
+                            at,
+                            Grants {
+                                http,
+                                ..Grants::default()
+                            },
+                        )
+                        .http
+                }
+                ("tcp", Some(tcp)) => {
+                    grants.tcp = self
+                        .addresses(
+                            at,
+                            Grants {
+                                tcp,
+                                ..Grants::default()
+                            },
+                        )
+                        .tcp
+                }
                 ("env", _) => grants.env = self.env(value),
-                (known @ ("http" | "tcp"), None) => self.fault(at, &format!("grants.{known}"), "must be a list"),
-                (other, _) => self.unknown(
-                    at,
-                    &format!("grants.{other}"),
-                    &["grants.http", "grants.tcp", "grants.env"],
-                ),
+                ("http" | "tcp", None) => self.fault(at, &path, "must be a list"),
+                _ => self.unknown(at, &path, &["grants.http", "grants.tcp", "grants.env"]),
             }
+        }
+        grants
+    }
+
+    fn addresses(&mut self, at: usize, grants: Grants) -> Grants {
+        if let Err(why) = plugin::check_addresses(&grants) {
+            let name = self.name;
+            self.faults
+                .push(self.place.fault(at, &format!("`plugins.{name}`: {why}")));
         }
         grants
     }

@@ -28,7 +28,10 @@ const FAULTS: &[(&str, &str)] = &[
         "[zzzzzzzzzzzzz]",
         "busway.toml:1: unknown section `[zzzzzzzzzzzzz]`; `busway config print --defaults` lists",
     ),
-    ("listen = 3", "busway.toml:1: unknown key `listen`"),
+    (
+        "listen = 3",
+        "busway.toml:1: `listen` is not a value; there is a section `[listen]` with the keys `listen.addresses`",
+    ),
     (
         "[log]\nsegment_size = \"many\"",
         "busway.toml:2: `log.segment_size` must be a size such as `64MiB`",
@@ -84,6 +87,14 @@ const FAULTS: &[(&str, &str)] = &[
     (
         "[plugins.a.grants]\nenv = { A = 3 }",
         "busway.toml:2: `plugins.a.grants.env.A` must be a string",
+    ),
+    (
+        "lisen = \"127.0.0.1:1\"",
+        "busway.toml:1: `lisen` is not a value; there is a section `[listen]` with the keys `listen.",
+    ),
+    (
+        "[plugins.a.grants]\nhttp = [\"foo\"]",
+        "busway.toml:2: `plugins.a`: grants.http \"foo\" has no scheme",
     ),
     ("[plugins]\na = 1", "busway.toml:2: `plugins.a` must be a table"),
 ];
@@ -209,7 +220,7 @@ fn strangers_are_refused_unless_the_operator_insists() {
 #[test]
 fn risky_settings_are_explained() {
     let config = load(
-        "[log]\ndrop_unacknowledged = true\nretention_age = \"none\"\nretention_size = \"none\"\ndedup_window = \"0s\"\n[delivery]\nmax_attempts = 1\n[plugins.x.grants]\nhttp = [\"https://*\"]",
+        "[log]\ndrop_unacknowledged = true\nretention_age = \"none\"\nretention_size = \"none\"\ndedup_window = \"0s\"\n[delivery]\nmax_attempts = 1\n[plugins.x.grants]\nhttp = [\"https://*.example.com\"]",
     );
     assert_eq!(risks(&config.settings).len(), 5, "{:#?}", risks(&config.settings));
     assert_eq!(risks(&Settings::default()), Vec::<String>::new());

@@ -71,7 +71,21 @@ pub(super) fn describe(grants: &Grants) -> Vec<String> {
     http.chain(tcp).chain(env).collect()
 }
 
-/// The config line that would grant `value` of this `kind` (`http` or `tcp`) beside what is granted already.
+/// What is wrong with the addresses of grants. What `env` names is looked up when the plugin loads, not before.
+///
+/// # Errors
+/// The first one that is none, in words.
+pub fn check_addresses(grants: &Grants) -> Result<(), String> {
+    let addresses = Grants {
+        env: std::collections::BTreeMap::new(),
+        ..grants.clone()
+    };
+    Allowed::parse(&addresses).map(drop)
+}
+
+/// The config lines that would grant `value` of this `kind` (`http` or `tcp`) beside what is granted already.
+///
+/// A table of its own: it can be pasted beside a `[plugins.NAME]` that is there.
 pub(super) fn line(plugin: &str, kind: &str, granted: &[String], value: &str) -> String {
     let all: Vec<String> = granted
         .iter()
@@ -79,7 +93,7 @@ pub(super) fn line(plugin: &str, kind: &str, granted: &[String], value: &str) ->
         .chain([value])
         .map(|one| format!("{one:?}"))
         .collect();
-    format!("[plugins.{plugin}] grants = {{ {kind} = [{}] }}", all.join(", "))
+    format!("[plugins.{plugin}.grants]\n{kind} = [{}]", all.join(", "))
 }
 
 /// `scheme://host[:port]` of a request or of a grant.
@@ -323,7 +337,13 @@ mod tests {
         let line = line("chat", "http", &["https://a.org".to_owned()], "https://b.org");
         assert_eq!(
             line,
-            r#"[plugins.chat] grants = { http = ["https://a.org", "https://b.org"] }"#
+            "[plugins.chat.grants]\nhttp = [\"https://a.org\", \"https://b.org\"]"
+        );
+        let file = format!("[plugins.chat]\nconfig = {{ url = \"x\" }}\n\n{line}\n");
+        let table: toml::Table = file.parse().unwrap();
+        assert_eq!(
+            table["plugins"]["chat"]["grants"]["http"][1].as_str(),
+            Some("https://b.org")
         );
     }
 }

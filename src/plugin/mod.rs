@@ -38,6 +38,7 @@ mod v0;
 mod version;
 mod watch;
 
+pub use grants::check_addresses;
 pub use inspect::{Inspection, inspect};
 pub use model::{
     CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Settings, Verdict, World,

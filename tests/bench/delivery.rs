@@ -1,7 +1,7 @@
 //! Delivery beside a bare client loop that posts the same bytes to the same sink: one subscription, then a hundred.
 //!
-//! Events are published while the subscriptions are paused, then resumed: what is timed is delivery alone, from the
-//! log to the last answer.
+//! "From the log": events are published while the subscriptions are paused, and what is timed is from resuming to the
+//! last answer; each subscription then reads the log for itself. "Live": from the first publish to the last answer.
 #![allow(missing_docs, reason = "a bench")]
 #![allow(
     clippy::expect_used,
@@ -26,69 +26,44 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn main() {
     process::serve_role();
     println!("delivery of 500-byte events to one local sink (structured), {ROUNDS} rounds in turn, medians\n");
-    println!("{:<34} {:>14} {:>8}", "", "deliveries/s", "ratio");
-    let mut bare = Vec::new();
-    let mut one = Vec::new();
-    let mut hundred = Vec::new();
+    println!("{:<40} {:>14} {:>8}", "", "deliveries/s", "ratio");
+    let names = [
+        "bare client, 64 connections",
+        "busway, 1 subscription, from the log",
+        "busway, 100 subscriptions, live",
+        "busway, 100 subscriptions, from the log",
+    ];
+    let mut rates = names.map(|_| Vec::new());
     for _ in 0..ROUNDS {
         let sink = process::peer("sink");
-        bare.push(
-            block_on(flood(
-                sink.address,
-                ("/", "application/cloudevents+json"),
-                64,
-                3.0,
-                |n| event(n, 500),
-            ))
-            .rate(),
-        );
-        one.push(block_on(deliver(1, 100_000)));
-        hundred.push(block_on(deliver(100, 1_000)));
+        let bare = flood(sink.address, ("/", "application/cloudevents+json"), 64, 3.0, |n| {
+            event(n, 500)
+        });
+        rates[0].push(block_on(bare).rate());
+        rates[1].push(block_on(deliver(1, 100_000, true)));
+        rates[2].push(block_on(deliver(100, 1_000, false)));
+        rates[3].push(block_on(deliver(100, 1_000, true)));
     }
-    let (bare, one, hundred) = (median(bare), median(one), median(hundred));
-    println!(
-        "{:<34} {:>14} {:>8.2}",
-        "bare client, 64 connections",
-        thousands(bare),
-        1.0
-    );
-    println!(
-        "{:<34} {:>14} {:>8.2}",
-        "busway, 1 subscription",
-        thousands(one),
-        one / bare
-    );
-    println!(
-        "{:<34} {:>14} {:>8.2}",
-        "busway, 100 subscriptions",
-        thousands(hundred),
-        hundred / bare
-    );
+    let rates = rates.map(median);
+    for (name, rate) in names.iter().zip(rates) {
+        println!("{name:<40} {:>14} {:>8.2}", thousands(rate), rate / rates[0]);
+    }
 }
 
-/// Deliveries a second of `events` to each of `subscriptions`.
-async fn deliver(subscriptions: usize, events: u64) -> f64 {
+/// Deliveries a second of `events` to each of `subscriptions`, which are live, or paused until all is published.
+async fn deliver(subscriptions: usize, events: u64, paused: bool) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     let hub = process::hub(folder.path(), &folder.path().join("none"), &[]);
     let sink = process::peer("sink");
     let ids = subscribe(hub.address, sink.address, subscriptions).await;
-    let mut sender = connect(hub.address).await;
-    for first in (0..events).step_by(1000) {
-        let batch: Vec<Vec<u8>> = (first..first + 1000).map(|id| event(id, 500)).collect();
-        let body = [b"[".as_slice(), &batch.join(&b","[..]), b"]"].concat();
-        let publish = request(
-            hub.address,
-            Method::POST,
-            "/v1/events",
-            "application/cloudevents-batch+json",
-            body.into(),
-        );
-        let (status, answer) = send(&mut sender, publish).await;
-        assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&answer));
+    if paused {
+        all(hub.address, &ids, "pause").await;
     }
-    let begin = now();
-    for id in &ids {
-        once(hub.address, Method::POST, &format!("/v1/subscriptions/{id}/resume"), "").await;
+    let mut begin = now();
+    publish(hub.address, events).await;
+    if paused {
+        begin = now();
+        all(hub.address, &ids, "resume").await;
     }
     let expected = events * subscriptions as u64;
     let seen = wait_count(sink.address, expected, PATIENCE).await;
@@ -97,7 +72,28 @@ async fn deliver(subscriptions: usize, events: u64) -> f64 {
     expected as f64 / seconds
 }
 
-/// Paused subscriptions to the sink.
+/// Publishes so many events in batches.
+async fn publish(hub: SocketAddr, events: u64) {
+    let mut sender = connect(hub).await;
+    for first in (0..events).step_by(1000) {
+        let batch: Vec<Vec<u8>> = (first..first + 1000).map(|id| event(id, 500)).collect();
+        let body = [b"[".as_slice(), &batch.join(&b","[..]), b"]"].concat();
+        let batch = "application/cloudevents-batch+json";
+        let request = request(hub, Method::POST, "/v1/events", batch, body.into());
+        let (status, answer) = send(&mut sender, request).await;
+        assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&answer));
+    }
+}
+
+/// Pauses or resumes all of them.
+async fn all(hub: SocketAddr, ids: &[String], what: &str) {
+    for id in ids {
+        let (status, _) = once(hub, Method::POST, &format!("/v1/subscriptions/{id}/{what}"), "").await;
+        assert!(status.is_success(), "{status}");
+    }
+}
+
+/// Subscriptions to the sink.
 async fn subscribe(hub: SocketAddr, sink: SocketAddr, count: usize) -> Vec<String> {
     let concurrency = if count == 1 { 64 } else { 4 };
     let mut ids = Vec::new();
@@ -108,8 +104,6 @@ async fn subscribe(hub: SocketAddr, sink: SocketAddr, count: usize) -> Vec<Strin
         );
         let (status, answer) = once(hub, Method::PUT, &format!("/v1/subscriptions/{id}"), body).await;
         assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&answer));
-        let (status, _) = once(hub, Method::POST, &format!("/v1/subscriptions/{id}/pause"), "").await;
-        assert!(status.is_success(), "{status}");
         ids.push(id);
     }
     ids

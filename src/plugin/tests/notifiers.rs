@@ -198,7 +198,7 @@ async fn a_missing_grant_is_named_with_the_line_that_gives_it() {
     assert_eq!(
         reason,
         "n imports wasi:http/outgoing-handler, which is not granted; allow it in the config: \
-         [plugins.n] grants = { http = [\"https://hooks.example.com\"] }"
+         [plugins.n.grants]\nhttp = [\"https://hooks.example.com\"]"
     );
     let error = super::super::inspect(&notifier("", "", "notifier-plugin")).map(|inspection| inspection.needed_grants);
     assert_eq!(error.unwrap(), Vec::<String>::new());
