@@ -118,22 +118,9 @@ fn settle(leaf: &PluginFilter, answer: Answer, on_error: OnError) -> Result<Word
         (Ok(Verdict::Drop(why)), _) => Ok(Word::Drop(why)),
         (Ok(Verdict::Replace(data)), _) => Ok(Word::Replace(data)),
         (Err(CallError::NotLoaded(_)), _) => Err(Judged::Held(leaf.name.to_string())),
-        (Err(error), OnError::Retry) => Err(Judged::Failed(format!("filter {}: {}", leaf.name, words(&error)))),
+        (Err(error), OnError::Retry) => Err(Judged::Failed(format!("filter {}: {error}", leaf.name))),
         (Err(_), OnError::Pass) => Ok(Word::Pass),
-        (Err(error), OnError::Drop) => Ok(Word::Drop(format!("filter {}: {}", leaf.name, words(&error)))),
-    }
-}
-
-/// A failed call in words.
-pub(super) fn words(error: &CallError) -> String {
-    match error {
-        CallError::NotLoaded(name) => format!("no plugin {name} is loaded"),
-        CallError::Trap(why) => format!("it trapped: {why}"),
-        CallError::Deadline(limit) => format!("it took longer than {limit:?}"),
-        CallError::Memory(why) => format!("it wanted too much memory: {why}"),
-        CallError::Busy => "no instance came free in time".to_owned(),
-        CallError::Config(why) => format!("it refuses its config: {why}"),
-        CallError::Guest(why) => format!("it failed: {why}"),
+        (Err(error), OnError::Drop) => Ok(Word::Drop(format!("filter {}: {error}", leaf.name))),
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use super::evaluate::words;
 use super::retry::Outcome;
 use super::webhook::Answered;
 use crate::event::Event;
@@ -26,10 +25,7 @@ fn answered(plugin: &str, result: Result<(), NotifyError>) -> Result<Answered, S
     let (outcome, words) = match result {
         Ok(()) => (Outcome::Accepted, "delivered".to_owned()),
         Err(NotifyError::Call(CallError::NotLoaded(_))) => return Err(plugin.to_owned()),
-        Err(NotifyError::Call(error)) => (
-            Outcome::Retry { after: None },
-            format!("notifier {plugin}: {}", words(&error)),
-        ),
+        Err(NotifyError::Call(error)) => (Outcome::Retry { after: None }, format!("notifier {plugin}: {error}")),
         Err(NotifyError::Failure {
             reason,
             retry: true,

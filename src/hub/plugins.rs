@@ -56,10 +56,7 @@ impl Hub {
             Ok(()) => return Ok(()),
             Err(refused) => refused,
         };
-        let kind = match world {
-            World::Filter => "filter",
-            World::Notifier => "notifier",
-        };
+        let kind = world.as_str();
         Err(match refused {
             CallError::NotLoaded(_) => {
                 let text = format!(

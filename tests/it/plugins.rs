@@ -301,10 +301,10 @@ async fn a_guest_that_misbehaves_hurts_its_own_deliveries_only() {
     std::fs::write(folder.path().join("busway.toml"), limits).unwrap();
     let hub = hub_with(folder.path(), &["misbehave", "misbehave-notifier"]).await;
     let deeds = [
-        ("loop", "took longer than 250ms"),
-        ("trap", "it trapped"),
-        ("panic", "it trapped"),
-        ("recurse", "it trapped"),
+        ("loop", "took longer than its limit of 250ms"),
+        ("trap", "the plugin crashed"),
+        ("panic", "the plugin crashed"),
+        ("recurse", "the plugin crashed"),
         ("hoard", "memory"),
         ("error", "it went wrong"),
         ("huge-replace", ""),
