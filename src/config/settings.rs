@@ -65,9 +65,6 @@ pub struct LogOutput {
     pub format: LogFormat,
 }
 
-/// Waits before the second, third, … attempt, in seconds; the last repeats.
-const SCHEDULE_S: &[u64] = &[5, 30, 120, 600, 1_800, 3_600, 10_800];
-
 /// The form of the hub's own log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -101,26 +98,9 @@ impl Default for Settings {
                     size: Some(10 << 30),
                     drop_unacknowledged: false,
                 },
-                segment_size: 64 << 20,
-                dedup_window: Duration::from_secs(3_600),
-                dedup_ids: 1_000_000,
-                max_buses: 1_000,
-                queue: 10_000,
+                ..log::Settings::default()
             },
-            delivery: subscription::DeliveryConfig {
-                start: subscription::Start::Latest,
-                schedule: SCHEDULE_S.iter().map(|s| Duration::from_secs(*s)).collect(),
-                max_attempts: 12,
-                timeout: Duration::from_secs(15),
-                concurrency: 16,
-                ordering: subscription::Ordering::None,
-                on_error: subscription::OnError::Retry,
-                batch: subscription::BatchConfig {
-                    count: 100,
-                    bytes: 1 << 20,
-                    wait: Duration::from_secs(1),
-                },
-            },
+            delivery: subscription::DeliveryConfig::default(),
             egress: net::GuardSettings::default(),
             limits: hub::Limits {
                 event_bytes: 1 << 20,
