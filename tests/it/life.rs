@@ -67,23 +67,21 @@ async fn what_happens_in_the_hub_is_an_event_on_its_own_bus() {
     );
     assert_eq!(hub.terminate().await, Some(0));
     let hub = HubProcess::start(folder.path()).await;
-    let log = hub.get("/v1/buses/busway/events?limit=1000").await;
-    let types: Vec<&str> = log["events"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["event"]["type"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        types.iter().filter(|ty| **ty == "busway.hub.started").count(),
-        2,
-        "{types:?}"
-    );
-    assert_eq!(
-        types.iter().filter(|ty| **ty == "busway.hub.stopping").count(),
-        1,
-        "{types:?}"
-    );
+    // That it started is told after it is ready: it may take a moment.
+    let log = hub
+        .until(
+            "the second start is told",
+            "/v1/buses/busway/events?limit=1000",
+            |log| count(log, "busway.hub.started") == 2,
+        )
+        .await;
+    assert_eq!(count(&log, "busway.hub.stopping"), 1, "{log}");
+}
+
+/// How many events of this type a page of the log has.
+fn count(log: &Value, ty: &str) -> usize {
+    let events = log["events"].as_array().into_iter().flatten();
+    events.filter(|one| one["event"]["type"] == ty).count()
 }
 
 /// Waits for an event of the hub's own about this subject.
