@@ -49,7 +49,7 @@ use crate::log::{BusName, EventLog, Offset, ReadLimit, Record};
 use crate::metrics::Metrics;
 use crate::net;
 use crate::plugin::Plugins;
-use crate::subscription::{Attempt, Checkpoint, Kept, Retry, Store, Subscription, SubscriptionId};
+use crate::subscription::{Attempt, Checkpoint, DeadLetter, Kept, Retry, Store, Subscription, SubscriptionId};
 use crate::tasks::Tasks;
 use crate::time::Clock;
 
@@ -279,11 +279,13 @@ impl Delivery {
         Ok(attempt)
     }
 
-    /// Puts one dead letter's record back into its lane, as a first attempt. It is in the store when this returns.
+    /// Puts a dead letter's record back into its lane, as a first attempt. It is in the store when this returns, and
+    /// the letter is not: were it dropped later, the letter of a delivery that died again could be the one to go.
     ///
     /// # Errors
     /// There is no such subscription, the log no longer has the record, or the store cannot write.
-    pub async fn redeliver(&self, id: &SubscriptionId, offset: Offset) -> Result<(), Error> {
+    pub async fn redeliver(&self, letter: &DeadLetter) -> Result<(), Error> {
+        let (id, offset) = (&letter.subscription, letter.offset);
         let lane = self.0.lane(id).ok_or_else(|| unknown(id))?;
         let parts = &self.0.parts;
         let batch = parts
@@ -304,6 +306,7 @@ impl Delivery {
         };
         let checkpoint = Checkpoint {
             retries: vec![retry.clone()],
+            revived: vec![letter.id],
             ..Checkpoint::default()
         };
         parts.store.checkpoint(checkpoint).await?;

@@ -1,6 +1,7 @@
 //! Dead letters: listed, delivered again, dropped.
 //!
-//! Invariant: a letter is dropped only after its delivery is back in its lane, or has arrived.
+//! Invariant: a letter is dropped in one step with its delivery's return to the lane, or after that has arrived.
+//! Invariant: what dies while letters are gone through is left for the next time: a sink that is down ends no call late.
 
 use std::sync::Arc;
 
@@ -58,7 +59,7 @@ impl Hub {
     /// # Errors
     /// What is wrong with the choice; `store_unavailable`.
     pub async fn dead_letters(&self, choice: &Choice, limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        let mut reading = self.choose(choice)?;
+        let mut reading = self.choose(choice).await?;
         let mut found = Vec::new();
         while found.len() < limit {
             let Some(page) = reading.page(self).await? else {
@@ -75,17 +76,16 @@ impl Hub {
     /// # Errors
     /// As [`Hub::dead_letters`]. What was redelivered before an error stays so.
     pub async fn redeliver(&self, choice: &Choice, dry_run: bool) -> Result<Redelivered, Error> {
-        let mut reading = self.choose(choice)?;
+        let mut reading = self.choose(choice).await?;
         let mut done = Redelivered::default();
         while let Some(page) = reading.page(self).await? {
-            let mut over = Vec::new();
             for letter in page {
                 done.matched += 1;
                 if dry_run {
                     continue;
                 }
                 match self.redeliver_one(&letter).await {
-                    Ok(()) => over.push(letter.id),
+                    Ok(()) => done.redelivered += 1,
                     Err(error) if done.failed.len() < TOLD => done.failed.push(Failed {
                         id: letter.id,
                         reason: error.message().to_owned(),
@@ -93,8 +93,6 @@ impl Hub {
                     Err(_) => {}
                 }
             }
-            done.redelivered += u64::try_from(over.len()).unwrap_or_default();
-            self.drop_ids(over).await?;
         }
         Ok(done)
     }
@@ -104,7 +102,7 @@ impl Hub {
     /// # Errors
     /// As [`Hub::dead_letters`].
     pub async fn drop_dead_letters(&self, choice: &Choice, dry_run: bool) -> Result<u64, Error> {
-        let mut reading = self.choose(choice)?;
+        let mut reading = self.choose(choice).await?;
         let mut dropped = 0;
         while let Some(page) = reading.page(self).await? {
             let ids: Vec<u64> = page.iter().map(|letter| letter.id).collect();
@@ -149,7 +147,7 @@ impl Hub {
                 .is_some_and(|record| record.offset == letter.offset)
         });
         if kept {
-            return self.0.delivery.redeliver(&letter.subscription, letter.offset).await;
+            return self.0.delivery.redeliver(letter).await;
         }
         // Retention has removed the record; the letter still has the event: one attempt, now.
         let event = json::decode(letter.event.clone().into()).map_err(Error::from)?;
@@ -160,7 +158,7 @@ impl Hub {
         };
         let attempt = self.0.delivery.once(&letter.subscription, Arc::new(record)).await?;
         match attempt.outcome == "delivered" {
-            true => Ok(()),
+            true => self.drop_ids(vec![letter.id]).await.map(drop),
             false => Err(Error::invalid(
                 "not_delivered",
                 format!(
@@ -171,7 +169,7 @@ impl Hub {
         }
     }
 
-    fn choose(&self, choice: &Choice) -> Result<Reading, Error> {
+    async fn choose(&self, choice: &Choice) -> Result<Reading, Error> {
         let subscription = choice.subscription.as_deref().map(SubscriptionId::parse).transpose()?;
         let filter = choice.filter.as_ref().map(Filter::parse).transpose()?;
         if filter.as_ref().is_some_and(|filter| !filter.plugins().is_empty()) {
@@ -187,6 +185,7 @@ impl Hub {
                 after: choice.after,
             },
             filter,
+            until: self.0.store.newest_dead().await?,
         })
     }
 }
@@ -195,11 +194,14 @@ impl Hub {
 struct Reading {
     query: DeadQuery,
     filter: Option<Filter>,
+    /// Newer ones came afterwards.
+    until: u64,
 }
 
 impl Reading {
     async fn page(&mut self, hub: &Hub) -> Result<Option<Vec<DeadLetter>>, Error> {
         let mut page = hub.0.store.dead(self.query.clone(), PAGE).await?;
+        page.retain(|letter| letter.id <= self.until);
         let Some(last) = page.last() else {
             return Ok(None);
         };

@@ -412,3 +412,37 @@ async fn a_bus_is_a_separate_space() {
     );
     end(hub).await;
 }
+
+#[tokio::test]
+async fn what_dies_again_while_it_is_redelivered_stays_in_the_dead_letters() {
+    const LETTERS: u64 = 60;
+    let dir = tempfile::tempdir().unwrap();
+    let hub = open(dir.path()).await;
+    for nth in 1..=LETTERS {
+        let one = vec![event(&nth.to_string(), "a")];
+        hub.publish(&BusName::default_bus(), one).await.unwrap();
+    }
+    // Nobody listens there: the only attempt fails at once.
+    let refused = json!({"sink": "http://127.0.0.1:9/x", "config": {"max_attempts": 1}});
+    hub.replace(None, "x", &refused).await.unwrap();
+    let dead = (1..=LETTERS).map(|nth| letter("x", nth, "a")).collect();
+    let kept = Checkpoint {
+        dead,
+        ..Checkpoint::default()
+    };
+    hub.0.store.checkpoint(kept).await.unwrap();
+    let done = hub.redeliver(&Choice::default(), false).await.unwrap();
+    assert_eq!((done.matched, done.redelivered), (LETTERS, LETTERS));
+    let lane = || hub.lane(&SubscriptionId("x".into())).unwrap();
+    let all_dead = async {
+        while lane().dead < LETTERS {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(30), all_dead).await;
+    assert!(waited.is_ok(), "{:?}", lane());
+    hub.0.delivery.drain(Duration::from_secs(5)).await;
+    let again = hub.dead_letters(&Choice::default(), 1_000).await.unwrap();
+    assert_eq!(again.len() as u64, LETTERS);
+    end(hub).await;
+}

@@ -12,7 +12,7 @@ use crate::support::{HubProcess, PATIENCE, Receiver, Request, client, component,
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_in_the_hub_is_an_event_on_its_own_bus() {
     let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
-    let mut hub = HubProcess::start(folder.path()).await;
+    let hub = HubProcess::start(folder.path()).await;
     let own = json!({"bus": "busway", "sink": receiver.url("/life")});
     hub.put("/v1/subscriptions/life", &own).await;
     receiver.answer(|request| status(if request.path == "/life" { 204 } else { 500 }));
@@ -58,7 +58,12 @@ async fn what_happens_in_the_hub_is_an_event_on_its_own_bus() {
     .await;
     hub.send(Method::DELETE, "/v1/subscriptions/s", &[], "").await;
     told(&receiver, "busway.subscription.deleted", "s", |_| true).await;
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hubs_own_bus_has_its_starts_and_stops_and_nobody_elses_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut hub = HubProcess::start(folder.path()).await;
     let (code, answer) = publish_on(&hub, "busway").await;
     assert_eq!(
         (code, &answer["code"]),
@@ -67,21 +72,15 @@ async fn what_happens_in_the_hub_is_an_event_on_its_own_bus() {
     );
     assert_eq!(hub.terminate().await, Some(0));
     let hub = HubProcess::start(folder.path()).await;
-    // That it started is told after it is ready: it may take a moment.
+    let told = |log: &Value, ty: &str| {
+        let events = log["events"].as_array().unwrap();
+        events.iter().filter(|one| one["event"]["type"] == ty).count()
+    };
+    let started = |log: &Value| told(log, "busway.hub.started") == 2;
     let log = hub
-        .until(
-            "the second start is told",
-            "/v1/buses/busway/events?limit=1000",
-            |log| count(log, "busway.hub.started") == 2,
-        )
+        .until("both starts are told", "/v1/buses/busway/events?limit=1000", started)
         .await;
-    assert_eq!(count(&log, "busway.hub.stopping"), 1, "{log}");
-}
-
-/// How many events of this type a page of the log has.
-fn count(log: &Value, ty: &str) -> usize {
-    let events = log["events"].as_array().into_iter().flatten();
-    events.filter(|one| one["event"]["type"] == ty).count()
+    assert_eq!(told(&log, "busway.hub.stopping"), 1, "{log}");
 }
 
 /// Waits for an event of the hub's own about this subject.

@@ -296,6 +296,9 @@ async fn a_removed_plugin_holds_its_subscriptions_until_it_is_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_misbehaves_hurts_its_own_deliveries_only() {
     let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
+    // Little memory, so that a hoarder is at its end long before its time is up.
+    let limits = "[plugins.misbehave]\nlimits = { memory = \"8MiB\" }\n";
+    std::fs::write(folder.path().join("busway.toml"), limits).unwrap();
     let hub = hub_with(folder.path(), &["misbehave", "misbehave-notifier"]).await;
     let deeds = [
         ("loop", "took longer than its limit of 250ms"),
@@ -312,7 +315,8 @@ async fn a_guest_that_misbehaves_hurts_its_own_deliveries_only() {
     }
     let notifier = json!({"types": ["n"], "protocol": "misbehave-notifier", "protocolsettings": {"do": "fail-final"}});
     hub.put("/v1/subscriptions/never", &notifier).await;
-    let well = filtered("n", receiver.url("/well"), "misbehave", json!({"do": "pass"}));
+    let mut well = filtered("n", receiver.url("/well"), "misbehave", json!({"do": "pass"}));
+    well["config"]["max_attempts"] = 100.into();
     hub.put("/v1/subscriptions/well", &well).await;
     hub.put(
         "/v1/subscriptions/plain",

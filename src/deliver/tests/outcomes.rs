@@ -10,7 +10,7 @@ use super::rig::{Reply, Rig, Sink, id};
 use crate::deliver::Notice;
 use crate::deliver::sign::signature;
 use crate::log::Offset;
-use crate::subscription::{Secret, State};
+use crate::subscription::{DeadLetter, Secret, State};
 
 fn hook(sink: &Sink) -> serde_json::Value {
     json!({"sink": sink.url, "config": {"schedule": ["5s", "30s"], "max_attempts": 3, "timeout": "20s"}})
@@ -137,16 +137,26 @@ async fn after_the_last_attempt_it_is_a_dead_letter_that_can_be_delivered_again(
     assert_eq!(event.id(), "1");
     assert_eq!(dead[0].attempts[0].answer.as_deref(), Some("said the sink"));
     sink.says(Reply::Status(200));
-    rig.delivery.redeliver(&id("s"), Offset(1)).await.unwrap();
+    let letter = rig.dead().await.remove(0);
+    rig.delivery.redeliver(&letter).await.unwrap();
+    assert!(rig.dead().await.is_empty(), "it is one or the other");
     assert_eq!(sink.numbers(1).await, [1]);
     rig.until("s", "delivered", |status| status.delivered == 1 && status.retrying == 0)
         .await;
+    let lost = DeadLetter {
+        offset: Offset(9),
+        ..letter.clone()
+    };
+    let foreign = DeadLetter {
+        subscription: id("t"),
+        ..letter
+    };
     assert_eq!(
-        rig.delivery.redeliver(&id("s"), Offset(9)).await.unwrap_err().code(),
+        rig.delivery.redeliver(&lost).await.unwrap_err().code(),
         "record_not_found"
     );
     assert_eq!(
-        rig.delivery.redeliver(&id("t"), Offset(1)).await.unwrap_err().code(),
+        rig.delivery.redeliver(&foreign).await.unwrap_err().code(),
         "subscription_not_found"
     );
 }

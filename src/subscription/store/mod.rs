@@ -100,6 +100,8 @@ pub struct Checkpoint {
     pub settled: Vec<(SubscriptionId, Offset)>,
     /// New dead letters (`id` is given by the store). One per subscription and offset: writing it again replaces.
     pub dead: Vec<DeadLetter>,
+    /// Dead letters that are over because their delivery is among `retries`.
+    pub revived: Vec<u64>,
 }
 
 /// Everything that was kept, as read at start.
@@ -195,6 +197,14 @@ impl Store {
     /// `store_unavailable`: nothing was dropped.
     pub async fn drop_dead(&self, query: DeadQuery) -> Result<u64, Error> {
         self.writer.write(Write::DropDead(query)).await
+    }
+
+    /// The id of the newest dead letter; 0 if there is none.
+    ///
+    /// # Errors
+    /// `store_unavailable` if the file cannot be read.
+    pub async fn newest_dead(&self) -> Result<u64, Error> {
+        self.reader.ask(rows::newest_dead).await
     }
 
     /// How many dead letters there are, per subscription.

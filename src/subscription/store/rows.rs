@@ -124,6 +124,12 @@ fn dead_letter(row: &Row<'_>) -> rusqlite::Result<Option<DeadLetter>> {
     }))
 }
 
+/// The id of the newest dead letter.
+pub(super) fn newest_dead(connection: &Connection) -> rusqlite::Result<u64> {
+    let newest: i64 = connection.query_row("SELECT COALESCE(MAX(id), 0) FROM dead", [], |row| row.get(0))?;
+    Ok(u64::try_from(newest).unwrap_or_default())
+}
+
 /// How many dead letters each subscription has.
 pub(super) fn count_dead(connection: &Connection) -> rusqlite::Result<Vec<(SubscriptionId, u64)>> {
     let mut statement = connection.prepare_cached("SELECT subscription, count(*) FROM dead GROUP BY subscription")?;
@@ -215,6 +221,13 @@ pub(super) fn write_checkpoint(connection: &Connection, checkpoint: &Checkpoint)
         .retries
         .iter()
         .try_for_each(|retry| put_retry(connection, retry))?;
+    for letter in &checkpoint.revived {
+        let query =
+            "DELETE FROM dead WHERE id = ? AND EXISTS (SELECT 1 FROM subscription WHERE id = dead.subscription)";
+        connection
+            .prepare_cached(query)?
+            .execute([i64::try_from(*letter).unwrap_or(i64::MAX)])?;
+    }
     checkpoint
         .dead
         .iter()

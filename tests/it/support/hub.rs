@@ -5,14 +5,13 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::{PATIENCE, client};
+use super::{PATIENCE, client, comes_true};
 
 /// A hub on a free port, with everything in the folder it is started in.
 const SERVE: [&str; 9] = [
@@ -107,15 +106,8 @@ impl HubProcess {
 
     /// Waits until a line of its log holds `text`.
     pub(crate) async fn said(&self, text: &str) {
-        let heard = async {
-            let mut pause = tokio::time::interval(Duration::from_millis(5));
-            while !self.log.lock().unwrap().iter().any(|line| line.contains(text)) {
-                pause.tick().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, heard)
-            .await
-            .unwrap_or_else(|_| panic!("never said: {text}; {:#?}", self.log()));
+        let heard = async || self.log.lock().unwrap().iter().any(|line| line.contains(text));
+        assert!(comes_true(heard).await, "never said: {text}; {:#?}", self.log());
     }
 
     /// The process id, for signals.
@@ -214,19 +206,12 @@ impl HubProcess {
 
     async fn until_text(&self, what: &str, path: &str, enough: impl Fn(&str) -> bool) -> String {
         let mut last = String::new();
-        let asked = async {
-            // Not a wait for something to have happened: a pause, so that the question does not starve the answer.
-            let mut pause = tokio::time::interval(Duration::from_millis(20));
-            loop {
-                pause.tick().await;
-                let (_, body) = self.send(Method::GET, path, &[], "").await;
-                last = String::from_utf8(body.to_vec()).expect("text");
-                if enough(&last) {
-                    return;
-                }
-            }
+        let asked = async || {
+            let (_, body) = self.send(Method::GET, path, &[], "").await;
+            last = String::from_utf8(body.to_vec()).expect("text");
+            enough(&last)
         };
-        if tokio::time::timeout(PATIENCE, asked).await.is_err() {
+        if !comes_true(asked).await {
             panic!("never came true: {what}; {path} says {last}; log: {:#?}", self.log());
         }
         last

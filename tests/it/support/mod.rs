@@ -1,7 +1,7 @@
 //! What the tests share: the real program on a free port, and a sink that answers as it is told.
 //!
 //! No test sleeps: it waits for a line of the log, a request that arrives, an end, or a state that the hub shows
-//! ([`HubProcess::until`], the one place that asks again and again).
+//! ([`until`], the one place that asks again and again).
 
 mod command;
 mod hub;
@@ -23,4 +23,21 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A client of the product's own making.
 pub(crate) fn client() -> busway::net::Client {
     busway::net::Client::new(busway::net::Guard::new(busway::net::GuardSettings::default()))
+}
+
+/// Asks again and again, until it is so; fails the test if it never is.
+pub(crate) async fn until(what: &str, enough: impl AsyncFnMut() -> bool) {
+    assert!(comes_true(enough).await, "never came true: {what}");
+}
+
+/// The same, for those who have more to say when it is not.
+async fn comes_true(mut enough: impl AsyncFnMut() -> bool) -> bool {
+    let asked = async {
+        // Not a wait for something to have happened: a pause, so that the question does not starve the answer.
+        let mut pause = tokio::time::interval(Duration::from_millis(20));
+        while !enough().await {
+            pause.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked).await.is_ok()
 }
