@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
+use super::unique;
 use crate::error::{Error, Kind};
 
 /// Bodies that are not events are small.
@@ -56,7 +57,12 @@ fn too_large(limit: usize) -> Error {
 /// Reads a JSON body.
 pub(super) async fn json(headers: &HeaderMap, body: Body) -> Result<Value, Error> {
     let bytes = read(headers, body, SETTINGS).await?;
-    serde_json::from_slice(&bytes)
+    parse(&bytes)
+}
+
+/// JSON in which no object names a field twice.
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, Error> {
+    unique::from_slice(bytes)
         .map_err(|error| Error::invalid("malformed_json", format!("the body is not JSON: {error}")))
 }
 

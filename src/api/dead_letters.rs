@@ -66,9 +66,7 @@ async fn chosen(uri: &Uri, headers: &HeaderMap, body: Body) -> Result<(Choice, b
             "the choice stands in the body and in the query; give it in one of them",
         ));
     }
-    let json: Value = serde_json::from_slice(&bytes)
-        .map_err(|error| Error::invalid("malformed_json", format!("the body is not JSON: {error}")))?;
-    from_body(&json)
+    from_body(&body::parse(&bytes)?)
 }
 
 fn from_query(query: &Query) -> Result<Choice, Error> {

@@ -18,6 +18,7 @@ mod stream;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod unique;
 mod websocket;
 
 use std::time::Duration;
