@@ -1,6 +1,6 @@
 //! What waits for the writer of a bus, bounded twice: by appends and by their bytes.
 //!
-//! A permit is taken when an append is queued and comes back by itself when it has been answered, so "full" counts
+//! A permit is taken when an append is queued and comes back by itself just before it is answered, so "full" counts
 //! everything that is not on disk yet, and a caller who goes away costs nothing.
 //!
 //! Invariant: [`Queue::append`] never waits; a full queue is an answer (`hub_busy`), not a delay.
@@ -113,8 +113,9 @@ impl Queue {
 }
 
 impl Append {
-    /// Answers; who no longer waits is not missed.
+    /// Answers; who no longer waits is not missed. Its room is given back first: whoever appends again at once finds it.
     pub(super) fn answer(self, answer: Result<Vec<Appended>>) {
+        drop(self._room);
         let _ = self.answer.send(answer);
     }
 
@@ -122,8 +123,8 @@ impl Append {
     pub(super) fn into_parts(self) -> (Vec<Event>, impl FnOnce(Vec<Appended>)) {
         let (answer, room) = (self.answer, self._room);
         let respond = move |places| {
-            let _ = answer.send(Ok(places));
             drop(room);
+            let _ = answer.send(Ok(places));
         };
         (self.events, respond)
     }
