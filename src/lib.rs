@@ -24,7 +24,7 @@
 //! - [`subscription`]: what subscribers asked for, kept. [`filter`]: which subscriptions an event matches.
 //!   [`log`]: the events, on disk. [`plugin`]: components, their limits, their grants, their swap.
 //! - [`net`]: the only way out. [`event`]: CloudEvents in every form.
-//! - [`error`], [`time`], [`units`], [`nearest`], [`tasks`], [`metrics`]: what everything uses.
+//! - [`error`], [`time`], [`chance`], [`units`], [`nearest`], [`tasks`], [`metrics`]: what everything uses.
 //!
 //! # Invariants, most of them about what is absent
 //! - No event is acknowledged before it is on disk ([`log`]); no cursor passes a record that is not settled
@@ -57,6 +57,7 @@ pub mod subscription;
 pub mod event;
 pub mod net;
 
+pub mod chance;
 pub mod error;
 pub mod metrics;
 pub mod nearest;

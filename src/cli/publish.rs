@@ -126,7 +126,7 @@ impl Publish {
             ("specversion", Some("1.0".to_owned())),
             ("type", self.ty.clone()),
             ("source", self.source.clone()),
-            ("id", Some(format!("{:032x}", rand::random::<u128>()))),
+            ("id", Some(format!("{:032x}", crate::chance::bits()))),
             ("time", Some(Clock::system().now().to_string())),
         ];
         for (name, value) in defaults {

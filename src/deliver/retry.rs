@@ -70,7 +70,7 @@ impl Jitter {
 
     /// From the machine's randomness.
     pub(super) fn random() -> Self {
-        Self::new(rand::random())
+        Self::new(crate::chance::share())
     }
 }
 

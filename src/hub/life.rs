@@ -97,7 +97,7 @@ async fn append(hub: &Hub, group: Vec<Happening>) {
 
 fn event(hub: &Hub, happening: Happening) -> Result<Event, Error> {
     let draft = Draft {
-        id: format!("{:032x}", rand::random::<u128>()),
+        id: format!("{:032x}", crate::chance::bits()),
         source: "busway".into(),
         ty: format!("busway.{}", happening.ty),
         subject: happening.subject,

@@ -20,7 +20,7 @@ impl Hub {
     /// # Errors
     /// What is wrong with it and where; `plugin_not_loaded`, `plugin_refused_config`; `store_unavailable`.
     pub async fn create(&self, scope: Option<&BusName>, json: &Value) -> Result<Subscription, Error> {
-        let id = SubscriptionId::generate(self.0.clock.now(), rand::random());
+        let id = SubscriptionId::generate(self.0.clock.now(), crate::chance::bits());
         self.make(id, scope, json).await
     }
 
@@ -140,7 +140,7 @@ impl Hub {
         let data =
             json!({"subscription": found.id.as_str(), "message": "a test event: the sink is reached"}).to_string();
         let draft = Draft {
-            id: format!("test-{:032x}", rand::random::<u128>()),
+            id: format!("test-{:032x}", crate::chance::bits()),
             source: "busway".into(),
             ty: "busway.subscription.test".into(),
             subject: Some(found.id.to_string()),

@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["deliver"],
     &["subscription", "filter", "log", "plugin"],
     &["net", "event"],
-    &["error", "time", "tasks", "metrics", "units", "nearest"],
+    &["error", "time", "tasks", "metrics", "units", "nearest", "chance"],
 ];
 
 /// Neighbours that may know each other (one direction); `filter`, `log` and `plugin` may not.
@@ -36,9 +36,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("wasmtime", &["plugin/"]),
     ("wasmtime_wasi", &["plugin/"]),
     ("wasmtime_wasi_http", &["plugin/"]),
+    ("wasmtime_wasi_tls", &["plugin/tls.rs"]),
+    ("jsonschema", &["plugin/schema.rs"]),
     ("axum", &["api/", "compat/", "console/", "server/"]),
     ("notify", &["plugin/watch.rs"]),
-    ("rusqlite", &["log/", "subscription/store/"]),
+    ("rusqlite", &["log/", "subscription/store/", "plugin/kv.rs", "plugin/kv/"]),
     ("clap", &["cli/"]),
     ("toml", &["config/"]),
     ("prometheus_client", &["metrics.rs", "plugin/status.rs"]),
