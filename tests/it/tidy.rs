@@ -40,7 +40,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("jsonschema", &["plugin/schema.rs"]),
     ("axum", &["api/", "compat/", "console/", "server/"]),
     ("notify", &["plugin/watch.rs"]),
-    ("rusqlite", &["log/", "subscription/store/", "plugin/kv.rs", "plugin/kv/"]),
+    (
+        "rusqlite",
+        &["log/", "subscription/store/", "plugin/kv.rs", "plugin/kv/"],
+    ),
     ("clap", &["cli/"]),
     ("toml", &["config/"]),
     ("prometheus_client", &["metrics.rs", "plugin/status.rs"]),
