@@ -223,7 +223,7 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
     let mut told = HashMap::new();
     for run in 0..rounds.unwrap_or(10_u64) {
         // Anywhere: in the first commits, in a rotation, in a write-back.
-        let acknowledged = 1 + rand::random_range(0..600_usize);
+        let acknowledged = 1 + (busway::chance::share() * 600.0) as usize;
         told.extend(kill_after(start(run, dir.path()), acknowledged));
         check(dir.path(), &told);
     }
