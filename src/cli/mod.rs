@@ -15,6 +15,7 @@ mod out;
 mod plugin;
 mod publish;
 mod serve;
+mod set;
 mod sse;
 mod subscription;
 mod tail;

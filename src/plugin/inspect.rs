@@ -87,7 +87,7 @@ fn run(bytes: &[u8]) -> Result<Inspection> {
         wit_version: outline.version,
         imports: outline.imports,
         summary: about.summary,
-        config_schema: about.config_schema,
+        config_schema: about.config_schema.map(|schema| schema.json().clone()),
         needed_grants: needed.into_iter().collect(),
         size: bytes.len(),
         digest,

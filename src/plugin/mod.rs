@@ -29,6 +29,7 @@ mod loading;
 mod model;
 mod pool;
 mod reload;
+mod schema;
 mod sockets;
 mod status;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use inspect::{Inspection, inspect};
 pub use model::{
     CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Settings, Verdict, World,
 };
+pub use schema::{ConfigFault, Field, FieldKind, fields};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -160,6 +162,20 @@ impl Plugins {
             })
         });
         checked.await.unwrap_or(Err(CallError::Busy))
+    }
+
+    /// What is wrong with a subscription's config by the schema of the plugin that is loaded, the operator's config
+    /// beneath it. Nothing if the plugin gives no schema, or is not there.
+    pub fn faults(&self, world: World, name: &str, config: &str) -> Vec<ConfigFault> {
+        self.generation(world, name)
+            .map(|live| live.faults(config))
+            .unwrap_or_default()
+    }
+
+    /// Whether a field at the top of a plugin's config stands in the operator's config for it.
+    pub fn is_operators(&self, name: &str, field: &str) -> bool {
+        let live = self.0.live.generation(name);
+        live.is_some_and(|live| live.settings.config.contains_key(field))
     }
 
     /// Asks a filter about events; one answer each, in order. Never blocks the async runtime. An event that fails
