@@ -20,6 +20,7 @@ use super::host::Host;
 use super::http::Egress;
 use super::limits::{self, Limiter};
 use super::load::Source;
+use super::observe::Observed;
 use super::pool::{Instance, Pool};
 use super::schema::{ConfigFault, Schema};
 use super::sockets::Names;
@@ -112,13 +113,28 @@ impl Generation {
         pool
     }
 
+    /// Which load this is, for whoever observes it.
+    pub(super) fn observed(&self) -> Observed {
+        Observed {
+            plugin: self.name.clone(),
+            digest: self.source.digest.clone(),
+            generation: self.number,
+            world: self.world(),
+        }
+    }
+
     /// Makes an instance and has it take this config: the operator's, overlaid by the subscription's.
     pub(super) async fn instance(&self, config: &str) -> Result<Instance, CallError> {
+        self.observed_instance(config, &self.maker.log).await
+    }
+
+    /// Makes an instance that writes to this log.
+    pub(super) async fn observed_instance(&self, config: &str, log: &Arc<GuestLog>) -> Result<Instance, CallError> {
         let merged = self.config(config)?;
         self.hold_to_schema(&merged)?;
         let merged = Value::Object(merged).to_string();
         let limit = self.settings.limits.start_of(self.world());
-        let mut instance = self.maker.instance(limit).await?;
+        let mut instance = self.maker.instance(limit, log).await?;
         let Instance { store, guest, .. } = &mut instance;
         call::arm(store, limit, self.maker.linked.waits());
         let answer = bounded(limit, guest.init(store, &merged)).await;
@@ -211,9 +227,9 @@ pub(super) struct Maker {
 }
 
 impl Maker {
-    /// An instance, made within `limit`.
-    pub(super) async fn instance(&self, limit: Duration) -> Result<Instance, CallError> {
-        let mut store = Store::new(&self.engine, self.host());
+    /// An instance, made within `limit`, that writes to this log.
+    pub(super) async fn instance(&self, limit: Duration, log: &Arc<GuestLog>) -> Result<Instance, CallError> {
+        let mut store = Store::new(&self.engine, self.host(log));
         limits::bound(&mut store, &self.settings.limits);
         call::arm(&mut store, limit, self.linked.waits());
         let made = bounded(limit, self.linked.instantiate(&mut store)).await;
@@ -234,7 +250,7 @@ impl Maker {
     pub(super) async fn describe(&self) -> Result<Described, String> {
         let limit = self.settings.limits.start_of(self.linked.world());
         let mut instance = self
-            .instance(limit)
+            .instance(limit, &self.log)
             .await
             .map_err(|error| format!("no instance of it can be made: {error}"))?;
         let Instance { store, guest, .. } = &mut instance;
@@ -253,7 +269,7 @@ impl Maker {
         Ok(Described { summary, config_schema })
     }
 
-    fn host(&self) -> Host {
+    fn host(&self, log: &Arc<GuestLog>) -> Host {
         let limits = &self.settings.limits;
         let limiter = Limiter::new(limits.memory, self.figures.clone());
         let egress = Egress {
@@ -261,7 +277,7 @@ impl Maker {
             client: self.client.clone(),
             allowed: self.allowed.clone(),
             granted: self.settings.grants.http.clone(),
-            log: self.log.clone(),
+            log: log.clone(),
             timeout: limits.timeout_of(self.linked.world()),
             most: limits.memory,
         };
@@ -270,10 +286,10 @@ impl Maker {
             allowed: self.allowed.clone(),
             granted: self.settings.grants.tcp.clone(),
             guard: self.client.guard().clone(),
-            log: self.log.clone(),
+            log: log.clone(),
             known: Arc::default(),
         };
-        Host::new(limiter, self.log.clone(), egress, names)
+        Host::new(limiter, log.clone(), egress, names)
     }
 }
 
