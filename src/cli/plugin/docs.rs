@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{failed, fields, inspect};
 use crate::cli::exit::{Code, Failure};
 use crate::cli::out::{Form, Out};
-use crate::plugin::{self, Inspection, World};
+use crate::plugin::{self, Inspection};
 
 /// What stands before the table in a README.
 const BEGIN: &str = "<!-- config: made by `busway plugin docs --write` -->";
@@ -26,26 +26,34 @@ const END: &str = "<!-- end of config -->";
 pub(super) struct Docs {
     /// A component (`.wasm`), or a plugin's folder with a `config.schema.json`.
     path: PathBuf,
-    /// Write the table into the folder's README.md, between the two marks that are there.
-    #[arg(long)]
-    write: bool,
+    /// Write the table into this file, between the two marks that are there; a folder's own README.md if none is named.
+    #[arg(long, value_name = "FILE")]
+    write: Option<Option<PathBuf>>,
 }
 
 impl Docs {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let text = if self.path.is_dir() {
-            table_of(&self.path)?
-        } else {
-            let found = plugin::inspect(&inspect::read(&self.path)?).map_err(|error| failed(&error))?;
-            page(&self.path.file_stem().unwrap_or_default().to_string_lossy(), &found)
+        let page = match self.path.is_dir() {
+            true => Page {
+                table: table_of(&self.path)?,
+                around: None,
+            },
+            false => Page::of_component(&self.path)?,
         };
-        if !self.write {
-            return Ok(Out::stdout(Form::Table).line(text.trim_end())?);
-        }
-        if !self.path.is_dir() {
-            return Err(Failure::new(Code::Usage, "--write takes a plugin's folder, not a file"));
-        }
-        let readme = self.path.join("README.md");
+        let Some(target) = self.write else {
+            return Ok(Out::stdout(Form::Table).line(page.text().trim_end())?);
+        };
+        let readme = match (target, self.path.is_dir()) {
+            (Some(named), _) => named,
+            (None, true) => self.path.join("README.md"),
+            (None, false) => {
+                return Err(Failure::new(
+                    Code::Usage,
+                    "name the file to write into: --write README.md",
+                ));
+            }
+        };
+        let text = page.table;
         let old = read_text(&readme)?;
         let new = replaced(&old, &text).ok_or_else(|| {
             let text = format!(
@@ -81,51 +89,56 @@ fn replaced(readme: &str, table: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
 }
 
-fn page(name: &str, found: &Inspection) -> String {
-    let mut text = format!("# {name}\n\n{}\n\n", found.summary);
-    text.push_str(&format!(
-        "A {} for busway:plugin@{}. {}\n",
-        found.kind.as_str(),
-        found.wit_version,
-        match found
-            .imports
-            .iter()
-            .filter(|import| !import.starts_with("busway:plugin/"))
-            .count()
-        {
-            0 => "It imports nothing but the contract: it can compute and log.".to_owned(),
-            count =>
-                format!("It imports {count} interfaces beside the contract, which work as far as they are granted."),
+/// What there is to say of a plugin.
+struct Page {
+    table: String,
+    /// What stands before and after the table, if the plugin is there to tell.
+    around: Option<(String, String)>,
+}
+
+impl Page {
+    fn of_component(path: &Path) -> Result<Self, Failure> {
+        let found = plugin::inspect(&inspect::read(path)?).map_err(|error| failed(&error))?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let known = found.config_schema.as_ref().map(plugin::fields);
+        let table = match &known {
+            Some(known) => fields::markdown(known),
+            None => "It gives no schema of its config.\n".to_owned(),
+        };
+        let command = fields::create(&name, found.kind.as_str(), known.as_deref().unwrap_or_default());
+        Ok(Self {
+            table,
+            around: Some((before(&name, &found), format!("```sh\n{command}\n```\n"))),
+        })
+    }
+
+    fn text(&self) -> String {
+        match &self.around {
+            None => self.table.clone(),
+            Some((before, after)) => format!("{before}\n## Config\n\n{}\n{after}", self.table),
         }
-    ));
+    }
+}
+
+fn before(name: &str, found: &Inspection) -> String {
+    let beside = found
+        .imports
+        .iter()
+        .filter(|import| !import.starts_with("busway:plugin/"));
+    let imports = match beside.count() {
+        0 => "It imports nothing but the contract: it can compute and log.".to_owned(),
+        count => format!("It imports {count} interfaces beside the contract; they work as far as they are granted."),
+    };
+    let mut text = format!(
+        "# {name}\n\n{}\n\nA {} for busway:plugin@{}. {imports}\n",
+        found.summary,
+        found.kind.as_str(),
+        found.wit_version
+    );
     if !found.needed_grants.is_empty() {
         let lines = found.needed_grants.join("\n").replace("NAME", name);
         text.push_str(&format!("\n## What it needs\n\n```toml\n{lines}\n```\n"));
     }
-    text.push_str("\n## Config\n\n");
-    let Some(schema) = &found.config_schema else {
-        text.push_str("It gives no schema of its config.\n");
-        return text;
-    };
-    let known = plugin::fields(schema);
-    text.push_str(&fields::markdown(&known));
-    let flag = match found.kind {
-        World::Filter => "--plugin",
-        World::Notifier => "--notifier",
-    };
-    let set: Vec<String> = known
-        .iter()
-        .filter(|field| field.required)
-        .map(|field| format!(" --set {}=…", field.name))
-        .collect();
-    let end = match found.kind {
-        World::Filter => " --sink http://…",
-        World::Notifier => "",
-    };
-    text.push_str(&format!(
-        "\n```sh\nbusway subscription create --type '**' {flag} {name}{}{end}\n```\n",
-        set.concat()
-    ));
     text
 }
 

@@ -52,6 +52,17 @@ pub(super) fn markdown(fields: &[Field]) -> String {
     text
 }
 
+/// The command that uses a plugin of this kind, with what its config must have.
+pub(super) fn create(name: &str, kind: &str, fields: &[Field]) -> String {
+    let (flag, end) = match kind {
+        "filter" => ("--plugin", " --sink http://…"),
+        _ => ("--notifier", ""),
+    };
+    let required = fields.iter().filter(|field| field.required);
+    let set: String = required.map(|field| format!(" --set {}=…", field.name)).collect();
+    format!("busway subscription create --type '**' {flag} {name}{set}{end}")
+}
+
 fn default(field: &Field) -> String {
     match &field.default {
         Some(value) => value.to_string(),

@@ -50,22 +50,8 @@ impl Show {
             Some(known) if known.is_empty() => out.line("It takes no config.")?,
             Some(known) => {
                 out.table(&fields::HEADS, &fields::rows(&known))?;
-                let flag = if text("kind") == "filter" {
-                    "--plugin"
-                } else {
-                    "--notifier"
-                };
-                let set: Vec<String> = known
-                    .iter()
-                    .filter(|field| field.required)
-                    .map(|field| format!(" --set {}=…", field.name))
-                    .collect();
                 out.line("")?;
-                out.line(&format!(
-                    "busway subscription create --type '**' {flag} {}{}",
-                    self.name,
-                    set.concat()
-                ))?;
+                out.line(&fields::create(&self.name, text("kind"), &known))?;
             }
         }
         Ok(())
