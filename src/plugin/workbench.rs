@@ -16,7 +16,7 @@ use super::load::{Load, Loader, Outline};
 use super::observe::{Observed, Observer};
 use super::recorder::Effects;
 use super::status::Figures;
-use super::{Grants, PluginSettings};
+use super::{Grants, PluginSettings, grants};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::net;
@@ -90,7 +90,7 @@ pub(super) fn loadable(outline: &Outline, name: &str, settings: PluginSettings) 
         None => settings,
         Some(_) => PluginSettings {
             grants: Grants {
-                http: vec!["https://nothing.invalid".to_owned()],
+                http: vec![grants::NOWHERE.to_owned()],
                 ..settings.grants
             },
             ..settings

@@ -86,6 +86,7 @@ impl Diff {
             }
         }
         match differences.len() {
+            0 if out.form == Form::Table => Ok(out.line(&format!("the same with all {} events", recorded.len()))?),
             0 => Ok(()),
             count => {
                 let text = format!("they differ on {count} of {} events", recorded.len());

@@ -25,17 +25,17 @@ pub(super) struct Source {
     /// A file of CloudEvents: one, a list, or one a line (`-` is stdin). Without it, a folder's own `events.jsonl`.
     #[arg(long, value_name = "FILE", conflicts_with = "from_hub")]
     events: Option<PathBuf>,
-    /// The log of a hub, at this address.
-    #[arg(long, value_name = "URL", num_args = 0..=1, env = "BUSWAY_URL", default_missing_value = "http://127.0.0.1:8080")]
-    from_hub: Option<String>,
+    /// The log of a hub, at this address; without one, at BUSWAY_URL or http://127.0.0.1:8080.
+    #[arg(long, value_name = "URL")]
+    from_hub: Option<Option<String>>,
     /// How many events at the end of the hub's log.
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000, requires = "from_hub")]
     last: u64,
     /// The hub's bus; the default one if none is named.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "from_hub")]
     bus: Option<String>,
     /// Of these, only events of this type; `*` and `**` stand for parts. May be given several times.
-    #[arg(long = "type", value_name = "PATTERN")]
+    #[arg(long = "type", value_name = "PATTERN", requires = "from_hub")]
     types: Vec<String>,
 }
 
@@ -53,8 +53,8 @@ impl Source {
     pub(super) async fn read(&self, own: Option<PathBuf>) -> Result<Vec<Recorded>, Failure> {
         let events = match (&self.events, &self.from_hub, own) {
             (Some(file), _, _) => of_text(&publish::read(file)?)?,
-            (None, Some(url), None) => self.of_hub(url).await?,
-            (None, _, Some(own)) => of_text(&publish::read(&own)?)?,
+            (None, Some(url), _) => self.of_hub(&url.clone().unwrap_or_else(usual_hub)).await?,
+            (None, None, Some(own)) => of_text(&publish::read(&own)?)?,
             (None, None, None) => {
                 let text = "say on which events: --events FILE, or --from-hub [URL]";
                 return Err(Failure::new(Code::Usage, text));
@@ -94,6 +94,11 @@ impl Source {
         }
         Ok(found)
     }
+}
+
+/// Where every other command looks for a hub.
+fn usual_hub() -> String {
+    std::env::var("BUSWAY_URL").unwrap_or_else(|_| "http://127.0.0.1:8080".to_owned())
 }
 
 fn of_text(text: &str) -> Result<Vec<Recorded>, Failure> {
