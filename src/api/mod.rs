@@ -18,6 +18,7 @@ mod stream;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod unique;
 mod websocket;
 
@@ -69,6 +70,11 @@ pub fn router_with(hub: Hub, settings: Settings) -> Router {
         .route("/v1/dead-letters/redeliver", post(dead_letters::redeliver))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::show))
+        .route(
+            "/v1/plugins/{name}/trial",
+            post(trial::start).get(trial::show).delete(trial::end),
+        )
+        .route("/v1/plugins/{name}/promote", post(trial::promote))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready))
         .route("/metrics", get(status::metrics))

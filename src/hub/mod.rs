@@ -1,8 +1,8 @@
 //! The hub: publish, read, subscribe, status. Every front door calls this and nothing below it.
 //!
 //! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
-//! log, `subscriptions` and `dead_letters` change who gets what, `plugins` checks what a subscription needs, `status`
-//! says how it goes, and `life` reports the hub's own life on the bus `busway`.
+//! log, `subscriptions` and `dead_letters` change who gets what, `plugins` checks what a subscription needs, `trial`
+//! compares a candidate with what is live, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
 //!
 //! Order of the stop ([`Hub::stop`], then [`Hub::drain`]): no new work and streams end; deliveries in flight end and
 //! the last checkpoint is written; plugins; the hub's own tasks; the log; the store.
@@ -20,6 +20,7 @@ mod stream;
 mod subscriptions;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trial;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use dead_letters::{Choice, Redelivered};
 pub use events::Page;
 pub use status::{Health, Standing};
 pub use stream::{EventStream, Item, Wish};
+pub use trial::{Outlook, TrialReport};
 
 use crate::deliver::Delivery;
 use crate::error::{Error, Kind};
@@ -84,6 +86,7 @@ struct Parts {
     plugins: Plugins,
     delivery: Delivery,
     life: life::Reporter,
+    trials: trial::Trials,
     owners: Owners,
     /// Held while a subscription that is there is read, changed and written, so that no change is lost.
     changing: Arc<tokio::sync::Mutex<()>>,

@@ -94,6 +94,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         plugins,
         delivery,
         life,
+        trials: Default::default(),
         owners,
     }));
     set_going(

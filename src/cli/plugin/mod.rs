@@ -3,6 +3,8 @@
 mod build;
 mod inspect;
 mod list;
+mod promote;
+mod trial;
 
 use clap::{Args, Subcommand};
 
@@ -13,7 +15,9 @@ use crate::error::{Error, Kind};
 #[command(after_help = "Examples:
   busway plugin list                                 what the hub has loaded, and what it refused and why
   busway plugin build plugins/filter-threshold --out plugins
-  busway plugin inspect plugins/filter-threshold.wasm")]
+  busway plugin inspect plugins/filter-threshold.wasm
+  busway plugin trial filter-threshold new.wasm      compare a candidate with what is live, on live events
+  busway plugin promote filter-threshold             make it live")]
 pub(super) struct Command {
     #[command(subcommand)]
     verb: Verb,
@@ -27,6 +31,10 @@ enum Verb {
     Inspect(inspect::Inspect),
     /// Build a plugin from its folder (Rust, C or WAT) into a component.
     Build(build::Build),
+    /// Try a component in the shadow of a live plugin: same calls, no effects; where do they differ?
+    Trial(trial::Trial),
+    /// Make the candidate of a trial live.
+    Promote(promote::Promote),
 }
 
 impl Command {
@@ -35,6 +43,8 @@ impl Command {
             Verb::List(list) => list.run().await,
             Verb::Inspect(inspect) => inspect.run(),
             Verb::Build(build) => build.run(),
+            Verb::Trial(trial) => trial.run().await,
+            Verb::Promote(promote) => promote.run().await,
         }
     }
 }
