@@ -8,6 +8,7 @@ mod body;
 mod dead_letters;
 mod error;
 mod events;
+mod explain;
 mod origin;
 mod plugins;
 mod query;
@@ -68,6 +69,7 @@ pub fn router_with(hub: Hub, settings: Settings) -> Router {
             get(dead_letters::list).delete(dead_letters::discard),
         )
         .route("/v1/dead-letters/redeliver", post(dead_letters::redeliver))
+        .route("/v1/explain", get(explain::show))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::show))
         .route(

@@ -2,7 +2,7 @@
 //!
 //! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
 //! log, `subscriptions` and `dead_letters` change who gets what, `plugins` checks what a subscription needs, `trial`
-//! compares a candidate with what is live, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
+//! compares a candidate with what is live, `explain` tells why an event did or did not arrive, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
 //!
 //! Order of the stop ([`Hub::stop`], then [`Hub::drain`]): no new work and streams end; deliveries in flight end and
 //! the last checkpoint is written; plugins; the hub's own tasks; the log; the store.
@@ -12,6 +12,7 @@
 
 mod dead_letters;
 mod events;
+mod explain;
 mod life;
 mod open;
 mod plugins;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 pub use dead_letters::{Choice, Redelivered};
 pub use events::Page;
+pub use explain::{Asked, DeliveryStanding, Explanation, Heard, Question, Rule, Shown};
 pub use status::{Health, Standing};
 pub use stream::{EventStream, Item, Wish};
 pub use trial::{Outlook, TrialReport};
