@@ -24,6 +24,8 @@ struct Use<'a> {
     place: String,
     /// Where the subscription has its config.
     config_at: String,
+    /// Whether the config's `sink` is the subscription's own.
+    from_sink: bool,
 }
 
 /// Every plugin that a subscription needs: its filters in their order, then its notifier.
@@ -37,15 +39,17 @@ fn uses(subscription: &Subscription) -> Vec<Use<'_>> {
             config: &leaf.config,
             config_at: format!("{place}.config"),
             place,
+            from_sink: false,
         })
         .collect();
-    if let Sink::Notifier { plugin, settings, .. } = &subscription.sink {
+    if let Sink::Notifier { plugin, settings, sink } = &subscription.sink {
         uses.push(Use {
             world: World::Notifier,
             name: plugin,
             config: settings,
             place: "protocol".to_owned(),
             config_at: "protocolsettings".to_owned(),
+            from_sink: sink.is_some(),
         });
     }
     uses
@@ -119,7 +123,10 @@ impl Hub {
             let told = fault.told(&format!("[plugins.{}] config", user.name));
             return format!("{told} (it stands in the hub's own config: its operator must mend it)");
         }
-        let told = fault.told(&user.config_at);
+        let told = match user.from_sink && top == "sink" {
+            true => format!("sink: {}", fault.rule),
+            false => fault.told(&user.config_at),
+        };
         match &fault.given {
             Some(given) if !fault.names().any(is_secret) => format!("{told}, not {given}"),
             _ => told,

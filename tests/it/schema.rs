@@ -32,7 +32,11 @@ async fn a_config_is_refused_with_every_field_by_its_path() {
     let check = async |body: Value, says: &[&str], hides: &str| {
         let (status, answer) = hub.send(Method::POST, "/v1/subscriptions", &[], body.to_string()).await;
         let problem: Value = serde_json::from_slice(&answer).unwrap();
-        assert_eq!((status, &problem["code"]), (400, &json!("plugin_config_invalid")), "{problem}");
+        assert_eq!(
+            (status, &problem["code"]),
+            (400, &json!("plugin_config_invalid")),
+            "{problem}"
+        );
         let detail = problem["detail"].as_str().unwrap();
         for part in says {
             assert!(detail.contains(part), "{part} is not in: {detail}");
@@ -59,7 +63,11 @@ async fn a_config_is_refused_with_every_field_by_its_path() {
     .await;
     check(
         filtered(json!([filter(&json!({"pointer": "/n", "min": 1, "misssing": "pass"}))])),
-        &["filters[0].plugin.config.misssing: is not a field", "did you mean `missing`?", "busway plugin show"],
+        &[
+            "filters[0].plugin.config.misssing: is not a field",
+            "did you mean `missing`?",
+            "busway plugin show",
+        ],
         "",
     )
     .await;
@@ -71,7 +79,10 @@ async fn a_config_is_refused_with_every_field_by_its_path() {
     .await;
     check(
         chat(json!({"template": 7, "url": "gopher://hunter2"})),
-        &["protocolsettings.template: must be a string, not 7", "protocolsettings.url: must match the pattern"],
+        &[
+            "protocolsettings.template: must be a string, not 7",
+            "protocolsettings.url: must match the pattern",
+        ],
         "hunter2",
     )
     .await;
@@ -92,7 +103,10 @@ async fn a_notifier_that_does_not_know_the_sink_is_not_given_it() {
 async fn the_operators_part_is_checked_at_start_and_reload_and_by_config_check() {
     let folder = tempfile::tempdir().unwrap();
     place(folder.path(), "filter-threshold", &component("filter-threshold"));
-    configure(folder.path(), "[plugins.filter-threshold]\nconfig = { missing = \"keep\" }\n");
+    configure(
+        folder.path(),
+        "[plugins.filter-threshold]\nconfig = { missing = \"keep\" }\n",
+    );
     let says = "[plugins.filter-threshold] config.missing: must be \"drop\" or \"pass\"";
     let (code, _, error) = run(folder.path(), &["config", "check"]);
     assert_eq!(code, 78, "{error}");
@@ -103,23 +117,39 @@ async fn the_operators_part_is_checked_at_start_and_reload_and_by_config_check()
     let page = hub.get("/v1/plugins/filter-threshold").await;
     assert_eq!(state(&page), "rejected");
     assert!(page["reason"].as_str().unwrap().contains(says), "{page}");
-    assert!(hub.get("/healthz").await["reasons"].to_string().contains("config.missing"));
+    assert!(
+        hub.get("/healthz").await["reasons"]
+            .to_string()
+            .contains("config.missing")
+    );
 
-    configure(folder.path(), "[plugins.filter-threshold]\nconfig = { missing = \"pass\" }\n");
+    configure(
+        folder.path(),
+        "[plugins.filter-threshold]\nconfig = { missing = \"pass\" }\n",
+    );
     let path = "/v1/plugins/filter-threshold";
     hub.until("it is active", path, |page| state(page) == "active").await;
     let (code, _, error) = run(folder.path(), &["config", "check"]);
     assert_eq!(code, 0, "{error}");
-    configure(folder.path(), "[plugins.filter-threshold]\nconfig = { mising = \"pass\" }\n");
+    configure(
+        folder.path(),
+        "[plugins.filter-threshold]\nconfig = { mising = \"pass\" }\n",
+    );
     let page = hub.until("it is refused", path, |page| state(page) == "rejected").await;
-    assert!(page["reason"].as_str().unwrap().contains("did you mean `missing`?"), "{page}");
+    assert!(
+        page["reason"].as_str().unwrap().contains("did you mean `missing`?"),
+        "{page}"
+    );
 }
 
 /// The threshold filter with another name for its field `missing` in its schema.
 fn renamed() -> Vec<u8> {
     let mut wasm = component("filter-threshold");
     let (name, other) = (b"\"missing\":", b"\"mislaid\":");
-    let at = wasm.windows(name.len()).position(|window| window == name).expect("the schema");
+    let at = wasm
+        .windows(name.len())
+        .position(|window| window == name)
+        .expect("the schema");
     wasm[at..at + name.len()].copy_from_slice(other);
     wasm
 }
@@ -137,16 +167,22 @@ async fn a_subscription_that_a_swap_left_behind_is_told() {
     assert_eq!(hub.get("/healthz").await["status"], "ok");
 
     place(folder.path(), "filter-threshold", &renamed());
-    let health = hub.until("health tells it", "/healthz", |health| health["status"] == "degraded").await;
+    let health = hub
+        .until("health tells it", "/healthz", |health| health["status"] == "degraded")
+        .await;
     let reasons = health["reasons"].to_string();
-    assert!(reasons.contains("subscription old") && reasons.contains("config.missing"), "{reasons}");
+    assert!(
+        reasons.contains("subscription old") && reasons.contains("config.missing"),
+        "{reasons}"
+    );
     assert!(!reasons.contains("subscription fits"), "{reasons}");
     let problem = &hub.get("/v1/subscriptions/old").await["status"]["problem"];
     let place_of_it = "filters[0].plugin.config.missing: is not a field";
     assert!(problem.as_str().unwrap().contains(place_of_it), "{problem}");
 
     hub.put("/v1/subscriptions/old", &fits).await;
-    hub.until("all is well", "/healthz", |health| health["status"] == "ok").await;
+    hub.until("all is well", "/healthz", |health| health["status"] == "ok")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,11 +191,22 @@ async fn a_schema_that_is_none_is_refused_and_the_old_one_serves() {
     let hub = hub(folder.path()).await;
     let mut wasm = component("filter-threshold");
     let (kind, other) = (b"\"type\": \"object\"", b"\"type\": \"absurd\"");
-    let at = wasm.windows(kind.len()).position(|window| window == kind).expect("the schema");
+    let at = wasm
+        .windows(kind.len())
+        .position(|window| window == kind)
+        .expect("the schema");
     wasm[at..at + kind.len()].copy_from_slice(other);
     place(folder.path(), "filter-threshold", &wasm);
     let path = "/v1/plugins/filter-threshold";
-    let page = hub.until("it is refused", path, |page| page["state"] == "rejected").await;
-    assert!(page["reason"].as_str().unwrap().contains("is not valid JSON Schema, /type"), "{page}");
+    let page = hub
+        .until("it is refused", path, |page| page["state"] == "rejected")
+        .await;
+    assert!(
+        page["reason"]
+            .as_str()
+            .unwrap()
+            .contains("is not valid JSON Schema, /type"),
+        "{page}"
+    );
     assert_eq!(page["generation"], 1, "the old generation serves: {page}");
 }

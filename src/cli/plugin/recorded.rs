@@ -29,13 +29,13 @@ pub(super) struct Source {
     #[arg(long, value_name = "URL")]
     from_hub: Option<Option<String>>,
     /// How many events at the end of the hub's log.
-    #[arg(long, value_name = "N", default_value_t = 1_000, requires = "from_hub")]
+    #[arg(long, value_name = "N", default_value_t = 1_000, conflicts_with = "events")]
     last: u64,
     /// The hub's bus; the default one if none is named.
-    #[arg(long, value_name = "NAME", requires = "from_hub")]
+    #[arg(long, value_name = "NAME", conflicts_with = "events")]
     bus: Option<String>,
     /// Of these, only events of this type; `*` and `**` stand for parts. May be given several times.
-    #[arg(long = "type", value_name = "PATTERN", requires = "from_hub")]
+    #[arg(long = "type", value_name = "PATTERN", conflicts_with = "events")]
     types: Vec<String>,
 }
 
