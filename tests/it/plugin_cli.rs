@@ -222,8 +222,12 @@ async fn two_builds_are_compared_on_what_a_hub_recorded() {
     assert!(shown.contains("the same with all 1200 events"), "{shown}");
 
     std::fs::write(folder.path().join("misbehave.wasm"), component("misbehave")).unwrap();
-    let (code, _, error) = diff("misbehave.wasm", &["--last", "20"]);
-    assert_ne!(code, 0, "{error}");
+    let (code, shown, error) = diff("misbehave.wasm", &["--last", "1500", "--show", "1"]);
+    assert_eq!(code, 1, "{shown}");
+    assert!(error.contains("they differ on 10 of 1500 events"), "{error}");
+    for part in ["- drop: 0 at /n is below 10", "+ pass", "and 9 more"] {
+        assert!(shown.contains(part), "{part} is not in:\n{shown}");
+    }
     let (code, _, error) = diff("notifier-chat.wasm", &["--last", "20"]);
     assert_eq!(code, 65, "{error}");
 }
