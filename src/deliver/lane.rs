@@ -11,6 +11,7 @@
 //! Invariant: `in_flight` counts the works that the task holds; a task that holds none and finds nothing to do ends
 //! under the same lock, so that no record can slip in unseen.
 
+mod place;
 mod retries;
 mod run;
 mod settle;

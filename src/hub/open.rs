@@ -95,6 +95,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         delivery,
         life,
         misfits: super::misfit::Misfits::default(),
+        trials: Default::default(),
         owners,
     }));
     set_going(

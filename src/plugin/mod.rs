@@ -23,6 +23,7 @@ mod guest_log;
 mod host;
 mod http;
 mod inspect;
+mod install;
 mod limits;
 mod live;
 mod load;
@@ -33,6 +34,7 @@ mod pool;
 mod recorder;
 mod reload;
 mod schema;
+mod shadow;
 mod sockets;
 mod status;
 #[cfg(test)]
@@ -51,9 +53,12 @@ pub use model::{
 pub use observe::{Observation, Observed, Observer};
 pub use recorder::{Effect, Effects, Line, Trace};
 pub use schema::{ConfigFault, Field, FieldKind, fields};
+pub use shadow::{LiveAnswer, Shadow, Shadowed};
+pub use status::Costs;
 pub use workbench::{Specimen, Workbench};
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +78,7 @@ use generation::Generation;
 use live::Live;
 use load::Loader;
 use reload::{Parts, Reconfigure, Reload};
+use shadow::Taps;
 use threads::{Batch, FilterThreads};
 
 /// The plugin host. Cheap to clone.
@@ -83,6 +89,8 @@ struct Inner {
     live: Arc<Live>,
     threads: FilterThreads,
     workbench: Workbench,
+    taps: Arc<Taps>,
+    folder: PathBuf,
     reload: mpsc::Sender<Reconfigure>,
     clock: Clock,
     tasks: Tasks,
@@ -125,7 +133,7 @@ impl Plugins {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = FilterThreads::start(cores, &Handle::current(), &clock)?;
         let parts = Parts {
-            folder: settings.dir,
+            folder: settings.dir.clone(),
             loader,
             live: live.clone(),
             tasks: tasks.clone(),
@@ -141,6 +149,8 @@ impl Plugins {
             live,
             threads,
             workbench,
+            taps: Arc::default(),
+            folder: settings.dir,
             reload: requests,
             clock,
             tasks,
@@ -196,11 +206,27 @@ impl Plugins {
         config: &Arc<str>,
         events: Vec<Arc<Event>>,
     ) -> Vec<Result<Verdict, CallError>> {
-        let count = events.len();
-        match self.answers(name, config, events).await {
+        let generation = match self.generation(World::Filter, name) {
+            Ok(generation) => generation,
+            Err(error) => return vec![Err(error); events.len()],
+        };
+        let (number, count) = (generation.number, events.len());
+        let shadow = self.0.taps.of(name).map(|tap| (tap, events.clone()));
+        let answers = match self.answers(generation, config, events).await {
             Ok(answers) => answers,
             Err(error) => vec![Err(error); count],
+        };
+        if let Some((tap, events)) = shadow {
+            for (event, answer) in events.into_iter().zip(&answers) {
+                tap.offer(Shadowed {
+                    generation: number,
+                    config: config.clone(),
+                    event,
+                    answer: LiveAnswer::Verdict(answer.clone()),
+                });
+            }
         }
+        answers
     }
 
     /// Has a notifier deliver one event.
@@ -215,6 +241,7 @@ impl Plugins {
         delivery: Delivery,
     ) -> Result<(), NotifyError> {
         let generation = self.generation(World::Notifier, name).map_err(NotifyError::Call)?;
+        let shadow = self.0.taps.of(name).map(|tap| (tap, delivery.clone()));
         let began = self.0.clock.instant();
         let answer = call::notify(&generation, config, event, delivery, &self.0.clock).await;
         let took = self.0.clock.instant().saturating_duration_since(began);
@@ -224,6 +251,14 @@ impl Plugins {
             Err(NotifyError::Failure { reason, .. }) => {
                 generation.meter.count(took, Some(&CallError::Guest(reason.clone())))
             }
+        }
+        if let Some((tap, delivery)) = shadow {
+            tap.offer(Shadowed {
+                generation: generation.number,
+                config: config.clone(),
+                event: event.clone(),
+                answer: LiveAnswer::Notified(delivery, answer.clone()),
+            });
         }
         answer
     }
@@ -255,6 +290,34 @@ impl Plugins {
         self.0.workbench.load(name, bytes, settings).await
     }
 
+    /// What is live under this name.
+    pub fn live(&self, name: &str) -> Option<Observed> {
+        self.0.live.generation(name).map(|live| live.observed())
+    }
+
+    /// What calls of this plugin have cost since the start.
+    pub fn costs(&self, name: &str) -> Costs {
+        let set = self.0.live.set();
+        set.get(name)
+            .map(|entry| entry.figures.latency.costs())
+            .unwrap_or_default()
+    }
+
+    /// Follows the calls of one plugin, at most `depth` of them behind; none if somebody does already.
+    pub fn shadow(&self, name: &str, depth: usize) -> Option<Shadow> {
+        self.0.taps.follow(name, depth)
+    }
+
+    /// Puts a component into the plugin directory as `NAME.wasm`, whole or not at all. It is loaded as any file is.
+    ///
+    /// # Errors
+    /// `plugin_name_invalid`, `plugin_is_a_link`, `plugin_not_written`.
+    pub async fn install(&self, name: &str, bytes: bytes::Bytes) -> Result<(), Error> {
+        let (folder, name) = (self.0.folder.clone(), name.to_owned());
+        let installing = self.0.tasks.blocking(move || install::install(&folder, &name, &bytes));
+        installing.await.map_err(Error::internal)?
+    }
+
     /// Every plugin, by name.
     pub fn status(&self) -> Vec<PluginStatus> {
         status::page(&self.0.live.set())
@@ -277,11 +340,10 @@ impl Plugins {
 
     async fn answers(
         &self,
-        name: &str,
+        generation: Arc<Generation>,
         config: &Arc<str>,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<threads::Answer>, CallError> {
-        let generation = self.generation(World::Filter, name)?;
         // A batch may wait as long as one before it may run.
         let longest = generation
             .timeout()

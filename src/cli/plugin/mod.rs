@@ -7,10 +7,12 @@ mod fields;
 mod inspect;
 mod list;
 mod outcome;
+mod promote;
 mod recorded;
 mod show;
 mod specimen;
 mod test;
+mod trial;
 
 use clap::{Args, Subcommand};
 
@@ -25,7 +27,9 @@ use crate::error::{Error, Kind};
   busway plugin test plugins/filter-threshold --events events.jsonl --config config.json
   busway plugin diff old.wasm new.wasm --from-hub --last 10000
   busway plugin show filter-threshold               the fields of its config, for `subscription create --set`
-  busway plugin docs plugins/filter-threshold.wasm  the same as a page in Markdown")]
+  busway plugin docs plugins/filter-threshold.wasm  the same as a page in Markdown
+  busway plugin trial filter-threshold new.wasm      compare a candidate with what is live, on live events
+  busway plugin promote filter-threshold             make it live")]
 pub(super) struct Command {
     #[command(subcommand)]
     verb: Verb,
@@ -47,6 +51,10 @@ enum Verb {
     Diff(Box<diff::Diff>),
     /// The docs of a plugin, made from its config schema, in Markdown.
     Docs(docs::Docs),
+    /// Try a component in the shadow of a live plugin: same calls, no effects; where do they differ?
+    Trial(trial::Trial),
+    /// Make the candidate of a trial live.
+    Promote(promote::Promote),
 }
 
 impl Command {
@@ -59,6 +67,8 @@ impl Command {
             Verb::Test(test) => test.run().await,
             Verb::Diff(diff) => diff.run().await,
             Verb::Docs(docs) => docs.run(),
+            Verb::Trial(trial) => trial.run().await,
+            Verb::Promote(promote) => promote.run().await,
         }
     }
 }

@@ -23,6 +23,13 @@ pub(in crate::deliver) struct Waiting {
     pub(in crate::deliver) attempts: Vec<Attempt>,
 }
 
+impl Waiting {
+    /// When it is due, or was.
+    pub(in crate::deliver) fn due(&self) -> Timestamp {
+        self.due
+    }
+}
+
 impl Retries {
     /// Puts one in, in place of the one for the same record.
     pub(in crate::deliver) fn insert(&mut self, offset: Offset, due: Timestamp, tries: u32, attempts: Vec<Attempt>) {
@@ -65,6 +72,11 @@ impl Retries {
     /// When the one for this record is due.
     pub(in crate::deliver) fn due(&self, offset: Offset) -> Option<Timestamp> {
         self.waiting.get(&offset).map(|waiting| waiting.due)
+    }
+
+    /// The one for this record.
+    pub(in crate::deliver) fn at(&self, offset: Offset) -> Option<&Waiting> {
+        self.waiting.get(&offset)
     }
 
     /// The oldest record among them.
