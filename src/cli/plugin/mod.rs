@@ -25,7 +25,7 @@ enum Verb {
     List(list::List),
     /// What a component file is: kind, version of the contract, imports, config schema, what it needs.
     Inspect(inspect::Inspect),
-    /// Build a plugin from its folder (Rust, C or WAT) into a component.
+    /// Build a plugin from its folder (Rust, JavaScript, TypeScript, Python, C, C++ or WAT) into a component.
     Build(build::Build),
 }
 
