@@ -15,6 +15,7 @@ mod out;
 mod plugin;
 mod publish;
 mod serve;
+mod set;
 mod sse;
 mod subscription;
 mod tail;
@@ -145,7 +146,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Subscription(subscription) => subscription.run().await?,
         Command::Dead(dead) => dead.run().await?,
         Command::Plugin(plugin) => plugin.run().await?,
-        Command::Config(config) => config.run()?,
+        Command::Config(config) => config.run().await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -57,7 +57,7 @@ impl Hub {
         } else {
             Standing::Failing
         };
-        let reasons: Vec<String> = failing.into_iter().chain(rejected).collect();
+        let reasons: Vec<String> = failing.into_iter().chain(rejected).chain(self.misfits()).collect();
         Health {
             status: if reasons.is_empty() { Standing::Ok } else { standing },
             reasons,

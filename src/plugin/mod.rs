@@ -5,7 +5,8 @@
 //! compiles it, `version` and `v0` link it, a trial instance describes itself, and `live` swaps the snapshot.
 //! A call takes the snapshot's `generation`, leases an instance from its `pool`, and runs on the filter `threads` or,
 //! for a notifier, on the runtime (`call`), within `limits`; `host`, `http`, `sockets` and `guest_log` are what the
-//! guest can reach.
+//! guest can reach. `observe` calls a generation and tells all that happens (what `recorder` wrote down); a `workbench`
+//! loads what is to be observed and never served.
 //!
 //! Only this module names wasmtime. Why components and pooled instances: see `engine` and `pool`.
 //!
@@ -27,8 +28,11 @@ mod live;
 mod load;
 mod loading;
 mod model;
+mod observe;
 mod pool;
+mod recorder;
 mod reload;
+mod schema;
 mod sockets;
 mod status;
 #[cfg(test)]
@@ -37,12 +41,17 @@ mod threads;
 mod v0;
 mod version;
 mod watch;
+mod workbench;
 
 pub use grants::check_addresses;
 pub use inspect::{Inspection, inspect};
 pub use model::{
     CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Settings, Verdict, World,
 };
+pub use observe::{Observation, Observed, Observer};
+pub use recorder::{Effect, Effects, Line, Trace};
+pub use schema::{ConfigFault, Field, FieldKind, fields};
+pub use workbench::{Specimen, Workbench};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -73,6 +82,7 @@ pub struct Plugins(Arc<Inner>);
 struct Inner {
     live: Arc<Live>,
     threads: FilterThreads,
+    workbench: Workbench,
     reload: mpsc::Sender<Reconfigure>,
     clock: Clock,
     tasks: Tasks,
@@ -103,14 +113,15 @@ impl Plugins {
     ) -> Result<Self, Error> {
         let (live, crowded) = (Arc::new(Live::new()), Arc::new(Notify::new()));
         let cache = Cache::open(&settings.cache);
-        let loader = Loader {
+        let loader = Arc::new(Loader {
             engines: Engines::new()?,
             cache,
             client,
             clock: clock.clone(),
             metrics,
             crowded: crowded.clone(),
-        };
+        });
+        let workbench = Workbench::with(loader.clone(), tasks.clone());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = FilterThreads::start(cores, &Handle::current(), &clock)?;
         let parts = Parts {
@@ -129,6 +140,7 @@ impl Plugins {
         Ok(Self(Arc::new(Inner {
             live,
             threads,
+            workbench,
             reload: requests,
             clock,
             tasks,
@@ -160,6 +172,20 @@ impl Plugins {
             })
         });
         checked.await.unwrap_or(Err(CallError::Busy))
+    }
+
+    /// What is wrong with a subscription's config by the schema of the plugin that is loaded, the operator's config
+    /// beneath it. Nothing if the plugin gives no schema, or is not there.
+    pub fn faults(&self, world: World, name: &str, config: &str) -> Vec<ConfigFault> {
+        self.generation(world, name)
+            .map(|live| live.faults(config))
+            .unwrap_or_default()
+    }
+
+    /// Whether a field at the top of a plugin's config stands in the operator's config for it.
+    pub fn is_operators(&self, name: &str, field: &str) -> bool {
+        let live = self.0.live.generation(name);
+        live.is_some_and(|live| live.settings.config.contains_key(field))
     }
 
     /// Asks a filter about events; one answer each, in order. Never blocks the async runtime. An event that fails
@@ -200,6 +226,33 @@ impl Plugins {
             }
         }
         answer
+    }
+
+    /// An observer of the live generation of this name.
+    ///
+    /// # Errors
+    /// [`CallError::NotLoaded`].
+    pub fn observer(
+        &self,
+        world: World,
+        name: &str,
+        config: &Arc<str>,
+        effects: Effects,
+    ) -> Result<Observer, CallError> {
+        let driven_by = (self.0.clock.clone(), self.0.tasks.clone());
+        let generation = self.generation(world, name)?;
+        Ok(Observer::new(generation, config.clone(), effects, driven_by))
+    }
+
+    /// Loads a component to observe it beside the plugin of this name, under the settings that are in force for that
+    /// one. It serves nobody.
+    ///
+    /// # Errors
+    /// `plugin_invalid`, with what is wrong and what to do.
+    pub async fn specimen(&self, name: &str, bytes: bytes::Bytes) -> Result<Specimen, Error> {
+        let live = self.0.live.generation(name);
+        let settings = live.map(|live| live.settings.clone()).unwrap_or_default();
+        self.0.workbench.load(name, bytes, settings).await
     }
 
     /// Every plugin, by name.

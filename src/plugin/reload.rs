@@ -67,7 +67,7 @@ struct Known {
 /// How to build the task.
 pub(super) struct Parts {
     pub(super) folder: PathBuf,
-    pub(super) loader: Loader,
+    pub(super) loader: Arc<Loader>,
     pub(super) live: Arc<Live>,
     pub(super) tasks: Tasks,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
@@ -79,7 +79,7 @@ impl Reload {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             folder: parts.folder,
-            loader: Arc::new(parts.loader),
+            loader: parts.loader,
             live: parts.live,
             tasks: parts.tasks,
             notices: parts.notices,

@@ -72,7 +72,7 @@ fn line(name: &str, entry: &PluginEntry) -> PluginStatus {
         generation: live.map_or(0, |live| live.number),
         digest: live.map(|live| live.source.digest.clone()),
         summary: live.map(|live| live.about.summary.clone()),
-        config_schema: live.and_then(|live| live.about.config_schema.clone()),
+        config_schema: live.and_then(|live| Some(live.about.config_schema.as_ref()?.json().clone())),
         imports: live.map(|live| live.source.outline.imports.clone()).unwrap_or_default(),
         grants: live
             .map(|live| grants::describe(&live.settings.grants))
