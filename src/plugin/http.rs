@@ -45,7 +45,7 @@ impl WasiHttpHooks for Egress {
             let wanted = origin(request.uri());
             self.log
                 .refused(&wanted, &grants::line(&self.plugin, "http", &self.granted, &wanted));
-            return Box::new(async { Err(Error::HttpRequestDenied) });
+            return Box::new(deny(request, self.most));
         }
         let asked = options
             .and_then(|options| options.first_byte_timeout)
@@ -97,6 +97,13 @@ impl Way {
         *response.headers_mut() = answer.headers;
         Ok((response, Box::new(async { Ok(()) })))
     }
+}
+
+/// The body is taken all the same: a guest that is still writing it would hear of a broken stream before it hears why,
+/// and JavaScript's engine ends itself at that.
+async fn deny(request: Request<WasiBody>, most: usize) -> Result<(Response<WasiBody>, Io)> {
+    let _ = Limited::new(request.into_body(), most).collect().await;
+    Err(Error::HttpRequestDenied)
 }
 
 fn whole(body: Bytes) -> WasiBody {

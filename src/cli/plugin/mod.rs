@@ -43,7 +43,7 @@ enum Verb {
     Show(show::Show),
     /// What a component file is: kind, version of the contract, imports, config schema, what it needs.
     Inspect(inspect::Inspect),
-    /// Build a plugin from its folder (Rust, C or WAT) into a component.
+    /// Build a plugin from its folder (Rust, JavaScript, TypeScript, Python, C, C++ or WAT) into a component.
     Build(build::Build),
     /// Run a plugin on recorded events, offline, its effects recorded and not done; a test where they say what to expect.
     Test(Box<test::Test>),
