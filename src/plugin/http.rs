@@ -14,6 +14,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks};
 
+use super::allowance::Allowance;
 use super::grants::{self, Allowed};
 use super::guest_log::GuestLog;
 use crate::net;
@@ -33,6 +34,7 @@ pub(super) struct Egress {
     pub(super) timeout: Duration,
     /// The largest request body.
     pub(super) most: usize,
+    pub(super) allowance: Arc<Allowance>,
 }
 
 type Io = Box<dyn Future<Output = Result<()>> + Send>;
@@ -46,37 +48,67 @@ impl WasiHttpHooks for Egress {
                 .refused(&wanted, &grants::line(&self.plugin, "http", &self.granted, &wanted));
             return Box::new(async { Err(Error::HttpRequestDenied) });
         }
+        if !self.allowance.request() {
+            return Box::new(async { Err(spent()) });
+        }
         let asked = options
             .and_then(|options| options.first_byte_timeout)
             .unwrap_or(self.timeout);
-        let (client, timeout, most) = (self.client.clone(), self.timeout.min(asked), self.most);
-        Box::new(send(client, request, timeout, most))
+        let way = Way {
+            client: self.client.clone(),
+            timeout: self.timeout.min(asked),
+            most: self.most,
+            allowance: self.allowance.clone(),
+        };
+        Box::new(way.send(request))
     }
 }
 
-async fn send(
+/// The way of one request.
+struct Way {
     client: net::Client,
-    request: Request<WasiBody>,
     timeout: Duration,
     most: usize,
-) -> Result<(Response<WasiBody>, Io)> {
-    let (head, body) = request.into_parts();
-    let body = Limited::new(body, most)
-        .collect()
-        .await
-        .map_err(|_| Error::HttpRequestBodySize(None))?
-        .to_bytes();
-    let answer = client
-        .send(Request::from_parts(head, body), timeout, ANSWER + 1)
-        .await
-        .map_err(told)?;
-    if answer.body.len() > ANSWER {
-        return Err(Error::HttpResponseBodySize(None));
+    allowance: Arc<Allowance>,
+}
+
+impl Way {
+    async fn send(self, request: Request<WasiBody>) -> Result<(Response<WasiBody>, Io)> {
+        let (head, body) = request.into_parts();
+        let body = Limited::new(body, self.most)
+            .collect()
+            .await
+            .map_err(|_| Error::HttpRequestBodySize(None))?
+            .to_bytes();
+        if !self.allowance.bytes(body.len()) {
+            return Err(spent());
+        }
+        // One byte more than may be kept shows that there was more.
+        let keep = ANSWER.min(self.allowance.left()) + 1;
+        let request = Request::from_parts(head, body);
+        let answer = self.client.send(request, self.timeout, keep).await.map_err(told)?;
+        if answer.body.len() > ANSWER {
+            return Err(Error::HttpResponseBodySize(None));
+        }
+        if !self.allowance.bytes(answer.body.len()) {
+            return Err(spent());
+        }
+        Ok(response(answer))
     }
+}
+
+/// What a call hears that has used up its allowance.
+fn spent() -> Error {
+    Error::InternalError(Some(
+        "this call has asked for more of the network than it may (limits.requests, limits.egress)".to_owned(),
+    ))
+}
+
+fn response(answer: net::Answer) -> (Response<WasiBody>, Io) {
     let mut response = Response::new(whole(answer.body));
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
-    Ok((response, Box::new(async { Ok(()) })))
+    (response, Box::new(async { Ok(()) }))
 }
 
 fn whole(body: Bytes) -> WasiBody {
@@ -110,7 +142,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::plugin::Grants;
+    use crate::plugin::status::Figures;
+    use crate::plugin::{Grants, Limits};
     use crate::time::{Clock, Timestamp};
 
     /// Sends one request to `uri` under `grants`; the status and the body, or the error.
@@ -121,12 +154,15 @@ mod tests {
             ..Grants::default()
         })
         .unwrap();
+        let (limits, figures) = (Limits::default(), Arc::new(Figures::default()));
+        let log = GuestLog::new("p", &limits, figures.clone(), Clock::manual(Timestamp(0)));
         let mut egress = Egress {
             plugin: "p".to_owned(),
             client: net::Client::new(net::Guard::new(net::GuardSettings::default())),
             allowed: Arc::new(allowed),
             granted,
-            log: GuestLog::new("p", Clock::manual(Timestamp(0))),
+            allowance: Allowance::new(&limits, log.clone(), figures),
+            log,
             timeout: Duration::from_secs(10),
             most: 1_024,
         };
