@@ -47,6 +47,7 @@ impl Bench {
         let settings = Settings {
             dir,
             cache: home.path().join("cache"),
+            kv: None,
             plugins,
         };
         let client = Client::new(Guard::new(GuardSettings::default()));

@@ -81,15 +81,15 @@ async fn what_nobody_uses_is_dropped() {
     let generation = bench.plugins.0.live.generation("p").unwrap();
     assert_eq!((bench.status("p").instances, generation.pools()), (100, 100));
     let now = bench.plugins.0.clock.instant();
-    generation.sweep(now, false);
+    generation.sweep(now);
     assert_eq!(
         (bench.status("p").instances, generation.pools()),
         (100, 100),
         "they were used just now"
     );
-    generation.sweep(now, true);
+    generation.shed(100, 0);
     assert_eq!(bench.status("p").instances, 0, "there was no room");
-    generation.sweep(now + Duration::from_secs(61), false);
+    generation.sweep(now + Duration::from_secs(61));
     assert_eq!((bench.status("p").memory, generation.pools()), (0, 0));
     assert_eq!(bench.ask("p").await, dropped("a"));
 }
