@@ -141,6 +141,60 @@ mod tests {
         );
     }
 
+    const CA: &[u8] = include_bytes!("../../tests/fixtures/tls/ca.pem");
+    const SERVER: &[u8] = include_bytes!("../../tests/fixtures/tls/server.pem");
+    const KEY: &[u8] = include_bytes!("../../tests/fixtures/tls/server.key");
+
+    /// Says a word to whoever shakes hands.
+    async fn serve(stream: tokio::io::DuplexStream) {
+        use tokio::io::AsyncWriteExt;
+        let chain = CertificateDer::pem_slice_iter(SERVER).map(Result::unwrap).collect();
+        let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(KEY).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        if let Ok(mut secured) = acceptor.accept(stream).await {
+            let _ = secured.write_all(b"hello").await;
+            let _ = secured.shutdown().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_must_be_for_the_name_and_from_whom_is_trusted() {
+        let ours = Trust::public_and(CA).unwrap();
+        let check = async |trust: &Trust, name: &str, expected: Result<&str, &str>| {
+            let (near, far) = tokio::io::duplex(16_384);
+            let (secured, ()) = tokio::join!(
+                async {
+                    use tokio::io::AsyncReadExt;
+                    let mut heard = String::new();
+                    trust
+                        .secure(name, near)
+                        .await?
+                        .read_to_string(&mut heard)
+                        .await
+                        .unwrap();
+                    Ok::<_, Error>(heard)
+                },
+                serve(far)
+            );
+            match (secured, expected) {
+                (Ok(heard), Ok(said)) => assert_eq!(heard, said, "{name}"),
+                (Err(Error::Connect(why)), Err(says)) => assert!(why.contains(says), "{name}: {why}"),
+                (other, _) => panic!("{name}: {other:?}"),
+            }
+        };
+        check(&ours, "mail.test", Ok("hello")).await;
+        check(&ours, "127.0.0.1", Ok("hello")).await;
+        check(&ours, "other.test", Err("not valid for name")).await;
+        check(&Trust::public(), "mail.test", Err("UnknownIssuer")).await;
+    }
+
     #[tokio::test]
     async fn what_answers_without_tls_is_refused() {
         let (ours, mut theirs) = tokio::io::duplex(4_096);
