@@ -4,6 +4,9 @@
 //! event (queue depth, ages, memory) is set by the hub when `/metrics` is read.
 //! Invariant: no label takes its value from a stranger (ids, types, subjects): the number of series is bounded.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -31,7 +34,7 @@ pub struct Outcome {
 pub struct PluginCall {
     /// Its name.
     pub plugin: String,
-    /// `ok`, or what went wrong: `trap`, `deadline`, `memory`, `busy`, `guest`, `config`.
+    /// `ok`, or what went wrong: `trap`, `deadline`, `cpu`, `memory`, `egress`, `busy`, `guest`, `config`.
     pub result: &'static str,
 }
 
@@ -40,6 +43,25 @@ pub struct PluginCall {
 pub struct Plugin {
     /// Its name.
     pub plugin: String,
+}
+
+/// What is copied of a plugin when the text is read.
+#[derive(Debug, Clone, Copy)]
+pub struct PluginFigures {
+    /// Bytes held by its instances.
+    pub memory: u64,
+    /// Its instances.
+    pub instances: u64,
+    /// Bytes in its key-value space.
+    pub kv: u64,
+    /// Milliseconds that it computed.
+    pub cpu_ms: u64,
+    /// Its requests, connections and look-ups.
+    pub requests: u64,
+    /// Bytes that it moved over the network.
+    pub egress: u64,
+    /// Its lines that were left out of the log.
+    pub log_suppressed: u64,
 }
 
 /// A label for a refusal at a front door.
@@ -102,6 +124,18 @@ pub struct Metrics {
     pub dead_letters: Gauge,
     /// Bytes held by plugin instances.
     pub plugin_memory_bytes: Family<Plugin, Gauge>,
+    /// Plugin instances.
+    pub plugin_instances: Family<Plugin, Gauge>,
+    /// Bytes in plugins' key-value spaces.
+    pub plugin_kv_bytes: Family<Plugin, Gauge>,
+    /// How long plugins computed.
+    pub plugin_cpu_seconds: Family<Plugin, Counter<f64, AtomicU64>>,
+    /// Requests, connections and look-ups of plugins.
+    pub plugin_requests: Family<Plugin, Counter>,
+    /// Bytes that plugins moved over the network.
+    pub plugin_egress_bytes: Family<Plugin, Counter>,
+    /// Lines of plugins that did not get into the log.
+    pub plugin_log_suppressed: Family<Plugin, Counter>,
 }
 
 impl Metrics {
@@ -130,9 +164,16 @@ impl Metrics {
             retrying: Gauge::default(),
             dead_letters: Gauge::default(),
             plugin_memory_bytes: Family::default(),
+            plugin_instances: Family::default(),
+            plugin_kv_bytes: Family::default(),
+            plugin_cpu_seconds: Family::default(),
+            plugin_requests: Family::default(),
+            plugin_egress_bytes: Family::default(),
+            plugin_log_suppressed: Family::default(),
         };
         all.register_flow();
         all.register_state();
+        all.register_plugins();
         all
     }
 
@@ -214,12 +255,68 @@ impl Metrics {
             self.retrying.clone(),
         );
         r.register("dead_letters", "Dead letters kept", self.dead_letters.clone());
+    }
+
+    /// What plugins hold and used, copied from their own figures when the text is read.
+    fn register_plugins(&mut self) {
+        let r = &mut self.registry;
         r.register_with_unit(
             "plugin_memory",
             "Held by plugin instances",
             Unit::Bytes,
             self.plugin_memory_bytes.clone(),
         );
+        r.register("plugin_instances", "Plugin instances", self.plugin_instances.clone());
+        r.register_with_unit(
+            "plugin_kv",
+            "In a plugin's key-value space",
+            Unit::Bytes,
+            self.plugin_kv_bytes.clone(),
+        );
+        r.register_with_unit(
+            "plugin_cpu",
+            "Time that a plugin computed",
+            Unit::Seconds,
+            self.plugin_cpu_seconds.clone(),
+        );
+        r.register(
+            "plugin_requests",
+            "Requests, connections and look-ups of a plugin",
+            self.plugin_requests.clone(),
+        );
+        r.register_with_unit(
+            "plugin_egress",
+            "Moved over the network by a plugin",
+            Unit::Bytes,
+            self.plugin_egress_bytes.clone(),
+        );
+        r.register(
+            "plugin_log_suppressed",
+            "Lines of a plugin left out of the log",
+            self.plugin_log_suppressed.clone(),
+        );
+    }
+
+    /// Copies the figures of one plugin.
+    pub fn copy_plugin(&self, plugin: String, figures: &PluginFigures) {
+        let label = Plugin { plugin };
+        let gauge = |family: &Family<Plugin, Gauge>, value: u64| {
+            family
+                .get_or_create(&label)
+                .set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        gauge(&self.plugin_memory_bytes, figures.memory);
+        gauge(&self.plugin_instances, figures.instances);
+        gauge(&self.plugin_kv_bytes, figures.kv);
+        let counter = |family: &Family<Plugin, Counter>, value: u64| {
+            family.get_or_create(&label).inner().store(value, Ordering::Relaxed);
+        };
+        counter(&self.plugin_requests, figures.requests);
+        counter(&self.plugin_egress_bytes, figures.egress);
+        counter(&self.plugin_log_suppressed, figures.log_suppressed);
+        let seconds = Duration::from_millis(figures.cpu_ms).as_secs_f64();
+        let cpu = self.plugin_cpu_seconds.get_or_create(&label);
+        cpu.inner().store(seconds.to_bits(), Ordering::Relaxed);
     }
 
     /// The text that `/metrics` answers (OpenMetrics, which Prometheus reads).

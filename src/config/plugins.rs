@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::file::{Place, given};
 use super::value::Given;
 use crate::nearest::hint;
-use crate::plugin::{self, Grants, Limits, PluginSettings};
+use crate::plugin::{self, Bound, Grants, LIMITS, Limits, PluginSettings};
 
 type Faults = Vec<String>;
 
@@ -60,6 +60,14 @@ impl Entry<'_, '_> {
     }
 
     fn grants(&mut self, table: &DeTable<'_>) -> Grants {
+        const KNOWN: &[&str] = &[
+            "grants.http",
+            "grants.tcp",
+            "grants.tls",
+            "grants.tls_ca",
+            "grants.env",
+            "grants.kv",
+        ];
         let mut grants = Grants::default();
         for (key, value) in table {
             let at = key.span().start;
@@ -88,9 +96,29 @@ impl Entry<'_, '_> {
                         )
                         .tcp
                 }
+                ("tls", Some(tls)) => {
+                    grants.tls = self
+                        .addresses(
+                            at,
+                            Grants {
+                                tls,
+                                ..Grants::default()
+                            },
+                        )
+                        .tls
+                }
+                ("tls_ca", _) => match value.get_ref().as_str() {
+                    Some(text) => grants.tls_ca = Some(text.to_owned()),
+                    None => self.fault(at, &path, "must be a string"),
+                },
+                ("kv", _) => match given(value.get_ref()).map(|given| size(&given)) {
+                    Some(Ok(bytes)) => grants.kv = Some(bytes),
+                    Some(Err(why)) => self.fault(at, &path, &why),
+                    None => self.fault(at, &path, "must be a size"),
+                },
                 ("env", _) => grants.env = self.env(value),
-                ("http" | "tcp", None) => self.fault(at, &path, "must be a list"),
-                _ => self.unknown(at, &path, &["grants.http", "grants.tcp", "grants.env"]),
+                ("http" | "tcp" | "tls", None) => self.fault(at, &path, "must be a list"),
+                _ => self.unknown(at, &path, KNOWN),
             }
         }
         grants
@@ -125,21 +153,21 @@ impl Entry<'_, '_> {
     }
 
     fn limits(&mut self, table: &DeTable<'_>) -> Limits {
-        const KNOWN: &[&str] = &["limits.memory", "limits.timeout", "limits.instances", "limits.output"];
         let mut limits = Limits::default();
         for (key, value) in table {
             let at = key.span().start;
             let path = format!("limits.{}", key.get_ref());
             let given = given(value.get_ref()).unwrap_or(Given::Many(Vec::new()));
-            let set = match key.get_ref().as_ref() {
-                "memory" => size(&given).map(|bytes| limits.memory = bytes),
-                "timeout" => given.duration().map(|time| limits.timeout = Some(time)),
-                "instances" => given.count(1, 1_024).map(|count| limits.instances = to_usize(count)),
-                "output" => size(&given).map(|bytes| limits.output = bytes),
-                _ => {
-                    self.unknown(at, &path, KNOWN);
-                    Ok(())
-                }
+            let Some(limit) = LIMITS.iter().find(|limit| limit.name == key.get_ref().as_ref()) else {
+                let known: Vec<String> = LIMITS.iter().map(|limit| format!("limits.{}", limit.name)).collect();
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                self.unknown(at, &path, &known);
+                continue;
+            };
+            let set = match limit.bound {
+                Bound::Bytes(field) => size(&given).map(|bytes| *field(&mut limits) = bytes),
+                Bound::Count(most, field) => given.count(1, most).map(|count| *field(&mut limits) = to_usize(count)),
+                Bound::Time(field) => given.duration().map(|time| *field(&mut limits) = Some(time)),
             };
             if let Err(why) = set {
                 self.fault(at, &path, &why);

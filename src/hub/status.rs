@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::log::{BusName, Offset, ReadLimit};
-use crate::metrics::Bus;
+use crate::metrics::{Bus, PluginFigures};
 
 /// How the hub is as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -130,12 +130,16 @@ impl Hub {
 
     fn measure_plugins(&self) {
         for plugin in self.plugins() {
-            let label = crate::metrics::Plugin { plugin: plugin.name };
-            self.0
-                .metrics
-                .plugin_memory_bytes
-                .get_or_create(&label)
-                .set(i64::try_from(plugin.memory).unwrap_or(i64::MAX));
+            let figures = PluginFigures {
+                memory: plugin.memory as u64,
+                instances: plugin.instances as u64,
+                kv: plugin.kv,
+                cpu_ms: plugin.cpu_ms,
+                requests: plugin.requests,
+                egress: plugin.egress,
+                log_suppressed: plugin.log_suppressed,
+            };
+            self.0.metrics.copy_plugin(plugin.name, &figures);
         }
     }
 

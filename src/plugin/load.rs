@@ -17,6 +17,7 @@ use super::engine::Engines;
 use super::generation::{Generation, Maker, Origin};
 use super::grants::{self, Allowed};
 use super::guest_log::GuestLog;
+use super::kv::Spaces;
 use super::status::{Figures, Meter};
 use super::version::VERSIONS;
 use super::{Grants, PluginSettings, World};
@@ -31,6 +32,7 @@ pub(super) const LARGEST: u64 = 256 << 20;
 pub(super) struct Loader {
     pub(super) engines: Engines,
     pub(super) cache: Cache,
+    pub(super) spaces: Arc<Spaces>,
     pub(super) client: net::Client,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
@@ -104,7 +106,13 @@ impl Loader {
             settings: load.settings.clone(),
             allowed,
             client: self.client.clone(),
-            log: GuestLog::new(&load.name, self.clock.clone()),
+            space: self.spaces.of(&load.name),
+            log: GuestLog::new(
+                &load.name,
+                &load.settings.limits,
+                load.figures.clone(),
+                self.clock.clone(),
+            ),
             figures: load.figures.clone(),
             clock: self.clock.clone(),
             crowded: self.crowded.clone(),

@@ -14,6 +14,7 @@
 //! nobody else anything.
 //! Invariant: a call sees one generation from its beginning to its end, whatever is swapped meanwhile.
 
+mod allowance;
 mod cache;
 mod call;
 mod engine;
@@ -24,6 +25,7 @@ mod host;
 mod http;
 mod inspect;
 mod install;
+mod kv;
 mod limits;
 mod live;
 mod load;
@@ -37,9 +39,12 @@ mod schema;
 mod shadow;
 mod sockets;
 mod status;
+mod streams;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod tls;
 mod v0;
 mod version;
 mod watch;
@@ -47,6 +52,7 @@ mod workbench;
 
 pub use grants::check_addresses;
 pub use inspect::{Inspection, inspect};
+pub use limits::{Bound, LIMITS, Limit};
 pub use model::{
     CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Settings, Verdict, World,
 };
@@ -75,6 +81,7 @@ use crate::time::Clock;
 use cache::Cache;
 use engine::Engines;
 use generation::Generation;
+use kv::Spaces;
 use live::Live;
 use load::Loader;
 use reload::{Parts, Reconfigure, Reload};
@@ -124,6 +131,7 @@ impl Plugins {
         let loader = Arc::new(Loader {
             engines: Engines::new()?,
             cache,
+            spaces: Spaces::new(settings.kv),
             client,
             clock: clock.clone(),
             metrics,
@@ -172,10 +180,7 @@ impl Plugins {
         // `init` computes: it has no place on the runtime's own threads.
         let checked = self.0.tasks.blocking(move || {
             runtime.block_on(async {
-                let slot = generation
-                    .pool(&config, clock.instant())
-                    .slot(generation.timeout())
-                    .await?;
+                let slot = generation.slot(&config, generation.timeout()).await?;
                 let instance = call::ready(&generation, &slot, &config).await?;
                 slot.give_back(instance, clock.instant());
                 Ok(())
@@ -349,8 +354,7 @@ impl Plugins {
             .timeout()
             .saturating_mul(u32::try_from(events.len()).unwrap_or(u32::MAX))
             .min(LONGEST_WAIT);
-        let pool = generation.pool(config, self.0.clock.instant());
-        let slot = pool.slot(longest).await;
+        let slot = generation.slot(config, longest).await;
         let slot = slot.inspect_err(|_| generation.meter.turn_away(events.len()))?;
         let (batch, answers) = Batch::new(generation, config.clone(), slot, events);
         self.0.threads.push(batch);
@@ -358,10 +362,10 @@ impl Plugins {
     }
 }
 
-/// Drops what nobody uses, now and then, and everything idle when there is no room for a new instance.
+/// Drops what nobody uses, now and then, and what was not used for longest when there is no room for a new instance.
 async fn sweep(live: Arc<Live>, crowded: Arc<Notify>, clock: Clock, tasks: Tasks) {
     loop {
-        let all = tokio::select! {
+        let crowd = tokio::select! {
             () = tasks.stopping() => return,
             () = tokio::time::sleep(SWEEP) => false,
             () = crowded.notified() => true,
@@ -371,6 +375,9 @@ async fn sweep(live: Arc<Live>, crowded: Arc<Notify>, clock: Clock, tasks: Tasks
         generations
             .values()
             .filter_map(|entry| entry.live.as_ref())
-            .for_each(|generation| generation.sweep(now, all));
+            .for_each(|generation| match crowd {
+                true => generation.shed(1 + generation.live() / 4, 0),
+                false => generation.sweep(now),
+            });
     }
 }

@@ -3,7 +3,8 @@
 //! A slot is the right to use one instance. Slots are a semaphore's permits, so they come back by themselves, and
 //! whoever waits for one waits without holding a thread. The instance in a slot is made when it is first needed.
 //!
-//! Invariant: at most `limits.instances` slots are out, so no more instances than that are ever at work.
+//! Invariant: at most `limits.instances` slots are out, and at most `limits.total_instances` of all configs, so no more
+//! instances than that are ever at work.
 //! Invariant: an instance that trapped or timed out is never given back: its caller just drops it.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,16 +55,16 @@ impl Pool {
         }
     }
 
-    /// Waits for a slot, at most this long.
-    pub(super) async fn slot(self: &Arc<Self>, longest: Duration) -> Result<Slot, CallError> {
-        let permit = tokio::time::timeout(longest, self.slots.clone().acquire_owned()).await;
-        match permit {
-            Ok(Ok(permit)) => Ok(Slot {
-                pool: self.clone(),
-                _permit: permit,
-            }),
-            _ => Err(CallError::Busy),
-        }
+    /// Waits for a slot: first for one of this pool, then for one of `in_all`, so that who waits for a busy config
+    /// keeps none of the others from theirs.
+    pub(super) async fn slot(self: &Arc<Self>, in_all: &Arc<Semaphore>) -> Result<Slot, CallError> {
+        let closed = |_| CallError::Busy;
+        let of_pool = self.slots.clone().acquire_owned().await.map_err(closed)?;
+        let of_all = in_all.clone().acquire_owned().await.map_err(closed)?;
+        Ok(Slot {
+            pool: self.clone(),
+            _permits: [of_pool, of_all],
+        })
     }
 
     /// Notes that the pool is in use.
@@ -76,6 +77,19 @@ impl Pool {
         self.lock()
             .idle
             .extract_if(.., |instance| now.saturating_duration_since(instance.since) >= idle)
+            .collect()
+    }
+
+    /// Since when each idle instance has been idle.
+    pub(super) fn idle_since(&self) -> Vec<Instant> {
+        self.lock().idle.iter().map(|instance| instance.since).collect()
+    }
+
+    /// Takes out the instances that have been idle since this or before.
+    pub(super) fn take_idle_until(&self, since: Instant) -> Vec<Instance> {
+        self.lock()
+            .idle
+            .extract_if(.., |instance| instance.since <= since)
             .collect()
     }
 
@@ -94,7 +108,7 @@ impl Pool {
 /// The right to use one instance.
 pub(super) struct Slot {
     pool: Arc<Pool>,
-    _permit: OwnedSemaphorePermit,
+    _permits: [OwnedSemaphorePermit; 2],
 }
 
 impl Slot {

@@ -144,6 +144,7 @@ async fn parts(folder: &tempfile::TempDir, clock: Clock) -> (Parts, Kept, mpsc::
     let settings = plugin::Settings {
         dir: folder.path().join("plugins"),
         cache: folder.path().join("cache"),
+        kv: None,
         plugins: BTreeMap::new(),
     };
     std::fs::create_dir_all(&settings.dir).unwrap();

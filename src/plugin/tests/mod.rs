@@ -186,6 +186,7 @@ impl Bench {
         let settings = Settings {
             dir: home.path().join("plugins"),
             cache: home.path().join("cache"),
+            kv: Some(home.path().join("kv")),
             plugins: by_name(settings),
         };
         let client = Client::new(Guard::new(GuardSettings::default()));
