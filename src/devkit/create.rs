@@ -66,12 +66,8 @@ impl Starter {
         let names = || Self::ALL.iter().map(|(name, _)| *name);
         let found = Self::ALL.iter().find(|(name, _)| *name == long);
         found.map(|(_, starter)| *starter).ok_or_else(|| {
-            let all = names().collect::<Vec<_>>().join(", ");
-            let hint = hint(name, names());
-            Error::invalid(
-                "unknown_language",
-                format!("there is no project in `{name}`{hint}; there are {all}"),
-            )
+            let what = format!("there is no project in `{name}`: {}", hint(name, names()));
+            Error::invalid("unknown_language", what)
         })
     }
 
@@ -90,10 +86,7 @@ impl Starter {
                 ("Cargo.toml", of(CARGO, &format!("{CARGO}{CARGO_NOTIFIER}"))),
                 (
                     "src/lib.rs",
-                    of(
-                        include_str!("new/filter.rs.txt"),
-                        include_str!("new/notifier.rs.txt"),
-                    ),
+                    of(include_str!("new/filter.rs.txt"), include_str!("new/notifier.rs.txt")),
                 ),
                 ("wit/busway.wit", WIT.to_owned()),
                 (".gitignore", "/target\n*.wasm\n".to_owned()),
@@ -118,7 +111,10 @@ impl Starter {
                 name("filter.cpp", "notifier.cpp"),
                 of(include_str!("new/filter.cpp"), include_str!("new/notifier.cpp")),
             )],
-            Self::Wat if world == World::Filter => vec![("filter.wat", include_str!("../../plugins/filter-subject-wat/filter.wat").to_owned())],
+            Self::Wat if world == World::Filter => vec![(
+                "filter.wat",
+                include_str!("../../plugins/filter-subject-wat/filter.wat").to_owned(),
+            )],
             Self::Wat => {
                 let what = "WebAssembly text is for filters: nobody writes the requests of a notifier by hand; take c";
                 return Err(Error::invalid("unknown_language", what));
@@ -140,6 +136,9 @@ pub fn create(starter: Starter, world: World, name: &str, dir: &Path) -> Result<
     let events = EVENTS.replace("REAL", outcomes[0]).replace("TEST", outcomes[1]);
     let mut files = starter.files(world)?;
     files.push(("README.md", readme.to_owned()));
+    if world == World::Notifier {
+        files.push(("busway.toml", include_str!("new/busway.toml").to_owned()));
+    }
     files.push(("events.jsonl", events));
     let folder = dir.join(name);
     if folder.exists() {
@@ -160,7 +159,8 @@ fn check(name: &str) -> Result<(), Error> {
     if first && name.bytes().all(good) && name.len() <= 64 {
         return Ok(());
     }
-    let what = format!("`{name}` cannot be a plugin's name: it has small letters, digits and -, and begins with a letter");
+    let what =
+        format!("`{name}` cannot be a plugin's name: it has small letters, digits and -, and begins with a letter");
     Err(Error::invalid("wrong_name", what))
 }
 
