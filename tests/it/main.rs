@@ -14,6 +14,7 @@ mod delivery; // deliveries: forms byte for byte, signatures, retries, and how t
 mod demo; // the demo's ledger closes
 #[cfg(target_os = "linux")]
 mod full; // a full disk: told, survived, and over when there is room
+mod languages; // plugins in every language: built from source, run through a hub; new projects; their README
 mod life; // self-events, figures, a stop under load, a second hub
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
 mod plugin_cli; // plugin test, diff, show, docs, and options made of a schema
