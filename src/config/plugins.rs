@@ -74,39 +74,10 @@ impl Entry<'_, '_> {
             let list = given(value.get_ref()).map(|given| given.list());
             let path = format!("grants.{}", key.get_ref());
             match (key.get_ref().as_ref(), list) {
-                ("http", Some(http)) => {
-                    grants.http = self
-                        .addresses(
-                            at,
-                            Grants {
-                                http,
-                                ..Grants::default()
-                            },
-                        )
-                        .http
-                }
-                ("tcp", Some(tcp)) => {
-                    grants.tcp = self
-                        .addresses(
-                            at,
-                            Grants {
-                                tcp,
-                                ..Grants::default()
-                            },
-                        )
-                        .tcp
-                }
-                ("tls", Some(tls)) => {
-                    grants.tls = self
-                        .addresses(
-                            at,
-                            Grants {
-                                tls,
-                                ..Grants::default()
-                            },
-                        )
-                        .tls
-                }
+                ("http", Some(http)) => grants.http = http,
+                ("tcp", Some(tcp)) => grants.tcp = tcp,
+                ("tls", Some(tls)) => grants.tls = tls,
+                ("http" | "tcp" | "tls", None) => self.fault(at, &path, "must be a list"),
                 ("tls_ca", _) => match value.get_ref().as_str() {
                     Some(text) => grants.tls_ca = Some(text.to_owned()),
                     None => self.fault(at, &path, "must be a string"),
@@ -117,20 +88,21 @@ impl Entry<'_, '_> {
                     None => self.fault(at, &path, "must be a size"),
                 },
                 ("env", _) => grants.env = self.env(value),
-                ("http" | "tcp" | "tls", None) => self.fault(at, &path, "must be a list"),
                 _ => self.unknown(at, &path, KNOWN),
             }
+            self.check_addresses(at, &mut grants);
         }
         grants
     }
 
-    fn addresses(&mut self, at: usize, grants: Grants) -> Grants {
-        if let Err(why) = plugin::check_addresses(&grants) {
+    /// Tells of an address that is none, and forgets it, so that it is told once.
+    fn check_addresses(&mut self, at: usize, grants: &mut Grants) {
+        if let Err(why) = plugin::check_addresses(grants) {
             let name = self.name;
             self.faults
                 .push(self.place.fault(at, &format!("`plugins.{name}`: {why}")));
+            (grants.http, grants.tcp, grants.tls) = Default::default();
         }
-        grants
     }
 
     fn env(&mut self, value: &Spanned<DeValue<'_>>) -> BTreeMap<String, String> {

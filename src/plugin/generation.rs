@@ -19,7 +19,7 @@ use super::call::{self, Bounds, bounded};
 use super::grants::Allowed;
 use super::guest_log::GuestLog;
 use super::host::{Host, WaysOut};
-use super::http::Egress;
+use super::http::{self, Egress};
 use super::kv::{Granted, Space};
 use super::limits::{self, Limiter};
 use super::load::Source;
@@ -349,6 +349,7 @@ impl Maker {
             timeout: limits.timeout_of(self.linked.world()),
             most: limits.memory,
             allowance: allowance.clone(),
+            turns: Arc::new(Semaphore::new(http::AT_ONCE)),
         };
         let names = Names {
             plugin: self.name.clone(),

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -35,6 +35,10 @@ pub(super) struct Reconfigure {
     pub(super) plugins: BTreeMap<String, PluginSettings>,
     pub(super) done: oneshot::Sender<()>,
 }
+
+/// The start waits so long for what is in the directory. Kept code loads in milliseconds; a large guest may compile
+/// for half a minute, and the hub can accept events meanwhile.
+const START: Duration = Duration::from_secs(10);
 
 /// The state of the task.
 pub(super) struct Reload {
@@ -94,7 +98,8 @@ impl Reload {
         }
     }
 
-    /// Loads all that is there, without waiting for it to settle: at the start nobody is copying.
+    /// Loads all that is there, without waiting for it to settle: at the start nobody is copying. What takes longer
+    /// than [`START`] goes on in [`Reload::run`].
     pub(super) async fn load_all(&mut self) {
         let now = self.loader.clock.instant();
         for (name, stamp) in watch::look(&self.folder) {
@@ -104,8 +109,17 @@ impl Reload {
                 since: now,
             });
         }
-        while let Some(loaded) = self.loads.next().await {
-            self.publish(loaded);
+        let all = async {
+            while let Some(loaded) = self.loads.next().await {
+                self.publish(loaded);
+            }
+        };
+        if tokio::time::timeout(START, all).await.is_err() {
+            let left = self.loads.len();
+            info!(
+                left,
+                "plugins are still being compiled; the hub serves meanwhile, and what needs them waits"
+            );
         }
     }
 
