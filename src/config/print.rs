@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Config, KEYS, Settings};
-use crate::plugin::PluginSettings;
+use crate::plugin::{PluginSettings, Rollback};
 use crate::units::{show_duration, show_size};
 
 /// What stands in the place of a secret.
@@ -83,6 +83,17 @@ fn show_plugin(plugin: &PluginSettings) -> Map<String, Value> {
             "instances": plugin.limits.instances,
             "output": show_size(plugin.limits.output as u64),
         }),
+    );
+    shown.insert(
+        "rollback".to_owned(),
+        match plugin.rollback {
+            Rollback::Off => Value::Bool(false),
+            Rollback::On {
+                window,
+                calls,
+                failures,
+            } => json!({ "window": show_duration(window), "calls": calls, "failures": failures }),
+        },
     );
     shown
 }

@@ -24,7 +24,7 @@ use super::pool::{Instance, Pool};
 use super::sockets::Names;
 use super::status::{Figures, Meter};
 use super::version::Linked;
-use super::{CallError, PluginSettings, World};
+use super::{By, CallError, PluginSettings, World};
 use crate::net;
 use crate::time::Clock;
 
@@ -37,8 +37,16 @@ pub(super) struct PluginEntry {
     /// What serves calls.
     pub(super) live: Option<Arc<Generation>>,
     /// Why the newest file does not.
-    pub(super) rejected: Option<String>,
+    pub(super) rejected: Option<Rejection>,
     pub(super) figures: Arc<Figures>,
+}
+
+/// Why the newest file of a plugin does not serve.
+#[derive(Debug, Clone)]
+pub(super) struct Rejection {
+    pub(super) reason: String,
+    /// Whether it did, and was rolled back.
+    pub(super) was_live: bool,
 }
 
 /// A pool that nobody used for this long goes, and so do its instances.
@@ -53,7 +61,7 @@ pub(super) struct Generation {
     pub(super) source: Source,
     pub(super) settings: PluginSettings,
     pub(super) meter: Meter,
-    pub(super) maker: Maker,
+    pub(super) maker: Arc<Maker>,
     /// By the config text that a subscription gave.
     pool_by_config: Mutex<HashMap<Arc<str>, Arc<Pool>>>,
 }
@@ -81,8 +89,30 @@ impl Generation {
             source,
             settings,
             meter,
-            maker,
+            maker: Arc::new(maker),
             pool_by_config: Mutex::default(),
+        }
+    }
+
+    /// The same load once more, with no instances and nothing counted: what a roll-back swaps in.
+    pub(super) fn spare(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            number: self.number,
+            about: self.about.clone(),
+            source: self.source.clone(),
+            settings: self.settings.clone(),
+            meter: self.meter.anew(),
+            maker: self.maker.clone(),
+            pool_by_config: Mutex::default(),
+        }
+    }
+
+    /// Which load it is, for whoever called it.
+    pub(super) fn by(&self) -> By {
+        By {
+            generation: self.number,
+            on_probation: self.meter.tally.is_on_probation(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
-use super::generation::{Generation, PluginEntry, PluginSet};
+use super::generation::{Generation, PluginEntry, PluginSet, Rejection};
 use super::status::Figures;
 
 /// The snapshot, and a counter of its changes.
@@ -41,7 +41,7 @@ impl Live {
     }
 
     /// Why a newer file than the live one of this digest was refused, if it was.
-    pub(super) fn rejection_beside(&self, name: &str, digest: &str) -> Option<String> {
+    pub(super) fn rejection_beside(&self, name: &str, digest: &str) -> Option<Rejection> {
         let set = self.set();
         let entry = set.get(name)?;
         entry
@@ -70,7 +70,10 @@ impl Live {
             name,
             PluginEntry {
                 live,
-                rejected: Some(reason.to_owned()),
+                rejected: Some(Rejection {
+                    reason: reason.to_owned(),
+                    was_live: false,
+                }),
                 figures: figures.clone(),
             },
         );

@@ -29,6 +29,7 @@ mod loading;
 mod model;
 mod pool;
 mod reload;
+mod rollback;
 mod sockets;
 mod status;
 #[cfg(test)]
@@ -41,7 +42,8 @@ mod watch;
 pub use grants::check_addresses;
 pub use inspect::{Inspection, inspect};
 pub use model::{
-    CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Settings, Verdict, World,
+    By, CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Rollback, Settings,
+    Verdict, World,
 };
 
 use std::collections::BTreeMap;
@@ -110,6 +112,7 @@ impl Plugins {
             clock: clock.clone(),
             metrics,
             crowded: crowded.clone(),
+            failing: Arc::default(),
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = FilterThreads::start(cores, &Handle::current(), &clock)?;
@@ -170,11 +173,23 @@ impl Plugins {
         config: &Arc<str>,
         events: Vec<Arc<Event>>,
     ) -> Vec<Result<Verdict, CallError>> {
+        self.judge(name, config, events).await.1
+    }
+
+    /// As [`Plugins::evaluate`], with which load of the plugin it was that answered.
+    pub async fn judge(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        events: Vec<Arc<Event>>,
+    ) -> (By, Vec<Result<Verdict, CallError>>) {
         let count = events.len();
-        match self.answers(name, config, events).await {
-            Ok(answers) => answers,
-            Err(error) => vec![Err(error); count],
-        }
+        let generation = match self.generation(World::Filter, name) {
+            Ok(generation) => generation,
+            Err(error) => return (By::default(), vec![Err(error); count]),
+        };
+        let answers = self.answers(&generation, config, events).await;
+        (generation.by(), answers.unwrap_or_else(|error| vec![Err(error); count]))
     }
 
     /// Has a notifier deliver one event.
@@ -188,18 +203,40 @@ impl Plugins {
         event: &Arc<Event>,
         delivery: Delivery,
     ) -> Result<(), NotifyError> {
-        let generation = self.generation(World::Notifier, name).map_err(NotifyError::Call)?;
+        self.carry(name, config, event, delivery).await.1
+    }
+
+    /// As [`Plugins::notify`], with which load of the plugin it was that answered.
+    pub async fn carry(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        event: &Arc<Event>,
+        delivery: Delivery,
+    ) -> (By, Result<(), NotifyError>) {
+        let generation = match self.generation(World::Notifier, name) {
+            Ok(generation) => generation,
+            Err(error) => return (By::default(), Err(NotifyError::Call(error))),
+        };
         let began = self.0.clock.instant();
         let answer = call::notify(&generation, config, event, delivery, &self.0.clock).await;
         let took = self.0.clock.instant().saturating_duration_since(began);
         match &answer {
             Ok(()) => generation.meter.count(took, None),
             Err(NotifyError::Call(error)) => generation.meter.count(took, Some(error)),
+            Err(NotifyError::Failure {
+                reason, retry: true, ..
+            }) => generation.meter.put_off(took, reason),
             Err(NotifyError::Failure { reason, .. }) => {
                 generation.meter.count(took, Some(&CallError::Guest(reason.clone())))
             }
         }
-        answer
+        (generation.by(), answer)
+    }
+
+    /// Which load of a plugin serves now; 0 if none does.
+    pub fn generation_of(&self, name: &str) -> u64 {
+        self.0.live.generation(name).map_or(0, |live| live.number)
     }
 
     /// Every plugin, by name.
@@ -224,11 +261,10 @@ impl Plugins {
 
     async fn answers(
         &self,
-        name: &str,
+        generation: &Arc<Generation>,
         config: &Arc<str>,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<threads::Answer>, CallError> {
-        let generation = self.generation(World::Filter, name)?;
         // A batch may wait as long as one before it may run.
         let longest = generation
             .timeout()
@@ -237,7 +273,7 @@ impl Plugins {
         let pool = generation.pool(config, self.0.clock.instant());
         let slot = pool.slot(longest).await;
         let slot = slot.inspect_err(|_| generation.meter.turn_away(events.len()))?;
-        let (batch, answers) = Batch::new(generation, config.clone(), slot, events);
+        let (batch, answers) = Batch::new(generation.clone(), config.clone(), slot, events);
         self.0.threads.push(batch);
         answers.await.map_err(|_| CallError::Busy)
     }
