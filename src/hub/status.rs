@@ -55,7 +55,9 @@ impl Hub {
             let reason = plugin.reason.as_ref()?;
             Some(format!("plugin {}: {}: {reason}", plugin.name, plugin.state))
         });
-        let waiting = self.0.delivery.troubled();
+        let mut waiting = self.0.delivery.troubled();
+        // One that is paused waits for its operator before anything else.
+        waiting.retain(|(_, lane)| matches!(lane.state, "held" | "parking"));
         let more = waiting.len().saturating_sub(MOST_TOLD);
         let troubled = waiting.into_iter().take(MOST_TOLD).filter_map(|(id, lane)| {
             let reason = lane.reason?;

@@ -141,6 +141,26 @@ impl Generation {
         pool
     }
 
+    /// Some of the configs that it was called with lately, and took.
+    pub(super) fn taken(&self, most: usize) -> Vec<Arc<str>> {
+        let pools = self.pool_by_config.lock().unwrap_or_else(PoisonError::into_inner);
+        let works = pools.iter().filter(|(_, pool)| pool.works());
+        works.map(|(config, _)| config.clone()).take(most).collect()
+    }
+
+    /// Tries these configs; why it takes none of them, if it does not.
+    pub(super) async fn refuses_all(&self, configs: &[Arc<str>]) -> Option<String> {
+        let mut refused = None;
+        for config in configs {
+            match self.instance(config).await {
+                Err(error @ CallError::Config(_)) => refused = refused.or_else(|| Some(error.to_string())),
+                // It takes one; or it fails in a way that has no part in its config, which its calls will show.
+                _ => return None,
+            }
+        }
+        refused
+    }
+
     /// Makes an instance and has it take this config: the operator's, overlaid by the subscription's.
     pub(super) async fn instance(&self, config: &str) -> Result<Instance, CallError> {
         let merged = merge(&self.settings.config, config)?;

@@ -28,9 +28,12 @@ use super::loading::{FileLoad, Loaded, Outcome, relink};
 use super::rollback::Standing;
 use super::status::Figures;
 use super::watch::{self, Change, Settling, Stamp, Watcher};
-use super::{Notice, PluginSettings};
+use super::{Notice, PluginSettings, Rollback};
 use crate::metrics;
 use crate::tasks::Tasks;
+
+/// Configs that a new file is tried with before it goes live.
+const CONFIGS_TRIED: usize = 8;
 
 /// New settings for all plugins, and who waits for them to be in force.
 pub(super) struct Reconfigure {
@@ -156,14 +159,15 @@ impl Reload {
         if let Err(reason) = watch::check_name(&change.name) {
             return self.refuse(&change.name, &reason, None);
         }
+        let policy = self.plugins.get(&change.name).map(|known| known.rollback);
+        let live = self.live.generation(&change.name);
+        let measure = live.as_ref().filter(|_| policy.unwrap_or_default() != Rollback::Off);
         let known = self.known.entry(change.name.clone()).or_default();
         let task = FileLoad {
             path: watch::path_of(&self.folder, &change.name),
             stamp,
-            live: self
-                .live
-                .generation(&change.name)
-                .map(|live| live.source.digest.clone()),
+            taken: measure.map(|live| live.taken(CONFIGS_TRIED)).unwrap_or_default(),
+            live: live.map(|live| live.source.digest.clone()),
             refused: known
                 .refused
                 .as_ref()
@@ -206,6 +210,7 @@ impl Reload {
                     name,
                     began,
                     digest: None,
+                    stamp: None,
                     outcome,
                 }
             })
@@ -218,6 +223,7 @@ impl Reload {
             name,
             began,
             digest,
+            stamp,
             outcome,
         }) = loaded
         else {
@@ -225,9 +231,14 @@ impl Reload {
         };
         self.loading.remove(&name);
         let stale = self.stale.remove(&name);
+        let path = watch::path_of(&self.folder, &name);
+        let outdated = stamp.is_some_and(|stamp| Stamp::of(&path) != Some(stamp));
         match outcome {
             // Made under settings that are no longer the operator's: it never serves.
             Outcome::Good(generation) if stale => self.relink(&name, generation.source, began),
+            // The file has changed or gone while this compiled: the next look takes up what is there now, and what
+            // somebody has replaced does not serve for a moment first. (The code is cached, if it is wanted after all.)
+            Outcome::Good(_) if outdated => {}
             Outcome::Good(generation) => self.swap(*generation, began),
             Outcome::Refused { .. } | Outcome::Moved if stale => {
                 self.settling.put_back(&name);
@@ -451,3 +462,6 @@ impl Reload {
         let _ = self.notices.send(notice);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,10 +14,12 @@ mod delivery; // deliveries: forms byte for byte, signatures, retries, and how t
 mod demo; // the demo's ledger closes
 #[cfg(target_os = "linux")]
 mod full; // a full disk: told, survived, and over when there is room
+mod hold; // plugins that fail: parked and delivered once, in key order, over a kill; plugins taken away
 mod life; // self-events, figures, a stop under load, a second hub
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
 mod plugins; // plugins: verdicts, grants, swaps under load, and whom a bad one hurts
 mod readme; // what the README says can be run, runs
+mod rollback; // a generation that fails where the one before it worked
 mod stream; // streams: filters, resumption over a kill, heartbeats, gaps, slow readers
 #[allow(dead_code, reason = "shared by all tests, and each uses its part")]
 mod support; // the program on a free port, a sink that does as it is told

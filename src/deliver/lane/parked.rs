@@ -134,6 +134,9 @@ impl State {
             ..Waiting::until(now, item.tries, item.attempts)
         };
         self.write_down(item.offset, waiting, key.as_ref());
+        if let Some(key) = key.filter(|_| parked) {
+            self.retries.park_line(&key, &fault.plugin);
+        }
         self.blame(fault, (item.offset, parked), now)
     }
 

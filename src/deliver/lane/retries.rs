@@ -99,6 +99,25 @@ impl Retries {
         }
     }
 
+    /// The first of this key is parked for this plugin: so is everything behind it.
+    pub(in crate::deliver) fn park_line(&mut self, key: &str, plugin: &Arc<str>) {
+        let line: Vec<Offset> = self.keys.get(key).into_iter().flatten().copied().collect();
+        for offset in line {
+            let idle = self.waiting.get(&offset).filter(|one| !one.parked && !one.flying);
+            if let Some(waiting) = idle.cloned() {
+                let (blames, parked) = (Some(plugin.clone()), true);
+                self.insert(
+                    offset,
+                    Waiting {
+                        blames,
+                        parked,
+                        ..waiting
+                    },
+                );
+            }
+        }
+    }
+
     /// Another load of the plugin is there: whatever waits for it is due now, or once what is before it is over.
     /// How many of them were parked.
     pub(in crate::deliver) fn release(&mut self, plugin: &str, now: Timestamp) -> usize {

@@ -1,6 +1,8 @@
 //! A lane's decisions without sockets or disk: the state, the time and the dispatcher's position go in, steps and
 //! changes come out.
 
+mod parking;
+
 use std::time::Duration;
 
 use super::*;
