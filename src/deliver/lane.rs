@@ -13,6 +13,7 @@
 
 mod keys;
 mod parked;
+mod place;
 mod retries;
 mod run;
 mod settle;

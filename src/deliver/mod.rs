@@ -51,7 +51,7 @@ use crate::net;
 use crate::plugin::Plugins;
 use crate::subscription::{Attempt, Checkpoint, DeadLetter, Kept, Retry, Store, Subscription, SubscriptionId};
 use crate::tasks::Tasks;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 /// What delivery works with.
 #[derive(Clone)]
@@ -215,6 +215,26 @@ pub struct Recent {
     pub next: Option<String>,
 }
 
+/// Where one record stands with one subscription.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Place {
+    /// It has not come up yet.
+    Ahead,
+    /// It has come up, and is in flight, or waits for its first attempt.
+    Taken,
+    /// It waits for another attempt, or is in flight again.
+    Retrying {
+        /// When the attempt is due, or was.
+        due: Timestamp,
+        /// Attempts so far.
+        tries: u32,
+        /// The last few of them.
+        attempts: Vec<Attempt>,
+    },
+    /// There is nothing more to do: it was delivered or filtered, is among the dead letters, or was never wanted.
+    Settled,
+}
+
 /// The delivery engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Delivery(Arc<Engine>);
@@ -305,6 +325,14 @@ impl Delivery {
         let lanes = self.0.troubled();
         let of = |lane: Arc<Lane>| Some((lane.id.clone(), self.status(&lane.id)?));
         lanes.into_iter().filter_map(of).collect()
+    }
+
+    /// Where one record of its bus stands with a subscription.
+    pub fn place(&self, id: &SubscriptionId, offset: Offset) -> Option<Place> {
+        let lane = self.0.lane(id)?;
+        let dispatched = lane.bus.position.dispatched();
+        let place = lane.lock().place(offset, dispatched);
+        Some(place)
     }
 
     /// Recent attempts of one subscription, newest first.

@@ -147,6 +147,16 @@ pub(super) fn subscription(verb: &'static str, subscription: &Subscription) -> H
     }
 }
 
+/// A trial began or ended, or its candidate was promoted.
+pub(super) fn trial(ty: &'static str, plugin: &str, facts: Value) -> Happening {
+    info!(plugin, change = ty, %facts, "a trial changed");
+    Happening {
+        ty,
+        subject: Some(plugin.to_owned()),
+        facts,
+    }
+}
+
 fn of_plugin(notice: plugin::Notice) -> Happening {
     match notice {
         plugin::Notice::Loaded {

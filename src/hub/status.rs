@@ -74,6 +74,7 @@ impl Hub {
             .chain(rejected)
             .chain(troubled)
             .chain(more)
+            .chain(self.misfits())
             .collect();
         Health {
             status: if reasons.is_empty() { Standing::Ok } else { standing },

@@ -66,14 +66,27 @@ pub(super) async fn notify(
         .await
         .map_err(NotifyError::Call)?;
     let mut instance = ready(generation, &slot, config).await.map_err(NotifyError::Call)?;
+    let answer = notify_on(generation, &mut instance, event, delivery).await;
+    if !matches!(answer, Err(NotifyError::Call(_))) {
+        slot.give_back(instance, clock.instant());
+    }
+    answer
+}
+
+/// Has this instance of a notifier deliver one event.
+pub(super) async fn notify_on(
+    generation: &Generation,
+    instance: &mut Instance,
+    event: &Arc<Event>,
+    delivery: Delivery,
+) -> Result<(), NotifyError> {
+    let limit = generation.timeout();
     let Instance {
         store, guest, calls, ..
-    } = &mut instance;
+    } = instance;
     *calls += 1;
     let answer = bounded(limit, guest.notify(store, event, delivery)).await;
-    let answer = settle(answer, store, limit).map_err(NotifyError::Call)?;
-    slot.give_back(instance, clock.instant());
-    answer
+    settle(answer, store, limit).map_err(NotifyError::Call)?
 }
 
 /// The slot's idle instance, or a new one.

@@ -20,7 +20,9 @@ use super::host::Host;
 use super::http::Egress;
 use super::limits::{self, Limiter};
 use super::load::Source;
+use super::observe::Observed;
 use super::pool::{Instance, Pool};
+use super::schema::{ConfigFault, Schema};
 use super::sockets::Names;
 use super::status::{Figures, Meter};
 use super::version::Linked;
@@ -70,7 +72,7 @@ pub(super) struct Generation {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Described {
     pub(super) summary: String,
-    pub(super) config_schema: Option<Value>,
+    pub(super) config_schema: Option<Schema>,
 }
 
 impl Generation {
@@ -161,11 +163,28 @@ impl Generation {
         refused
     }
 
+    /// Which load this is, for whoever observes it.
+    pub(super) fn observed(&self) -> Observed {
+        Observed {
+            plugin: self.name.clone(),
+            digest: self.source.digest.clone(),
+            generation: self.number,
+            world: self.world(),
+        }
+    }
+
     /// Makes an instance and has it take this config: the operator's, overlaid by the subscription's.
     pub(super) async fn instance(&self, config: &str) -> Result<Instance, CallError> {
-        let merged = merge(&self.settings.config, config)?;
+        self.observed_instance(config, &self.maker.log).await
+    }
+
+    /// Makes an instance that writes to this log.
+    pub(super) async fn observed_instance(&self, config: &str, log: &Arc<GuestLog>) -> Result<Instance, CallError> {
+        let merged = self.config(config)?;
+        self.hold_to_schema(&merged)?;
+        let merged = Value::Object(merged).to_string();
         let limit = self.settings.limits.start_of(self.world());
-        let mut instance = self.maker.instance(limit).await?;
+        let mut instance = self.maker.instance(limit, log).await?;
         let Instance { store, guest, .. } = &mut instance;
         call::arm(store, limit, self.maker.linked.waits());
         let answer = bounded(limit, guest.init(store, &merged)).await;
@@ -173,6 +192,46 @@ impl Generation {
             Ok(()) => Ok(instance),
             Err(words) => Err(CallError::Config(words)),
         }
+    }
+
+    /// What is wrong with a subscription's config by the plugin's schema.
+    pub(super) fn faults(&self, config: &str) -> Vec<ConfigFault> {
+        match (&self.about.config_schema, self.config(config)) {
+            (Some(schema), Ok(merged)) => schema.faults(&merged),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What is wrong with the operator's config alone, in one sentence.
+    pub(super) fn operators_fault(&self) -> Option<String> {
+        let faults = self.about.config_schema.as_ref()?.faults_of_part(&self.settings.config);
+        let whole = format!("[plugins.{}] config", self.name);
+        let told: Vec<String> = faults.iter().map(|fault| fault.told(&whole)).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+
+    fn hold_to_schema(&self, merged: &Map<String, Value>) -> Result<(), CallError> {
+        let faults = match &self.about.config_schema {
+            Some(schema) => schema.faults(merged),
+            None => return Ok(()),
+        };
+        match faults.is_empty() {
+            true => Ok(()),
+            false => {
+                let told: Vec<String> = faults.iter().map(|fault| fault.told("config")).collect();
+                Err(CallError::Config(told.join("; ")))
+            }
+        }
+    }
+
+    /// The operator's config overlaid by a subscription's, as `init` gets it.
+    fn config(&self, own: &str) -> Result<Map<String, Value>, CallError> {
+        let mut merged = merge(&self.settings.config, own)?;
+        let takes_sink = self.about.config_schema.as_ref().is_none_or(Schema::takes_sink);
+        if self.world() == World::Notifier && !takes_sink {
+            merged.remove("sink");
+        }
+        Ok(merged)
     }
 
     /// Drops what has not been used for a while; `all` drops every idle instance, used or not.
@@ -218,9 +277,9 @@ pub(super) struct Maker {
 }
 
 impl Maker {
-    /// An instance, made within `limit`.
-    pub(super) async fn instance(&self, limit: Duration) -> Result<Instance, CallError> {
-        let mut store = Store::new(&self.engine, self.host());
+    /// An instance, made within `limit`, that writes to this log.
+    pub(super) async fn instance(&self, limit: Duration, log: &Arc<GuestLog>) -> Result<Instance, CallError> {
+        let mut store = Store::new(&self.engine, self.host(log));
         limits::bound(&mut store, &self.settings.limits);
         call::arm(&mut store, limit, self.linked.waits());
         let made = bounded(limit, self.linked.instantiate(&mut store)).await;
@@ -241,16 +300,14 @@ impl Maker {
     pub(super) async fn describe(&self) -> Result<Described, String> {
         let limit = self.settings.limits.start_of(self.linked.world());
         let mut instance = self
-            .instance(limit)
+            .instance(limit, &self.log)
             .await
             .map_err(|error| format!("no instance of it can be made: {error}"))?;
         let Instance { store, guest, .. } = &mut instance;
         call::arm(store, limit, self.linked.waits());
         let answer = bounded(limit, guest.describe(store)).await;
         let about = call::settle(answer, store, limit).map_err(|error| format!("describe failed: {error}"))?;
-        let schema = about.config_schema.as_deref().map(serde_json::from_str).transpose();
-        let config_schema =
-            schema.map_err(|error| format!("the config schema that describe gives is not JSON: {error}"))?;
+        let config_schema = about.config_schema.as_deref().map(Schema::compile).transpose()?;
         let summary = about
             .summary
             .lines()
@@ -262,7 +319,7 @@ impl Maker {
         Ok(Described { summary, config_schema })
     }
 
-    fn host(&self) -> Host {
+    fn host(&self, log: &Arc<GuestLog>) -> Host {
         let limits = &self.settings.limits;
         let limiter = Limiter::new(limits.memory, self.figures.clone());
         let egress = Egress {
@@ -270,7 +327,7 @@ impl Maker {
             client: self.client.clone(),
             allowed: self.allowed.clone(),
             granted: self.settings.grants.http.clone(),
-            log: self.log.clone(),
+            log: log.clone(),
             timeout: limits.timeout_of(self.linked.world()),
             most: limits.memory,
         };
@@ -279,15 +336,15 @@ impl Maker {
             allowed: self.allowed.clone(),
             granted: self.settings.grants.tcp.clone(),
             guard: self.client.guard().clone(),
-            log: self.log.clone(),
+            log: log.clone(),
             known: Arc::default(),
         };
-        Host::new(limiter, self.log.clone(), egress, names)
+        Host::new(limiter, log.clone(), egress, names)
     }
 }
 
 /// The operator's config overlaid by a subscription's, key by key at the top.
-fn merge(operator: &Map<String, Value>, subscription: &str) -> Result<String, CallError> {
+fn merge(operator: &Map<String, Value>, subscription: &str) -> Result<Map<String, Value>, CallError> {
     let refused = |why: String| CallError::Config(why);
     let mut merged = operator.clone();
     if !subscription.trim().is_empty() {
@@ -298,7 +355,7 @@ fn merge(operator: &Map<String, Value>, subscription: &str) -> Result<String, Ca
             Err(error) => return Err(refused(format!("the config is not JSON: {error}"))),
         }
     }
-    serde_json::to_string(&merged).map_err(|error| refused(error.to_string()))
+    Ok(merged)
 }
 
 #[cfg(test)]
@@ -310,8 +367,8 @@ mod tests {
     fn the_subscription_has_the_last_word() {
         let operator = json!({"host": "a", "deep": {"x": 1}}).as_object().unwrap().clone();
         let check = |own: &str, expected: Value| {
-            let merged: Value = serde_json::from_str(&merge(&operator, own).unwrap()).unwrap();
-            assert_eq!(merged, expected, "{own}");
+            let merged = merge(&operator, own).unwrap();
+            assert_eq!(Value::Object(merged), expected, "{own}");
         };
         check("", json!({"host": "a", "deep": {"x": 1}}));
         check("null", json!({"host": "a", "deep": {"x": 1}}));

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use tracing::{debug, error, info, warn};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
+use super::recorder::Recorder;
 use crate::time::{Clock, Timestamp};
 
 const BURST: u32 = 50;
@@ -27,11 +28,24 @@ pub(super) enum Level {
     Error,
 }
 
+impl Level {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// The voice of one plugin, shared by its instances.
 pub(super) struct GuestLog {
     plugin: String,
     clock: Clock,
     budget: Mutex<Budget>,
+    /// Where an observed instance's lines go, instead of the log.
+    recorder: Option<Arc<Recorder>>,
 }
 
 struct Budget {
@@ -42,6 +56,15 @@ struct Budget {
 
 impl GuestLog {
     pub(super) fn new(plugin: &str, clock: Clock) -> Arc<Self> {
+        Self::made(plugin, clock, None)
+    }
+
+    /// A voice that only this recorder hears.
+    pub(super) fn recorded(plugin: &str, clock: Clock, recorder: Arc<Recorder>) -> Arc<Self> {
+        Self::made(plugin, clock, Some(recorder))
+    }
+
+    fn made(plugin: &str, clock: Clock, recorder: Option<Arc<Recorder>>) -> Arc<Self> {
         let budget = Mutex::new(Budget {
             lines: BURST,
             since: clock.now(),
@@ -51,11 +74,21 @@ impl GuestLog {
             plugin: plugin.to_owned(),
             clock,
             budget,
+            recorder,
         })
+    }
+
+    /// What writes down what this instance does, if it is observed.
+    pub(super) fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.recorder.as_ref()
     }
 
     /// Writes one line, if the limit lets it.
     pub(super) fn write(&self, level: Level, text: &str) {
+        if let Some(recorder) = &self.recorder {
+            recorder.count("log");
+            return recorder.line(level.as_str(), cut(text));
+        }
         let Some(left_out) = self.spend() else { return };
         let (plugin, text) = (self.plugin.as_str(), cut(text));
         match level {
@@ -68,6 +101,9 @@ impl GuestLog {
 
     /// Tells the operator that the plugin wanted what it was not granted, under the same limit.
     pub(super) fn refused(&self, wanted: &str, allow_with: &str) {
+        if let Some(recorder) = &self.recorder {
+            return recorder.not_granted(allow_with);
+        }
         if let Some(left_out) = self.spend() {
             warn!(
                 plugin = self.plugin,

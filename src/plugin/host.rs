@@ -14,6 +14,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::guest_log::{GuestLog, Level, Output};
 use super::http::Egress;
 use super::limits::Limiter;
+use super::recorder::Recorder;
 use super::sockets::Names;
 use crate::event::{ATTRIBUTES, Event};
 
@@ -28,6 +29,8 @@ pub(super) struct Host {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     egress: Egress,
+    /// Writes down what the guest asks, if it is observed.
+    recorder: Option<Arc<Recorder>>,
 }
 
 impl Host {
@@ -44,7 +47,9 @@ impl Host {
             level: Level::Warn,
         });
         names.guard_sockets(&mut wasi);
+        let recorder = log.recorder().cloned();
         Self {
+            recorder,
             limiter,
             log,
             event: None,
@@ -59,6 +64,13 @@ impl Host {
     /// Shows the guest an event, until the next call of this.
     pub(super) fn show(&mut self, event: Option<Arc<Event>>) {
         self.event = event;
+    }
+
+    /// Notes that the guest called this function of the host.
+    pub(super) fn count(&self, function: &'static str) {
+        if let Some(recorder) = &self.recorder {
+            recorder.count(function);
+        }
     }
 
     /// What a look-up of names needs.

@@ -16,6 +16,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks}
 
 use super::grants::{self, Allowed};
 use super::guest_log::GuestLog;
+use super::recorder::Recorder;
 use crate::net;
 
 /// The largest answer that a guest is given.
@@ -44,39 +45,65 @@ impl WasiHttpHooks for Egress {
             let wanted = origin(request.uri());
             self.log
                 .refused(&wanted, &grants::line(&self.plugin, "http", &self.granted, &wanted));
-            return Box::new(async { Err(Error::HttpRequestDenied) });
+            return Box::new(deny(request, self.most));
         }
         let asked = options
             .and_then(|options| options.first_byte_timeout)
             .unwrap_or(self.timeout);
-        let (client, timeout, most) = (self.client.clone(), self.timeout.min(asked), self.most);
-        Box::new(send(client, request, timeout, most))
+        let way = Way {
+            client: self.client.clone(),
+            recorder: self.log.recorder().cloned(),
+            timeout: self.timeout.min(asked),
+            most: self.most,
+        };
+        Box::new(way.send(request))
     }
 }
 
-async fn send(
+/// How one request leaves.
+struct Way {
     client: net::Client,
-    request: Request<WasiBody>,
+    /// Writes it down, if the guest is observed.
+    recorder: Option<Arc<Recorder>>,
     timeout: Duration,
     most: usize,
-) -> Result<(Response<WasiBody>, Io)> {
-    let (head, body) = request.into_parts();
-    let body = Limited::new(body, most)
-        .collect()
-        .await
-        .map_err(|_| Error::HttpRequestBodySize(None))?
-        .to_bytes();
-    let answer = client
-        .send(Request::from_parts(head, body), timeout, ANSWER + 1)
-        .await
-        .map_err(told)?;
-    if answer.body.len() > ANSWER {
-        return Err(Error::HttpResponseBodySize(None));
+}
+
+impl Way {
+    async fn send(self, request: Request<WasiBody>) -> Result<(Response<WasiBody>, Io)> {
+        let (head, body) = request.into_parts();
+        let body = Limited::new(body, self.most)
+            .collect()
+            .await
+            .map_err(|_| Error::HttpRequestBodySize(None))?
+            .to_bytes();
+        if let Some(recorder) = &self.recorder {
+            recorder.count("http");
+            recorder.request(&head, &body);
+            if recorder.suppresses() {
+                return Ok((Response::new(whole(Bytes::new())), Box::new(async { Ok(()) })));
+            }
+        }
+        let answer = self
+            .client
+            .send(Request::from_parts(head, body), self.timeout, ANSWER + 1)
+            .await
+            .map_err(told)?;
+        if answer.body.len() > ANSWER {
+            return Err(Error::HttpResponseBodySize(None));
+        }
+        let mut response = Response::new(whole(answer.body));
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        Ok((response, Box::new(async { Ok(()) })))
     }
-    let mut response = Response::new(whole(answer.body));
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = answer.headers;
-    Ok((response, Box::new(async { Ok(()) })))
+}
+
+/// The body is taken all the same: a guest that is still writing it would hear of a broken stream before it hears why,
+/// and JavaScript's engine ends itself at that.
+async fn deny(request: Request<WasiBody>, most: usize) -> Result<(Response<WasiBody>, Io)> {
+    let _ = Limited::new(request.into_body(), most).collect().await;
+    Err(Error::HttpRequestDenied)
 }
 
 fn whole(body: Bytes) -> WasiBody {
@@ -110,11 +137,15 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::plugin::Grants;
+    use crate::plugin::{Effect, Effects, Grants};
     use crate::time::{Clock, Timestamp};
 
     /// Sends one request to `uri` under `grants`; the status and the body, or the error.
     async fn fetch(uri: &str, grants: &[&str], body: &'static str) -> Result<(u16, Bytes)> {
+        fetch_with(GuestLog::new("p", Clock::manual(Timestamp(0))), uri, grants, body).await
+    }
+
+    async fn fetch_with(log: Arc<GuestLog>, uri: &str, grants: &[&str], body: &'static str) -> Result<(u16, Bytes)> {
         let granted: Vec<String> = grants.iter().map(|&origin| origin.to_owned()).collect();
         let allowed = Allowed::parse(&Grants {
             http: granted.clone(),
@@ -126,7 +157,7 @@ mod tests {
             client: net::Client::new(net::Guard::new(net::GuardSettings::default())),
             allowed: Arc::new(allowed),
             granted,
-            log: GuestLog::new("p", Clock::manual(Timestamp(0))),
+            log,
             timeout: Duration::from_secs(10),
             most: 1_024,
         };
@@ -160,6 +191,33 @@ mod tests {
         let origin = echo().await;
         let (status, body) = fetch(&format!("{origin}/path"), &[&origin], "hello").await.unwrap();
         assert_eq!((status, body.as_ref()), (418, b"world".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn observed_without_effects_it_is_written_down_and_answered_here() {
+        let recorder = Arc::new(Recorder::new(Effects::Suppressed));
+        let log = GuestLog::recorded("p", Clock::manual(Timestamp(0)), recorder.clone());
+        let sent = fetch_with(log, "http://nowhere.invalid/a", &["http://nowhere.invalid"], "hello");
+        assert_eq!(sent.await.unwrap(), (200, Bytes::new()));
+        let trace = recorder.take();
+        assert_eq!(trace.host_calls["http"], 1);
+        assert!(
+            matches!(
+                trace.effects.as_slice(),
+                [Effect::Http { method, url, bytes: 5, body, .. }]
+                    if method == "POST" && url == "http://nowhere.invalid/a" && body == "hello"
+            ),
+            "{trace:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn observed_with_effects_it_is_sent_too() {
+        let origin = echo().await;
+        let recorder = Arc::new(Recorder::new(Effects::Real));
+        let log = GuestLog::recorded("p", Clock::manual(Timestamp(0)), recorder.clone());
+        let (status, _) = fetch_with(log, &origin, &[&origin], "hello").await.unwrap();
+        assert_eq!((status, recorder.take().effects.len()), (418, 1));
     }
 
     #[tokio::test]

@@ -70,6 +70,11 @@ impl Limiter {
         self.refused.take()
     }
 
+    /// What the store holds now, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
     /// Growth that its own maximum forbids is not counted. Growth that is granted here and then fails for want of
     /// pages stays counted: wasmtime tells of failures that were never asked for too, so giving back on its word
     /// would let a guest talk its sum down.

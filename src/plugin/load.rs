@@ -81,7 +81,11 @@ impl Loader {
             settings: load.settings,
             source,
         };
-        Ok(Generation::new(maker, about, origin, meter))
+        let generation = Generation::new(maker, about, origin, meter);
+        match generation.operators_fault() {
+            Some(fault) => Err(fault),
+            None => Ok(generation),
+        }
     }
 
     /// What makes instances of a component, with these settings.

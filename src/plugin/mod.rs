@@ -5,7 +5,8 @@
 //! compiles it, `version` and `v0` link it, a trial instance describes itself, and `live` swaps the snapshot.
 //! A call takes the snapshot's `generation`, leases an instance from its `pool`, and runs on the filter `threads` or,
 //! for a notifier, on the runtime (`call`), within `limits`; `host`, `http`, `sockets` and `guest_log` are what the
-//! guest can reach.
+//! guest can reach. `observe` calls a generation and tells all that happens (what `recorder` wrote down); a `workbench`
+//! loads what is to be observed and never served.
 //!
 //! Only this module names wasmtime. Why components and pooled instances: see `engine` and `pool`.
 //!
@@ -22,14 +23,19 @@ mod guest_log;
 mod host;
 mod http;
 mod inspect;
+mod install;
 mod limits;
 mod live;
 mod load;
 mod loading;
 mod model;
+mod observe;
 mod pool;
+mod recorder;
 mod reload;
 mod rollback;
+mod schema;
+mod shadow;
 mod sockets;
 mod status;
 #[cfg(test)]
@@ -38,6 +44,7 @@ mod threads;
 mod v0;
 mod version;
 mod watch;
+mod workbench;
 
 pub use grants::check_addresses;
 pub use inspect::{Inspection, inspect};
@@ -45,8 +52,15 @@ pub use model::{
     By, CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Rollback, Settings,
     Verdict, World,
 };
+pub use observe::{Observation, Observed, Observer};
+pub use recorder::{Effect, Effects, Line, Trace};
+pub use schema::{ConfigFault, Field, FieldKind, fields};
+pub use shadow::{LiveAnswer, Shadow, Shadowed};
+pub use status::Costs;
+pub use workbench::{Specimen, Workbench};
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +80,7 @@ use generation::Generation;
 use live::Live;
 use load::Loader;
 use reload::{Parts, Reconfigure, Reload};
+use shadow::Taps;
 use threads::{Batch, FilterThreads};
 
 /// The plugin host. Cheap to clone.
@@ -75,6 +90,9 @@ pub struct Plugins(Arc<Inner>);
 struct Inner {
     live: Arc<Live>,
     threads: FilterThreads,
+    workbench: Workbench,
+    taps: Arc<Taps>,
+    folder: PathBuf,
     reload: mpsc::Sender<Reconfigure>,
     clock: Clock,
     tasks: Tasks,
@@ -105,7 +123,7 @@ impl Plugins {
     ) -> Result<Self, Error> {
         let (live, crowded) = (Arc::new(Live::new()), Arc::new(Notify::new()));
         let cache = Cache::open(&settings.cache);
-        let loader = Loader {
+        let loader = Arc::new(Loader {
             engines: Engines::new()?,
             cache,
             client,
@@ -113,11 +131,12 @@ impl Plugins {
             metrics,
             crowded: crowded.clone(),
             failing: Arc::default(),
-        };
+        });
+        let workbench = Workbench::with(loader.clone(), tasks.clone());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = FilterThreads::start(cores, &Handle::current(), &clock)?;
         let parts = Parts {
-            folder: settings.dir,
+            folder: settings.dir.clone(),
             loader,
             live: live.clone(),
             tasks: tasks.clone(),
@@ -132,6 +151,9 @@ impl Plugins {
         Ok(Self(Arc::new(Inner {
             live,
             threads,
+            workbench,
+            taps: Arc::default(),
+            folder: settings.dir,
             reload: requests,
             clock,
             tasks,
@@ -165,6 +187,20 @@ impl Plugins {
         checked.await.unwrap_or(Err(CallError::Busy))
     }
 
+    /// What is wrong with a subscription's config by the schema of the plugin that is loaded, the operator's config
+    /// beneath it. Nothing if the plugin gives no schema, or is not there.
+    pub fn faults(&self, world: World, name: &str, config: &str) -> Vec<ConfigFault> {
+        self.generation(world, name)
+            .map(|live| live.faults(config))
+            .unwrap_or_default()
+    }
+
+    /// Whether a field at the top of a plugin's config stands in the operator's config for it.
+    pub fn is_operators(&self, name: &str, field: &str) -> bool {
+        let live = self.0.live.generation(name);
+        live.is_some_and(|live| live.settings.config.contains_key(field))
+    }
+
     /// Asks a filter about events; one answer each, in order. Never blocks the async runtime. An event that fails
     /// costs the others nothing: they go on with a new instance.
     pub async fn evaluate(
@@ -188,8 +224,22 @@ impl Plugins {
             Ok(generation) => generation,
             Err(error) => return (By::default(), vec![Err(error); count]),
         };
-        let answers = self.answers(&generation, config, events).await;
-        (generation.by(), answers.unwrap_or_else(|error| vec![Err(error); count]))
+        let shadow = self.0.taps.of(name).map(|tap| (tap, events.clone()));
+        let answers = match self.answers(&generation, config, events).await {
+            Ok(answers) => answers,
+            Err(error) => vec![Err(error); count],
+        };
+        if let Some((tap, events)) = shadow {
+            for (event, answer) in events.into_iter().zip(&answers) {
+                tap.offer(Shadowed {
+                    generation: generation.number,
+                    config: config.clone(),
+                    event,
+                    answer: LiveAnswer::Verdict(answer.clone()),
+                });
+            }
+        }
+        (generation.by(), answers)
     }
 
     /// Has a notifier deliver one event.
@@ -218,6 +268,7 @@ impl Plugins {
             Ok(generation) => generation,
             Err(error) => return (By::default(), Err(NotifyError::Call(error))),
         };
+        let shadow = self.0.taps.of(name).map(|tap| (tap, delivery.clone()));
         let began = self.0.clock.instant();
         let answer = call::notify(&generation, config, event, delivery, &self.0.clock).await;
         let took = self.0.clock.instant().saturating_duration_since(began);
@@ -231,12 +282,76 @@ impl Plugins {
                 generation.meter.count(took, Some(&CallError::Guest(reason.clone())))
             }
         }
+        if let Some((tap, delivery)) = shadow {
+            tap.offer(Shadowed {
+                generation: generation.number,
+                config: config.clone(),
+                event: event.clone(),
+                answer: LiveAnswer::Notified(delivery, answer.clone()),
+            });
+        }
         (generation.by(), answer)
     }
 
     /// Which load of a plugin serves now; 0 if none does.
     pub fn generation_of(&self, name: &str) -> u64 {
         self.0.live.generation(name).map_or(0, |live| live.number)
+    }
+
+    /// An observer of the live generation of this name.
+    ///
+    /// # Errors
+    /// [`CallError::NotLoaded`].
+    pub fn observer(
+        &self,
+        world: World,
+        name: &str,
+        config: &Arc<str>,
+        effects: Effects,
+    ) -> Result<Observer, CallError> {
+        let driven_by = (self.0.clock.clone(), self.0.tasks.clone());
+        let generation = self.generation(world, name)?;
+        Ok(Observer::new(generation, config.clone(), effects, driven_by))
+    }
+
+    /// Loads a component to observe it beside the plugin of this name, under the settings that are in force for that
+    /// one. It serves nobody.
+    ///
+    /// # Errors
+    /// `plugin_invalid`, with what is wrong and what to do.
+    pub async fn specimen(&self, name: &str, bytes: bytes::Bytes) -> Result<Specimen, Error> {
+        let live = self.0.live.generation(name);
+        let settings = live.map(|live| live.settings.clone()).unwrap_or_default();
+        self.0.workbench.load(name, bytes, settings).await
+    }
+
+    /// What is live under this name.
+    pub fn live(&self, name: &str) -> Option<Observed> {
+        self.0.live.generation(name).map(|live| live.observed())
+    }
+
+    /// What calls of this plugin have cost since the start.
+    pub fn costs(&self, name: &str) -> Costs {
+        let set = self.0.live.set();
+        set.get(name)
+            .map(|entry| entry.figures.latency.costs())
+            .unwrap_or_default()
+    }
+
+    /// Follows the calls of one plugin, at most `depth` of them behind; none if somebody does already.
+    pub fn shadow(&self, name: &str, depth: usize) -> Option<Shadow> {
+        self.0.taps.follow(name, depth)
+    }
+
+    /// Puts a component into the plugin directory as `NAME.wasm`, whole or not at all. It is loaded as any file is.
+    ///
+    /// # Errors
+    /// `plugin_name_invalid`, `plugin_is_a_link`, `plugin_not_written`.
+    pub async fn install(&self, name: &str, bytes: bytes::Bytes) -> Result<(), Error> {
+        self.0.live.want(name);
+        let (folder, name) = (self.0.folder.clone(), name.to_owned());
+        let installing = self.0.tasks.blocking(move || install::install(&folder, &name, &bytes));
+        installing.await.map_err(Error::internal)?
     }
 
     /// Every plugin, by name.

@@ -80,7 +80,7 @@ struct Refused {
 /// How to build the task.
 pub(super) struct Parts {
     pub(super) folder: PathBuf,
-    pub(super) loader: Loader,
+    pub(super) loader: Arc<Loader>,
     pub(super) live: Arc<Live>,
     pub(super) tasks: Tasks,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
@@ -92,7 +92,7 @@ impl Reload {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             folder: parts.folder,
-            loader: Arc::new(parts.loader),
+            loader: parts.loader,
             live: parts.live,
             tasks: parts.tasks,
             notices: parts.notices,
@@ -159,6 +159,7 @@ impl Reload {
         if let Err(reason) = watch::check_name(&change.name) {
             return self.refuse(&change.name, &reason, None);
         }
+        let wanted = self.live.take_wanted(&change.name);
         let policy = self.plugins.get(&change.name).map(|known| known.rollback);
         let live = self.live.generation(&change.name);
         let measure = live.as_ref().filter(|_| policy.unwrap_or_default() != Rollback::Off);
@@ -171,7 +172,7 @@ impl Reload {
             refused: known
                 .refused
                 .as_ref()
-                .filter(|refused| refused.inode != Some(stamp.inode))
+                .filter(|refused| !wanted && refused.inode != Some(stamp.inode))
                 .map(|refused| refused.digest.clone()),
             loader: self.loader.clone(),
             began: change.since,

@@ -72,7 +72,14 @@ impl Names {
             self.refuse(&format!("{host}:{}", address.port()));
             return false;
         }
-        self.guard.check(address).is_ok()
+        let Some(recorder) = self.log.recorder() else {
+            return self.guard.check(address).is_ok();
+        };
+        recorder.count("tcp");
+        let host = self.led_to(address.ip()).into_iter().next();
+        let host = host.unwrap_or_else(|| literal(address.ip()));
+        recorder.connection(format!("{host}:{}", address.port()));
+        !recorder.suppresses() && self.guard.check(address).is_ok()
     }
 
     /// The granted names that led to an address.
@@ -90,12 +97,14 @@ impl Names {
 
     /// Looks a granted name up, through the guard, and remembers where it leads.
     async fn resolve(self, name: String) -> Result<Vec<IpAddr>, ErrorCode> {
-        // The port says nothing here: it is checked at the dial.
-        let found = self.guard.resolve(&name, 0).await.map_err(|error| match error {
-            net::Error::Blocked(_) => ErrorCode::AccessDenied,
-            _ => ErrorCode::NameUnresolvable,
-        })?;
-        let addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
+        let instead = self.log.recorder().and_then(|recorder| {
+            recorder.count("resolve");
+            recorder.instead_of_look_up()
+        });
+        let addresses = match instead {
+            Some(address) => vec![address],
+            None => self.look_up(&name).await?,
+        };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for address in &addresses {
             let names = known.entry(*address).or_default();
@@ -104,6 +113,15 @@ impl Names {
             }
         }
         Ok(addresses)
+    }
+
+    async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, ErrorCode> {
+        // The port says nothing here: it is checked at the dial.
+        let found = self.guard.resolve(name, 0).await.map_err(|error| match error {
+            net::Error::Blocked(_) => ErrorCode::AccessDenied,
+            _ => ErrorCode::NameUnresolvable,
+        })?;
+        Ok(found.iter().map(SocketAddr::ip).collect())
     }
 }
 
@@ -227,7 +245,8 @@ fn own(stream: &Resource<ResolveAddressStream>) -> Resource<LookUp> {
 mod tests {
     use super::*;
     use crate::net::GuardSettings;
-    use crate::plugin::Grants;
+    use crate::plugin::recorder::Recorder;
+    use crate::plugin::{Effect, Effects, Grants};
     use crate::time::{Clock, Timestamp};
 
     fn names(tcp: &[&str], guard: GuardSettings) -> Names {
@@ -281,6 +300,22 @@ mod tests {
             assert!(dials(&names, &SocketAddr::new(address, 587).to_string()));
             assert!(!dials(&names, &SocketAddr::new(address, 25).to_string()));
         }
+    }
+
+    #[tokio::test]
+    async fn observed_without_effects_it_dials_nothing_and_looks_nothing_up() {
+        let recorder = Arc::new(Recorder::new(Effects::Suppressed));
+        let mut names = names(&["mail.invalid:25"], GuardSettings::default());
+        names.log = GuestLog::recorded("p", Clock::manual(Timestamp(0)), recorder.clone());
+        let found = names.clone().resolve("mail.invalid".to_owned()).await.unwrap();
+        let address = SocketAddr::new(found[0], 25);
+        assert!(!dials(&names, &address.to_string()));
+        assert!(!dials(&names, "127.0.0.1:26"), "not granted, and so no effect");
+        let trace = recorder.take();
+        let address = "mail.invalid:25".to_owned();
+        assert_eq!(trace.effects, [Effect::Tcp { address }]);
+        assert_eq!(trace.not_granted.len(), 1, "{trace:?}");
+        assert_eq!((trace.host_calls["resolve"], trace.host_calls["tcp"]), (1, 1));
     }
 
     #[tokio::test]

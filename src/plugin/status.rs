@@ -78,7 +78,7 @@ fn line(name: &str, entry: &PluginEntry) -> PluginStatus {
         generation: live.map_or(0, |live| live.number),
         digest: live.map(|live| live.source.digest.clone()),
         summary: live.map(|live| live.about.summary.clone()),
-        config_schema: live.and_then(|live| live.about.config_schema.clone()),
+        config_schema: live.and_then(|live| Some(live.about.config_schema.as_ref()?.json().clone())),
         imports: live.map(|live| live.source.outline.imports.clone()).unwrap_or_default(),
         grants: live
             .map(|live| grants::describe(&live.settings.grants))
@@ -213,13 +213,53 @@ impl Latency {
         }
     }
 
-    /// The upper edge of the bucket in which this percentile lies, in microseconds, rounded up; 0 if nothing was added.
+    /// What was added until now.
+    pub(super) fn costs(&self) -> Costs {
+        Costs(self.0.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect())
+    }
+
     fn quantile_us(&self, percent: u64) -> u64 {
-        let counts: Vec<u64> = self.0.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
-        let total: u64 = counts.iter().sum();
-        let rank = (total * percent).div_ceil(100);
+        self.costs().quantile_us(percent)
+    }
+}
+
+/// How long calls took: counts in buckets, of which quantiles are read.
+#[derive(Debug, Clone, Default)]
+pub struct Costs(Vec<u64>);
+
+impl Costs {
+    /// Adds a call.
+    pub fn add(&mut self, took: Duration) {
+        self.0.resize(BUCKETS, 0);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(bucket) = self.0.get_mut(bucket_of(nanos)) {
+            *bucket += 1;
+        }
+    }
+
+    /// What came after `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before = earlier.0.iter().chain(std::iter::repeat(&0));
+        Self(
+            self.0
+                .iter()
+                .zip(before)
+                .map(|(now, then)| now.saturating_sub(*then))
+                .collect(),
+        )
+    }
+
+    /// How many calls.
+    pub fn calls(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The upper edge of the bucket in which this percentile lies, in microseconds, rounded up; 0 if nothing was added.
+    pub fn quantile_us(&self, percent: u64) -> u64 {
+        let rank = (self.calls() * percent).div_ceil(100);
         let mut seen = 0;
-        for (bucket, count) in counts.into_iter().enumerate() {
+        for (bucket, &count) in self.0.iter().enumerate() {
             seen += count;
             if count > 0 && seen >= rank {
                 return upper_edge(bucket).div_ceil(1_000);
@@ -257,6 +297,21 @@ mod tests {
             prop_assert!(upper_edge(bucket) <= nanos + nanos / 4 + 1);
             prop_assert!(bucket == 8 || nanos >= upper_edge(bucket - 1));
         }
+    }
+
+    #[test]
+    fn costs_tell_a_stretch_of_time() {
+        let latency = Latency::default();
+        latency.add(Duration::from_secs(1));
+        let before = latency.costs();
+        let mut alone = Costs::default();
+        for _ in 0..100 {
+            latency.add(Duration::from_micros(10));
+            alone.add(Duration::from_micros(10));
+        }
+        let after = latency.costs().since(&before);
+        assert_eq!((after.calls(), after.quantile_us(99)), (100, alone.quantile_us(99)));
+        assert_eq!(latency.costs().since(&Costs::default()).calls(), 101);
     }
 
     #[test]

@@ -287,18 +287,22 @@ impl events::Host for Host {}
 
 impl events::HostEvent for Host {
     fn attribute(&mut self, _: Resource<EventHandle>, name: String) -> wasmtime::Result<Option<String>> {
+        self.count("attribute");
         Ok(self.event()?.attribute(&name).map(|value| value.into_owned()))
     }
 
     fn attributes(&mut self, _: Resource<EventHandle>) -> wasmtime::Result<Vec<(String, String)>> {
+        self.count("attributes");
         Ok(host::attributes(self.event()?))
     }
 
     fn data(&mut self, _: Resource<EventHandle>) -> wasmtime::Result<Vec<u8>> {
+        self.count("data");
         Ok(self.event()?.data().map(|data| data.bytes.to_vec()).unwrap_or_default())
     }
 
     fn at(&mut self, _: Resource<EventHandle>, pointer: String) -> wasmtime::Result<Option<String>> {
+        self.count("at");
         Ok(host::at(self.event()?, &pointer))
     }
 

@@ -23,4 +23,5 @@ mod rollback; // a generation that fails where the one before it worked
 mod stream; // streams: filters, resumption over a kill, heartbeats, gaps, slow readers
 #[allow(dead_code, reason = "shared by all tests, and each uses its part")]
 mod support; // the program on a free port, a sink that does as it is told
+mod swaps; // swaps under fire: who judged what, nothing lost, nothing twice
 mod tidy; // the rules of the house, checked from the sources

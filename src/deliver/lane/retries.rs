@@ -56,6 +56,13 @@ impl Waiting {
     }
 }
 
+impl Waiting {
+    /// When it is due, or was.
+    pub(in crate::deliver) fn due(&self) -> Timestamp {
+        self.due
+    }
+}
+
 impl Retries {
     /// Puts one in, in place of the one for the same record.
     pub(in crate::deliver) fn insert(&mut self, offset: Offset, waiting: Waiting) {
@@ -159,6 +166,11 @@ impl Retries {
     /// The last of those that wait with this key: whatever comes later goes behind it.
     pub(in crate::deliver) fn last_of(&self, key: &str) -> Option<&Waiting> {
         self.waiting.get(self.keys.get(key)?.last()?)
+    }
+
+    /// The one for this record.
+    pub(in crate::deliver) fn at(&self, offset: Offset) -> Option<&Waiting> {
+        self.waiting.get(&offset)
     }
 
     /// The oldest record among them.

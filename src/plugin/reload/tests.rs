@@ -25,7 +25,7 @@ fn reload(folder: &Path) -> (Reload, mpsc::UnboundedReceiver<Notice>) {
     };
     let parts = Parts {
         folder: folder.to_owned(),
-        loader,
+        loader: Arc::new(loader),
         live: Arc::new(Live::new()),
         tasks: Tasks::new(),
         notices,

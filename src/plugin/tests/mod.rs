@@ -4,6 +4,7 @@
 mod containment;
 mod loading;
 mod notifiers;
+mod observing;
 mod pooling;
 mod rollback;
 mod settings;

@@ -126,6 +126,8 @@ pub struct DeadQuery {
     pub subscription: Option<SubscriptionId>,
     /// Only these.
     pub ids: Option<Vec<u64>>,
+    /// Only of this record of their bus.
+    pub offset: Option<Offset>,
     /// Only with an id after this one (for paging).
     pub after: Option<u64>,
 }

@@ -155,6 +155,10 @@ fn clause(query: &DeadQuery) -> (String, Vec<Cell>) {
         parts.push("subscription = ?");
         values.push(Cell::Text(subscription.as_str().to_owned()));
     }
+    if let Some(Offset(offset)) = query.offset {
+        parts.push("offset = ?");
+        values.push(Cell::Integer(i64::try_from(offset).unwrap_or(i64::MAX)));
+    }
     if let Some(after) = query.after {
         parts.push("id > ?");
         values.push(Cell::Integer(i64::try_from(after).unwrap_or(i64::MAX)));

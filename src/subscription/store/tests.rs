@@ -357,7 +357,11 @@ fn a_file_of_the_first_format_is_brought_up() {
         .unwrap();
     drop(first);
     let (_store, kept) = Store::open(&path).unwrap();
-    let kept: Vec<_> = kept.retries.iter().map(|one| (one.offset, one.tries, &one.key)).collect();
+    let kept: Vec<_> = kept
+        .retries
+        .iter()
+        .map(|one| (one.offset, one.tries, &one.key))
+        .collect();
     assert_eq!(kept, [(Offset(7), 2, &None)]);
 }
 
