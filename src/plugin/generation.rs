@@ -30,7 +30,7 @@ use super::sockets::Names;
 use super::status::{Figures, Meter};
 use super::tls::Handshakes;
 use super::version::Linked;
-use super::{CallError, PluginSettings, World};
+use super::{By, CallError, PluginSettings, World};
 use crate::net;
 use crate::time::Clock;
 
@@ -43,8 +43,16 @@ pub(super) struct PluginEntry {
     /// What serves calls.
     pub(super) live: Option<Arc<Generation>>,
     /// Why the newest file does not.
-    pub(super) rejected: Option<String>,
+    pub(super) rejected: Option<Rejection>,
     pub(super) figures: Arc<Figures>,
+}
+
+/// Why the newest file of a plugin does not serve.
+#[derive(Debug, Clone)]
+pub(super) struct Rejection {
+    pub(super) reason: String,
+    /// Whether it did, and was rolled back.
+    pub(super) was_live: bool,
 }
 
 /// A pool that nobody used for this long goes, and so do its instances.
@@ -59,7 +67,7 @@ pub(super) struct Generation {
     pub(super) source: Source,
     pub(super) settings: PluginSettings,
     pub(super) meter: Meter,
-    pub(super) maker: Maker,
+    pub(super) maker: Arc<Maker>,
     /// The right to use an instance of whatever config.
     in_all: Arc<Semaphore>,
     /// By the config text that a subscription gave.
@@ -90,8 +98,30 @@ impl Generation {
             source,
             settings,
             meter,
-            maker,
+            maker: Arc::new(maker),
             pool_by_config: Mutex::default(),
+        }
+    }
+
+    /// The same load once more, with no instances and nothing counted: what a roll-back swaps in.
+    pub(super) fn spare(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            number: self.number,
+            about: self.about.clone(),
+            source: self.source.clone(),
+            settings: self.settings.clone(),
+            meter: self.meter.anew(),
+            maker: self.maker.clone(),
+            pool_by_config: Mutex::default(),
+        }
+    }
+
+    /// Which load it is, for whoever called it.
+    pub(super) fn by(&self) -> By {
+        By {
+            generation: self.number,
+            on_probation: self.meter.tally.is_on_probation(),
         }
     }
 
@@ -133,6 +163,26 @@ impl Generation {
         };
         pool.touch(now);
         pool
+    }
+
+    /// Some of the configs that it was called with lately, and took.
+    pub(super) fn taken(&self, most: usize) -> Vec<Arc<str>> {
+        let pools = self.pool_by_config.lock().unwrap_or_else(PoisonError::into_inner);
+        let works = pools.iter().filter(|(_, pool)| pool.works());
+        works.map(|(config, _)| config.clone()).take(most).collect()
+    }
+
+    /// Tries these configs; why it takes none of them, if it does not.
+    pub(super) async fn refuses_all(&self, configs: &[Arc<str>]) -> Option<String> {
+        let mut refused = None;
+        for config in configs {
+            match self.instance(config).await {
+                Err(error @ CallError::Config(_)) => refused = refused.or_else(|| Some(error.to_string())),
+                // It takes one; or it fails in a way that has no part in its config, which its calls will show.
+                _ => return None,
+            }
+        }
+        refused
     }
 
     /// Which load this is, for whoever observes it.

@@ -67,6 +67,7 @@ fn run(bytes: &[u8]) -> Result<Inspection> {
         clock: clock.clone(),
         metrics: Arc::new(Metrics::new()),
         crowded: Arc::new(Notify::new()),
+        failing: Arc::default(),
     };
     let outline = Outline::read(bytes).map_err(invalid)?;
     let needed = outline.needed_grant("NAME", &Grants::default());

@@ -45,6 +45,7 @@ impl Workbench {
             clock,
             metrics: Arc::new(Metrics::new()),
             crowded: Arc::new(Notify::new()),
+            failing: Arc::default(),
         };
         Ok(Self::with(Arc::new(loader), tasks))
     }
