@@ -5,11 +5,14 @@
 //! Invariant: what cannot work is refused here, before any event is at stake. No error shows the password.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{Certificate, CertificateStore, TlsParameters};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Map, Value};
 
 use crate::template::Template;
@@ -37,7 +40,7 @@ pub struct Server {
     pub host: String,
     pub port: u16,
     pub security: Security,
-    pub tls: TlsParameters,
+    pub tls: Tls,
     pub login: Option<Login>,
     pub hello: String,
 }
@@ -60,6 +63,13 @@ pub enum Security {
     StartTls,
     /// From the first byte.
     Tls,
+}
+
+/// Whom to trust, and who the server must be.
+#[derive(Clone)]
+pub struct Tls {
+    pub config: Arc<ClientConfig>,
+    pub name: ServerName<'static>,
 }
 
 /// As whom.
@@ -112,7 +122,10 @@ impl Config {
     fn read(fields: &mut Fields, password: Option<String>) -> Result<Self, String> {
         let from = mailbox("from", &fields.required("from")?)?;
         let server = Server::read(fields, from.email.domain(), password)?;
-        let addresses = fields.texts("addresses")?.ok_or("field `addresses` is missing")?;
+        let sink = fields.text("sink")?.map(|sink| mailto(&sink)).transpose()?;
+        let addresses = fields.texts("addresses")?.or(sink);
+        let addresses =
+            addresses.ok_or("field `addresses` is missing (or a `sink` such as \"mailto:a@example.com\")")?;
         if addresses.is_empty() || addresses.len() > MOST_ADDRESSES {
             return Err(format!("`addresses` must hold 1 to {MOST_ADDRESSES} addresses"));
         }
@@ -163,7 +176,7 @@ impl Server {
                 Security::StartTls => 587,
                 Security::Tls => 465,
             }),
-            tls: tls(&host, fields.text("ca")?)?,
+            tls: Tls::read(&host, fields.text("ca")?)?,
             host,
             security,
             login,
@@ -223,6 +236,15 @@ fn mailbox(field: &str, text: &str) -> Result<Mailbox, String> {
     text.trim().parse().map_err(|_| wrong())
 }
 
+/// A subscription's sink as addresses.
+fn mailto(sink: &str) -> Result<Vec<String>, String> {
+    let plain = |addresses: &&str| !addresses.is_empty() && !addresses.contains(['?', '%']);
+    let addresses = sink.strip_prefix("mailto:").filter(plain);
+    let addresses =
+        addresses.ok_or_else(|| format!("`sink` must be as \"mailto:a@example.com,b@example.com\", not {sink:?}"))?;
+    Ok(addresses.split(',').map(str::to_owned).collect())
+}
+
 fn mechanism(name: &str) -> Result<Mechanism, String> {
     match name.to_ascii_lowercase().as_str() {
         "plain" => Ok(Mechanism::Plain),
@@ -234,23 +256,38 @@ fn mechanism(name: &str) -> Result<Mechanism, String> {
     }
 }
 
-/// Whom TLS trusts: the authorities in `ca` and no others, or those that browsers trust.
-fn tls(host: &str, ca: Option<String>) -> Result<TlsParameters, String> {
-    let wrong = |why: &str| format!("`ca` {why}; give certificates in PEM form, -----BEGIN CERTIFICATE----- and so on");
-    let builder = TlsParameters::builder(host.to_owned());
-    let builder = match ca {
-        None => builder.certificate_store(CertificateStore::WebpkiRoots),
-        Some(pem) if !pem.contains("-----BEGIN CERTIFICATE-----") => return Err(wrong("holds no certificate")),
-        Some(pem) => {
-            let certificates = Certificate::from_pem(pem.as_bytes()).map_err(|_| wrong("cannot be read"))?;
-            builder
-                .certificate_store(CertificateStore::None)
-                .add_root_certificate(certificates)
+impl Tls {
+    /// Trusts the authorities in `ca` and no others, or those that browsers trust.
+    fn read(host: &str, ca: Option<String>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        match ca {
+            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Some(pem) => authorities(&mut roots, &pem).map_err(|why| {
+                format!("`ca` {why}; give certificates in PEM form, -----BEGIN CERTIFICATE----- and so on")
+            })?,
         }
-    };
-    builder
-        .build()
-        .map_err(|error| wrong(&format!("cannot be used ({error})")))
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+        Ok(Self {
+            config: Arc::new(config.with_root_certificates(roots).with_no_client_auth()),
+            name: ServerName::try_from(host.to_owned()).map_err(|_| format!("`host` {host:?} is no host name"))?,
+        })
+    }
+}
+
+fn authorities(roots: &mut RootCertStore, pem: &str) -> Result<(), String> {
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|_| "cannot be read")?;
+        roots
+            .add(certificate)
+            .map_err(|error| format!("cannot be used ({error})"))?;
+    }
+    if roots.is_empty() {
+        return Err("holds no certificate".to_owned());
+    }
+    Ok(())
 }
 
 fn is_here(host: &str) -> bool {
@@ -258,7 +295,7 @@ fn is_here(host: &str) -> bool {
 }
 
 /// Every field, for whoever has misspelt one.
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "host",
     "port",
     "security",
@@ -269,6 +306,7 @@ const FIELDS: [&str; 16] = [
     "hello",
     "from",
     "addresses",
+    "sink",
     "together",
     "reply_to",
     "subject",
@@ -398,6 +436,21 @@ mod tests {
     }
 
     #[test]
+    fn a_mailto_sink_is_addresses() {
+        let check = |more: Value, expected: &[&str]| {
+            let addresses = parse(more, None).unwrap().addresses;
+            let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            assert_eq!(addresses, expected);
+        };
+        let sink = "mailto:b@example.org,c@example.org";
+        check(
+            json!({"addresses": null, "sink": sink}),
+            &["b@example.org", "c@example.org"],
+        );
+        check(json!({"sink": sink}), &["a@example.org"]);
+    }
+
+    #[test]
     fn the_port_follows_the_security() {
         let check = |security: &str, port| {
             assert_eq!(
@@ -450,6 +503,14 @@ mod tests {
         check(json!({"host": "a:25"}), "`host` must be a name");
         check(json!({"from": "nobody"}), "`from` has \"nobody\"");
         check(json!({"addresses": null}), "field `addresses` is missing");
+        check(
+            json!({"addresses": null, "sink": "https://example.com"}),
+            "`sink` must be",
+        );
+        check(
+            json!({"addresses": null, "sink": "mailto:a@example.com?bcc=b@example.com"}),
+            "`sink` must be",
+        );
         check(json!({"addresses": []}), "`addresses` must hold 1 to 100");
         check(
             json!({"addresses": "a@b.c"}),

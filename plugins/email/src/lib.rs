@@ -1,11 +1,10 @@
-//! Sends events as email: SMTP by the crate lettre, over the TCP connections that the hub grants.
+//! Sends events as email: SMTP over the TCP connections that the hub grants, letters by the crate lettre.
 //!
 //! It is built for `wasm32-wasip2`, where std's sockets are wasi:sockets: names are looked up and addresses checked by the
-//! hub. TLS is lettre's own (rustls with ring), inside the guest. (Rejected: the host's `wasi:tls`, a draft that lettre does
-//! not speak.)
+//! hub. TLS is rustls, inside the guest. (Rejected: the host's `wasi:tls`, a draft that is not in the contract.)
 //!
-//! `template`, `occurrence`, `letter`: from an event to a letter, pure. `session`, `courier`, `notes`: from a letter to
-//! the server, and what its answers mean. `config`: what `init` takes.
+//! `template`, `occurrence`, `letter`: from an event to a letter, pure. `wire`, `session`, `courier`, `notes`: from a letter
+//! to the server, and what its answers mean. `config`: what `init` takes.
 //! Invariant: what is refused for good (a wrong config) is refused in `init`, before any event is at stake.
 
 mod config;
@@ -15,6 +14,7 @@ mod notes;
 mod occurrence;
 mod session;
 mod template;
+mod wire;
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
@@ -48,6 +48,7 @@ impl Guest for Notifier {
         COURIER.set(courier).map_err(|_| "init was called twice".to_owned())
     }
 
+    #[allow(clippy::disallowed_methods, reason = "the clock of a guest is its host's")]
     fn notify(_head: Head, event: &Event, delivery: Delivery) -> Result<(), Failure> {
         let courier = COURIER
             .get()

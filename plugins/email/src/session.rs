@@ -1,23 +1,23 @@
 //! One SMTP connection: opened, greeted, encrypted, logged in, and then one letter after the other.
 //!
-//! lettre speaks the protocol, command by command: its own `send` gives up a letter for the first receiver that is
+//! Command by command, with lettre's commands and answers: its own `send` gives up a letter for the first receiver that is
 //! refused, and writes the end of the letter in a piece of its own, which costs a delayed acknowledgement each time.
-//! Invariant: nothing outlasts the deadline: every wait on the socket is bounded by what is left of it.
 //! Invariant: no password goes over a connection that is not encrypted, but to this machine.
 
-use std::error::Error as _;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lettre::Address;
-use lettre::transport::smtp::Error;
-use lettre::transport::smtp::client::SmtpConnection;
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
-use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use lettre::transport::smtp::commands::{Auth, Data, Ehlo, Mail, Rcpt, Rset, Starttls};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter, ServerInfo};
+use lettre::transport::smtp::response::Response;
 
-use crate::config::{Security, Server};
+use crate::config::{Login, Security, Server};
 use crate::notes::Answer;
+use crate::wire::{Wire, is_timeout};
+
+/// A login that takes more steps is none of ours.
+const MOST_CHALLENGES: usize = 10;
 
 /// Why a connection is of no more use.
 #[derive(Debug, PartialEq)]
@@ -36,35 +36,88 @@ pub struct Post<'a> {
     pub text: &'a str,
 }
 
-/// An open connection.
-pub struct Session(SmtpConnection);
+/// An open connection, and what the server can do.
+pub struct Session {
+    wire: Wire,
+    server: ServerInfo,
+}
 
 impl Session {
     /// Connects, greets, encrypts and logs in, as the config says.
     pub fn open(server: &Server, deadline: Instant) -> Result<Self, Trouble> {
-        let hello = ClientId::Domain(server.hello.clone());
-        let mut session = Self(connect(server, &hello, deadline)?);
-        let wants = match server.security {
-            Security::StartTls => true,
-            Security::Opportunistic => session.0.can_starttls(),
-            Security::None | Security::Tls => false,
+        let place = format!("{}:{}", server.host, server.port);
+        let wire = Wire::connect(&server.host, server.port, deadline).map_err(|error| unreachable(&place, &error))?;
+        let encrypt = |wire: Wire| {
+            let encrypted = wire.encrypt(&server.tls, deadline);
+            encrypted.map_err(|error| later(&format!("TLS with {place}: {}", broken(&error))))
         };
-        if wants {
-            session.wait_until(deadline)?;
-            let started = session.0.starttls(&server.tls, &hello);
-            started.map_err(|error| trouble("starttls", &error))?;
+        let mut wire = if server.security == Security::Tls {
+            encrypt(wire)?
+        } else {
+            wire
+        };
+        let greeting = wire.answer(deadline);
+        agreed(
+            "greeting",
+            greeting.map_err(|error| later(&format!("{place}: {}", broken(&error))))?,
+        )?;
+        let mut session = Self::greet(wire, server, deadline)?;
+        let offered = session.server.supports_feature(Extension::StartTls);
+        if server.security == Security::StartTls || (server.security == Security::Opportunistic && offered) {
+            if !offered {
+                return Err(later(&format!(
+                    "{place} offers no STARTTLS (`security` says that it must)"
+                )));
+            }
+            session.must("starttls", &Starttls.to_string(), deadline)?;
+            session = Self::greet(encrypt(session.wire)?, server, deadline)?;
         }
         if let Some(login) = &server.login {
-            if !session.0.is_encrypted() && !server.trusts_plain() {
+            if !session.wire.is_encrypted() && !server.trusts_plain() {
                 return Err(later(
                     "the server offers no STARTTLS, and the password is not sent in the clear",
                 ));
             }
-            session.wait_until(deadline)?;
-            let known = session.0.auth(&login.mechanisms, &login.credentials);
-            known.map_err(|error| trouble("login", &error))?;
+            session.log_in(login, deadline)?;
         }
         Ok(session)
+    }
+
+    fn greet(wire: Wire, server: &Server, deadline: Instant) -> Result<Self, Trouble> {
+        let mut session = Self {
+            wire,
+            server: ServerInfo::default(),
+        };
+        let hello = Ehlo::new(ClientId::Domain(server.hello.clone())).to_string();
+        let answer = session.must("hello", &hello, deadline)?;
+        session.server = ServerInfo::from_response(&answer).map_err(|error| later(&format!("hello: {error}")))?;
+        Ok(session)
+    }
+
+    fn log_in(&mut self, login: &Login, deadline: Instant) -> Result<(), Trouble> {
+        let Some(mechanism) = self.server.get_auth_mechanism(&login.mechanisms) else {
+            return Err(later("login: the server offers none of the ways in `auth`"));
+        };
+        let words = |error: lettre::transport::smtp::Error| later(&format!("login: {error}"));
+        let first = Auth::new(mechanism, login.credentials.clone(), None).map_err(words)?;
+        let mut answer = self.must("login", &first.to_string(), deadline)?;
+        for _ in 0..MOST_CHALLENGES {
+            if !answer.has_code(334) {
+                return Ok(());
+            }
+            let next = Auth::new_from_response(mechanism, login.credentials.clone(), &answer).map_err(words)?;
+            answer = self.must("login", &next.to_string(), deadline)?;
+        }
+        Err(later("login: the server asks without end"))
+    }
+
+    /// A command that the server has to agree to before there can be letters.
+    fn must(&mut self, step: &str, command: &str, deadline: Instant) -> Result<Response, Trouble> {
+        let answer = self.wire.ask(command, deadline);
+        agreed(
+            step,
+            answer.map_err(|error| later(&format!("{step}: {}", broken(&error))))?,
+        )
     }
 
     /// Hands over one letter: what the server said to each receiver, in their order.
@@ -106,12 +159,12 @@ impl Session {
         let ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
         let mut parameters = Vec::new();
         if !ascii(post.from) || !post.to.iter().all(|to| ascii(to)) {
-            if !self.0.server_info().supports_feature(Extension::SmtpUtfEight) {
+            if !self.server.supports_feature(Extension::SmtpUtfEight) {
                 return Err("the server takes only ASCII addresses (it has no SMTPUTF8)".to_owned());
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
-        if !post.text.is_ascii() && self.0.server_info().supports_feature(Extension::EightBitMime) {
+        if !post.text.is_ascii() && self.server.supports_feature(Extension::EightBitMime) {
             parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
         }
         Ok(parameters)
@@ -119,73 +172,36 @@ impl Session {
 
     /// One command: nothing if the server agreed, its refusal if it said one, trouble if the connection is over.
     fn ask(&mut self, command: impl std::fmt::Display, deadline: Instant) -> Result<Option<Answer>, Trouble> {
-        self.wait_until(deadline)?;
-        match self.0.command(command) {
-            Ok(_) => Ok(None),
-            Err(error) => answer(&error).map(Some),
+        let answer = self.wire.ask(&command.to_string(), deadline);
+        let answer = answer.map_err(|error| later(&broken(&error)))?;
+        match u16::from(answer.code()) {
+            // The server is closing: whatever it was asked, it did not do.
+            421 => Err(later(&words(&answer))),
+            // It wants a login or encryption first: the operator mends that, and the letter is none the worse.
+            530 => Err(later(&words(&answer))),
+            500.. => Ok(Some(Answer::Never(words(&answer)))),
+            400.. => Ok(Some(Answer::Later(words(&answer)))),
+            _ => Ok(None),
         }
     }
-
-    fn wait_until(&mut self, deadline: Instant) -> Result<(), Trouble> {
-        let left = left_of(deadline)?;
-        let set = self.0.set_timeout(Some(left));
-        set.map_err(|error| later(&format!("the connection broke: {error}")))
-    }
 }
 
-/// Tries each address that the name has, so that a dead one leaves time for the next.
-fn connect(server: &Server, hello: &ClientId, deadline: Instant) -> Result<SmtpConnection, Trouble> {
-    let place = format!("{}:{}", server.host, server.port);
-    let found = (server.host.as_str(), server.port).to_socket_addrs();
-    let found: Vec<SocketAddr> = found.map_err(|error| unreachable(&place, &error))?.collect();
-    let tls = (server.security == Security::Tls).then_some(&server.tls);
-    let mut last = later(&format!("{place} has no address"));
-    for (nth, address) in found.iter().enumerate() {
-        let share = u32::try_from(found.len() - nth).unwrap_or(1);
-        let patience = left_of(deadline)? / share;
-        match SmtpConnection::connect(address, Some(patience), hello, tls, None) {
-            Ok(connection) => return Ok(connection),
-            Err(error) => {
-                last = match io_cause(&error) {
-                    Some(cause) if error.status().is_none() => unreachable(&place, cause),
-                    _ => trouble("greeting", &error),
-                }
-            }
-        }
+/// Before any letter, whatever the server says, it says of the connection: the letters wait for the operator.
+fn agreed(step: &str, answer: Response) -> Result<Response, Trouble> {
+    match answer.is_positive() {
+        true => Ok(answer),
+        false => Err(later(&format!("{step}: {}", words(&answer)))),
     }
-    Err(last)
-}
-
-/// A refusal in the server's words, or the end of the connection.
-fn answer(error: &Error) -> Result<Answer, Trouble> {
-    let words = words(error);
-    match error.status().map(u16::from) {
-        // The server is closing: whatever it was asked, it did not do.
-        Some(421) => Err(later(&words)),
-        // It wants a login or encryption first: the operator mends that, and the letter is none the worse.
-        Some(530) => Err(later(&words)),
-        Some(500..) => Ok(Answer::Never(words)),
-        Some(_) => Ok(Answer::Later(words)),
-        None => Err(later(&words)),
-    }
-}
-
-/// Trouble before any letter: whatever the server said, it said it of the connection, so the letters wait for the operator.
-fn trouble(step: &str, error: &Error) -> Trouble {
-    later(&format!("{step}: {}", words(error)))
 }
 
 fn unreachable(place: &str, error: &io::Error) -> Trouble {
-    let denied = error.kind() == io::ErrorKind::PermissionDenied;
-    let words = match error.kind() {
-        io::ErrorKind::PermissionDenied => format!("the hub does not allow {place}: grant it in grants.tcp"),
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => format!("{place} did not answer in time"),
-        _ => format!("{place}: {error}"),
-    };
-    Trouble {
-        retry: !denied,
-        ..later(&words)
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return Trouble {
+            retry: false,
+            ..later(&format!("the hub does not allow {place}: grant it in grants.tcp"))
+        };
     }
+    later(&format!("{place}: {}", broken(error)))
 }
 
 fn later(words: &str) -> Trouble {
@@ -196,36 +212,18 @@ fn later(words: &str) -> Trouble {
     }
 }
 
-/// The code and the text of a server's refusal, or what went wrong.
-fn words(error: &Error) -> String {
-    let cause = error.source().map(ToString::to_string).unwrap_or_default();
-    match (error.status(), io_cause(error)) {
-        (Some(code), _) => format!("{code} {cause}").trim_end().to_owned(),
-        (None, Some(io)) if is_timeout(io) => "the server did not answer in time".to_owned(),
-        (None, Some(io)) => format!("the connection broke: {io}"),
-        // lettre's word for an end in place of an answer.
-        (None, None) if cause == "incomplete response" => "the server closed the connection".to_owned(),
-        (None, None) if cause.is_empty() => error.to_string(),
-        (None, None) => cause,
+/// The code and the text of a server's answer, on one line.
+fn words(answer: &Response) -> String {
+    let lines: Vec<&str> = answer.message().map(str::trim).collect();
+    format!("{} {}", answer.code(), lines.join(" ")).trim_end().to_owned()
+}
+
+fn broken(error: &io::Error) -> String {
+    match error.kind() {
+        _ if is_timeout(error) => "the server did not answer in time".to_owned(),
+        io::ErrorKind::UnexpectedEof => "the server closed the connection".to_owned(),
+        _ => error.to_string(),
     }
-}
-
-fn io_cause(error: &Error) -> Option<&io::Error> {
-    error.source().and_then(|source| source.downcast_ref())
-}
-
-/// A socket that ran out of patience says either, after the platform.
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
-}
-
-fn left_of(deadline: Instant) -> Result<Duration, Trouble> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    // Zero would mean no limit to a socket.
-    if left < Duration::from_millis(1) {
-        return Err(later("the time for one delivery (`timeout`) is over"));
-    }
-    Ok(left)
 }
 
 /// The letter with its dots doubled and its end, in one piece.
