@@ -49,14 +49,17 @@ async fn dead(hub: &HubProcess) -> String {
     dead["dead_letters"][0]["reason"].as_str().unwrap().to_owned()
 }
 
-/// How many attempts the last delivery took, once everything is settled.
-async fn attempts(hub: &HubProcess) -> usize {
+/// The attempts that the hub remembers, each by its number within its delivery, once everything is settled; newest
+/// first.
+async fn attempts(hub: &HubProcess) -> Vec<u64> {
     hub.until("it is settled", "/v1/subscriptions/mail", |one| {
         one["status"]["behind"] == 0
     })
     .await;
     let shown = hub.get("/v1/subscriptions/mail/deliveries").await;
-    shown["deliveries"].as_array().unwrap().len()
+    let number = |attempt: &Value| attempt["number"].as_u64().unwrap();
+    let shown = shown["deliveries"].as_array().unwrap();
+    shown.iter().map(number).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,7 +162,7 @@ async fn fails(arguments: &[&str], settings: impl Fn(&MailServer) -> Value, says
     hub.publish(&event("e1")).await;
     let reason = dead(&hub).await;
     assert!(reason.contains(says), "{reason}");
-    assert_eq!(attempts(&hub).await, 4);
+    assert_eq!(attempts(&hub).await, [4, 3, 2, 1]);
     assert_eq!(server.letters().len(), 0);
 }
 
@@ -202,14 +205,14 @@ async fn not_now_is_tried_again_and_never_is_not() {
     server.refuse("MAIL", &["421 4.3.2 closing"]).await;
     hub.publish(&event("e1")).await;
     let letters = server.wait_for(1).await;
-    assert_eq!(attempts(&hub).await, 4);
+    assert_eq!(attempts(&hub).await, [4, 3, 2, 1]);
     let id = letters[0].header("Message-ID");
     assert!(id.starts_with("<msg_mail_") && id.ends_with("@example.com>"), "{id}");
 
     server.refuse("RCPT", &["550 5.1.1 no such user"]).await;
     hub.publish(&event("e2")).await;
     assert_eq!(dead(&hub).await, "a@example.org: 550 5.1.1 no such user");
-    assert_eq!(attempts(&hub).await, 5, "one more");
+    assert_eq!(attempts(&hub).await, [1, 4, 3, 2, 1]);
     hub.publish(&event("e3")).await;
     assert_eq!(server.wait_for(2).await[1].header("ce-id"), "e3");
 }
@@ -227,7 +230,8 @@ async fn a_retry_writes_only_to_those_who_lack_it() {
             .await;
         hub.publish(&event("e1")).await;
         let reason = dead(&hub).await;
-        assert_eq!(reason, "c@example.org: 550 never (accepted for 2 of the addresses)");
+        let expected = "c@example.org: 550 never (accepted for 2 of the addresses)";
+        assert!(reason.starts_with(expected), "{reason}");
         let to = |letter: Letter| letter.delivery("to").clone();
         let to: Vec<Value> = server.letters().into_iter().map(to).collect();
         assert_eq!(
@@ -235,7 +239,7 @@ async fn a_retry_writes_only_to_those_who_lack_it() {
             [json!(["a@example.org"]), json!(["b@example.org"])],
             "together: {together}"
         );
-        assert_eq!(attempts(&hub).await, 3);
+        assert_eq!(attempts(&hub).await, [3, 2, 1]);
     }
 }
 
@@ -252,7 +256,8 @@ async fn a_connection_serves_many_and_its_end_costs_no_attempt() {
     hub.publish_many("t", 20..21, 0).await;
     server.wait_for(21).await;
     assert_eq!(server.connections(), 2);
-    assert_eq!(attempts(&hub).await, 21);
+    let numbers = attempts(&hub).await;
+    assert!(numbers.iter().all(|&number| number == 1), "{numbers:?}");
 
     // It goes away altogether, and another comes in its place.
     let port = server.port.to_string();
@@ -283,6 +288,25 @@ async fn what_is_not_granted_is_not_dialled() {
     );
     hub.said(&line).await;
     assert_eq!(elsewhere.connections(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_says_what_is_the_same_for_all() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), MailServer::start(&[]).await);
+    place(folder.path(), "email", &component("email"));
+    let port = server.port;
+    let config = format!(
+        "[plugins.email]\nconfig = {{ host = \"127.0.0.1\", port = {port}, security = \"none\", from = \"hub@example.com\" }}\n\
+         grants = {{ tcp = [\"127.0.0.1:{port}\"] }}\n"
+    );
+    std::fs::write(folder.path().join("busway.toml"), config).unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    let short = json!({"types": ["t"], "protocol": "email", "sink": "mailto:a@example.org,b@example.org"});
+    subscribe(&hub, &short).await;
+    hub.publish(&event("e1")).await;
+    let letters = server.wait_for(2).await;
+    assert_eq!(letters[1].header("To"), "b@example.org");
+    assert_eq!(letters[1].header("From"), "hub@example.com");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -332,5 +356,5 @@ async fn an_event_cannot_write_the_letter() {
     let expected = "one\n.\nMAIL FROM:<x@example.org>\nRCPT TO:<victim@example.org>\n..two\n.\n";
     assert_eq!(letter.body(), expected);
     assert_eq!(letters[1].header("ce-id"), "e2");
-    assert_eq!(attempts(&hub).await, 2);
+    assert_eq!(attempts(&hub).await, [1, 1]);
 }

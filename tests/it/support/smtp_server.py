@@ -8,8 +8,10 @@ it took. It reads one JSON object a line: "refuse" maps a command to the answers
 import argparse
 import asyncio
 import json
+import logging
 import ssl
 import sys
+import warnings
 
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult
@@ -151,4 +153,7 @@ async def main():
     await commands(script)
 
 
+# What it warns of (a login without TLS) is what some tests are about.
+warnings.simplefilter("ignore")
+logging.disable()
 asyncio.run(main())
