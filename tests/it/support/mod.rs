@@ -5,6 +5,7 @@
 
 mod command;
 mod hub;
+mod mail;
 mod plugins;
 mod receiver;
 mod wire;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub(crate) use command::{busway, run};
 pub(crate) use hub::HubProcess;
+pub(crate) use mail::{Letter, MailServer};
 pub(crate) use plugins::{component, generation, place, take_away};
 pub(crate) use receiver::{Receiver, Request, status};
 pub(crate) use wire::{Received, Sse, WebSocket, basic};
