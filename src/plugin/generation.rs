@@ -113,6 +113,8 @@ impl Generation {
             settings: self.settings.clone(),
             meter: self.meter.anew(),
             maker: self.maker.clone(),
+            // Whoever still uses an instance of the other holds a place there; they are few, and soon done.
+            in_all: Arc::new(Semaphore::new(self.settings.limits.total_instances.max(1))),
             pool_by_config: Mutex::default(),
         }
     }
