@@ -90,10 +90,7 @@ impl Starter {
                 ("Cargo.toml", of(CARGO, &format!("{CARGO}{CARGO_NOTIFIER}"))),
                 (
                     "src/lib.rs",
-                    of(
-                        include_str!("new/filter.rs.txt"),
-                        include_str!("new/notifier.rs.txt"),
-                    ),
+                    of(include_str!("new/filter.rs.txt"), include_str!("new/notifier.rs.txt")),
                 ),
                 ("wit/busway.wit", WIT.to_owned()),
                 (".gitignore", "/target\n*.wasm\n".to_owned()),
@@ -118,7 +115,10 @@ impl Starter {
                 name("filter.cpp", "notifier.cpp"),
                 of(include_str!("new/filter.cpp"), include_str!("new/notifier.cpp")),
             )],
-            Self::Wat if world == World::Filter => vec![("filter.wat", include_str!("../../plugins/filter-subject-wat/filter.wat").to_owned())],
+            Self::Wat if world == World::Filter => vec![(
+                "filter.wat",
+                include_str!("../../plugins/filter-subject-wat/filter.wat").to_owned(),
+            )],
             Self::Wat => {
                 let what = "WebAssembly text is for filters: nobody writes the requests of a notifier by hand; take c";
                 return Err(Error::invalid("unknown_language", what));
@@ -160,7 +160,8 @@ fn check(name: &str) -> Result<(), Error> {
     if first && name.bytes().all(good) && name.len() <= 64 {
         return Ok(());
     }
-    let what = format!("`{name}` cannot be a plugin's name: it has small letters, digits and -, and begins with a letter");
+    let what =
+        format!("`{name}` cannot be a plugin's name: it has small letters, digits and -, and begins with a letter");
     Err(Error::invalid("wrong_name", what))
 }
 
