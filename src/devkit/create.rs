@@ -66,12 +66,8 @@ impl Starter {
         let names = || Self::ALL.iter().map(|(name, _)| *name);
         let found = Self::ALL.iter().find(|(name, _)| *name == long);
         found.map(|(_, starter)| *starter).ok_or_else(|| {
-            let all = names().collect::<Vec<_>>().join(", ");
-            let hint = hint(name, names());
-            Error::invalid(
-                "unknown_language",
-                format!("there is no project in `{name}`{hint}; there are {all}"),
-            )
+            let what = format!("there is no project in `{name}`: {}", hint(name, names()));
+            Error::invalid("unknown_language", what)
         })
     }
 
@@ -140,6 +136,9 @@ pub fn create(starter: Starter, world: World, name: &str, dir: &Path) -> Result<
     let events = EVENTS.replace("REAL", outcomes[0]).replace("TEST", outcomes[1]);
     let mut files = starter.files(world)?;
     files.push(("README.md", readme.to_owned()));
+    if world == World::Notifier {
+        files.push(("busway.toml", include_str!("new/busway.toml").to_owned()));
+    }
     files.push(("events.jsonl", events));
     let folder = dir.join(name);
     if folder.exists() {

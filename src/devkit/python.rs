@@ -4,10 +4,10 @@
 //! not what a grant of `http` opens, so the module `busway` beside it sends requests over wasi:http. Packages of pure
 //! Python work if they lie in the plugin's folder (`pip install --target`).
 //! Invariant: the plugin sees the standard library, its own folder and `busway`, and nothing that this machine has
-//! installed, so that a build is the same everywhere.
+//! installed, so that a build is the same everywhere. Nothing is written into its folder.
 
 use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::{env, fs, io};
 
 use super::language::entry;
 use super::tools::{self, Tools};
@@ -27,7 +27,8 @@ pub(super) fn build(tools: &Tools, sources: &[PathBuf], say: &mut dyn FnMut(&str
     let python = fetched::python(tools, "componentize-py", VERSION, "a plugin in Python", say)?;
     let folder = tempfile::tempdir().map_err(Error::internal)?;
     let (wit, library) = (folder.path().join("wit"), folder.path().join("library"));
-    let made = folder.path().join("plugin.wasm");
+    let (own, made) = (folder.path().join("plugin"), folder.path().join("plugin.wasm"));
+    copy(source.parent().unwrap_or(Path::new(".")), &own).map_err(Error::internal)?;
     contract::write(world, &wit).map_err(Error::internal)?;
     fs::create_dir(&library).map_err(Error::internal)?;
     if world == World::Notifier {
@@ -39,7 +40,7 @@ pub(super) fn build(tools: &Tools, sources: &[PathBuf], say: &mut dyn FnMut(&str
         .args(["-c", RUN, "--quiet", "-w", contract::world_name(world), "-d"])
         .arg(wit)
         .args(["componentize", "-p"])
-        .arg(source.parent().unwrap_or(Path::new(".")))
+        .arg(own)
         .arg("-p")
         .arg(library)
         .arg("-o")
@@ -51,6 +52,24 @@ pub(super) fn build(tools: &Tools, sources: &[PathBuf], say: &mut dyn FnMut(&str
         .env("PATH", path_from(&python));
     tools::run(&mut command, say)?;
     fs::read(&made).map_err(Error::internal)
+}
+
+/// The plugin's folder elsewhere: Python writes what it compiles beside the source.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        let left_out = name == "__pycache__"
+            || name.as_encoded_bytes().starts_with(b".")
+            || path.extension().is_some_and(|own| own == "wasm");
+        match path.is_dir() {
+            _ if left_out => {}
+            true => copy(&path, &to.join(name))?,
+            false => drop(fs::copy(&path, to.join(name))?),
+        }
+    }
+    Ok(())
 }
 
 fn path_from(python: &Path) -> std::ffi::OsString {

@@ -249,7 +249,7 @@ mod tests {
     proptest! {
         /// Whatever the filter and the event: the explanation is of what was decided.
         #[test]
-        fn it_says_what_was_decided(json in arbitrary::filters(), event in arbitrary::events(), odd in any::<bool>()) {
+        fn it_says_what_was_decided(json in arbitrary::filters(), event in arbitrary::events(), odd in proptest::bool::ANY) {
             let filter = Filter::parse(&json).unwrap();
             let mut verdict = |leaf: &PluginFilter| (&*leaf.name == "p") == odd;
             let reason = filter.explain(&event, &mut verdict);

@@ -35,6 +35,7 @@ async fn open_at(folder: &Path, clock: Clock) -> Hub {
         plugins: plugin::Settings {
             dir: folder.join("plugins"),
             cache: folder.join("data/plugin-cache"),
+            kv: None,
             plugins: Default::default(),
         },
         egress: net::GuardSettings::default(),

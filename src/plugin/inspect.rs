@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::cache::{Cache, sha256};
 use super::engine::Engines;
+use super::kv::Spaces;
 use super::load::{Load, Loader, Outline};
 use super::status::Figures;
 use super::workbench::loadable;
@@ -61,10 +62,12 @@ fn run(bytes: &[u8]) -> Result<Inspection> {
     let loader = Loader {
         engines: Engines::new()?,
         cache: Cache::none(),
+        spaces: Spaces::new(None),
         client: net::Client::new(net::Guard::new(net::GuardSettings::default())),
         clock: clock.clone(),
         metrics: Arc::new(Metrics::new()),
         crowded: Arc::new(Notify::new()),
+        failing: Arc::default(),
     };
     let outline = Outline::read(bytes).map_err(invalid)?;
     let needed = outline.needed_grant("NAME", &Grants::default());

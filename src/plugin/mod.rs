@@ -14,6 +14,7 @@
 //! nobody else anything.
 //! Invariant: a call sees one generation from its beginning to its end, whatever is swapped meanwhile.
 
+mod allowance;
 mod cache;
 mod call;
 mod engine;
@@ -24,6 +25,7 @@ mod host;
 mod http;
 mod inspect;
 mod install;
+mod kv;
 mod limits;
 mod live;
 mod load;
@@ -33,13 +35,17 @@ mod observe;
 mod pool;
 mod recorder;
 mod reload;
+mod rollback;
 mod schema;
 mod shadow;
 mod sockets;
 mod status;
+mod streams;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod tls;
 mod v0;
 mod version;
 mod watch;
@@ -47,8 +53,10 @@ mod workbench;
 
 pub use grants::check_addresses;
 pub use inspect::{Inspection, inspect};
+pub use limits::{Bound, LIMITS, Limit};
 pub use model::{
-    CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Settings, Verdict, World,
+    By, CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Rollback, Settings,
+    Verdict, World,
 };
 pub use observe::{Observation, Observed, Observer};
 pub use recorder::{Effect, Effects, Line, Trace};
@@ -75,6 +83,7 @@ use crate::time::Clock;
 use cache::Cache;
 use engine::Engines;
 use generation::Generation;
+use kv::Spaces;
 use live::Live;
 use load::Loader;
 use reload::{Parts, Reconfigure, Reload};
@@ -124,10 +133,12 @@ impl Plugins {
         let loader = Arc::new(Loader {
             engines: Engines::new()?,
             cache,
+            spaces: Spaces::new(settings.kv),
             client,
             clock: clock.clone(),
             metrics,
             crowded: crowded.clone(),
+            failing: Arc::default(),
         });
         let workbench = Workbench::with(loader.clone(), tasks.clone());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -172,10 +183,7 @@ impl Plugins {
         // `init` computes: it has no place on the runtime's own threads.
         let checked = self.0.tasks.blocking(move || {
             runtime.block_on(async {
-                let slot = generation
-                    .pool(&config, clock.instant())
-                    .slot(generation.timeout())
-                    .await?;
+                let slot = generation.slot(&config, generation.timeout()).await?;
                 let instance = call::ready(&generation, &slot, &config).await?;
                 slot.give_back(instance, clock.instant());
                 Ok(())
@@ -206,27 +214,37 @@ impl Plugins {
         config: &Arc<str>,
         events: Vec<Arc<Event>>,
     ) -> Vec<Result<Verdict, CallError>> {
+        self.judge(name, config, events).await.1
+    }
+
+    /// As [`Plugins::evaluate`], with which load of the plugin it was that answered.
+    pub async fn judge(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        events: Vec<Arc<Event>>,
+    ) -> (By, Vec<Result<Verdict, CallError>>) {
+        let count = events.len();
         let generation = match self.generation(World::Filter, name) {
             Ok(generation) => generation,
-            Err(error) => return vec![Err(error); events.len()],
+            Err(error) => return (By::default(), vec![Err(error); count]),
         };
-        let (number, count) = (generation.number, events.len());
         let shadow = self.0.taps.of(name).map(|tap| (tap, events.clone()));
-        let answers = match self.answers(generation, config, events).await {
+        let answers = match self.answers(&generation, config, events).await {
             Ok(answers) => answers,
             Err(error) => vec![Err(error); count],
         };
         if let Some((tap, events)) = shadow {
             for (event, answer) in events.into_iter().zip(&answers) {
                 tap.offer(Shadowed {
-                    generation: number,
+                    generation: generation.number,
                     config: config.clone(),
                     event,
                     answer: LiveAnswer::Verdict(answer.clone()),
                 });
             }
         }
-        answers
+        (generation.by(), answers)
     }
 
     /// Has a notifier deliver one event.
@@ -240,7 +258,21 @@ impl Plugins {
         event: &Arc<Event>,
         delivery: Delivery,
     ) -> Result<(), NotifyError> {
-        let generation = self.generation(World::Notifier, name).map_err(NotifyError::Call)?;
+        self.carry(name, config, event, delivery).await.1
+    }
+
+    /// As [`Plugins::notify`], with which load of the plugin it was that answered.
+    pub async fn carry(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        event: &Arc<Event>,
+        delivery: Delivery,
+    ) -> (By, Result<(), NotifyError>) {
+        let generation = match self.generation(World::Notifier, name) {
+            Ok(generation) => generation,
+            Err(error) => return (By::default(), Err(NotifyError::Call(error))),
+        };
         let shadow = self.0.taps.of(name).map(|tap| (tap, delivery.clone()));
         let began = self.0.clock.instant();
         let answer = call::notify(&generation, config, event, delivery, &self.0.clock).await;
@@ -248,6 +280,9 @@ impl Plugins {
         match &answer {
             Ok(()) => generation.meter.count(took, None),
             Err(NotifyError::Call(error)) => generation.meter.count(took, Some(error)),
+            Err(NotifyError::Failure {
+                reason, retry: true, ..
+            }) => generation.meter.put_off(took, reason),
             Err(NotifyError::Failure { reason, .. }) => {
                 generation.meter.count(took, Some(&CallError::Guest(reason.clone())))
             }
@@ -260,7 +295,12 @@ impl Plugins {
                 answer: LiveAnswer::Notified(delivery, answer.clone()),
             });
         }
-        answer
+        (generation.by(), answer)
+    }
+
+    /// Which load of a plugin serves now; 0 if none does.
+    pub fn generation_of(&self, name: &str) -> u64 {
+        self.0.live.generation(name).map_or(0, |live| live.number)
     }
 
     /// An observer of the live generation of this name.
@@ -313,6 +353,7 @@ impl Plugins {
     /// # Errors
     /// `plugin_name_invalid`, `plugin_is_a_link`, `plugin_not_written`.
     pub async fn install(&self, name: &str, bytes: bytes::Bytes) -> Result<(), Error> {
+        self.0.live.want(name);
         let (folder, name) = (self.0.folder.clone(), name.to_owned());
         let installing = self.0.tasks.blocking(move || install::install(&folder, &name, &bytes));
         installing.await.map_err(Error::internal)?
@@ -340,7 +381,7 @@ impl Plugins {
 
     async fn answers(
         &self,
-        generation: Arc<Generation>,
+        generation: &Arc<Generation>,
         config: &Arc<str>,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<threads::Answer>, CallError> {
@@ -349,19 +390,18 @@ impl Plugins {
             .timeout()
             .saturating_mul(u32::try_from(events.len()).unwrap_or(u32::MAX))
             .min(LONGEST_WAIT);
-        let pool = generation.pool(config, self.0.clock.instant());
-        let slot = pool.slot(longest).await;
+        let slot = generation.slot(config, longest).await;
         let slot = slot.inspect_err(|_| generation.meter.turn_away(events.len()))?;
-        let (batch, answers) = Batch::new(generation, config.clone(), slot, events);
+        let (batch, answers) = Batch::new(generation.clone(), config.clone(), slot, events);
         self.0.threads.push(batch);
         answers.await.map_err(|_| CallError::Busy)
     }
 }
 
-/// Drops what nobody uses, now and then, and everything idle when there is no room for a new instance.
+/// Drops what nobody uses, now and then, and what was not used for longest when there is no room for a new instance.
 async fn sweep(live: Arc<Live>, crowded: Arc<Notify>, clock: Clock, tasks: Tasks) {
     loop {
-        let all = tokio::select! {
+        let crowd = tokio::select! {
             () = tasks.stopping() => return,
             () = tokio::time::sleep(SWEEP) => false,
             () = crowded.notified() => true,
@@ -371,6 +411,9 @@ async fn sweep(live: Arc<Live>, crowded: Arc<Notify>, clock: Clock, tasks: Tasks
         generations
             .values()
             .filter_map(|entry| entry.live.as_ref())
-            .for_each(|generation| generation.sweep(now, all));
+            .for_each(|generation| match crowd {
+                true => generation.shed(1 + generation.live() / 4, 0),
+                false => generation.sweep(now),
+            });
     }
 }

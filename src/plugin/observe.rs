@@ -76,7 +76,12 @@ impl Observer {
         (clock, tasks): (Clock, Tasks),
     ) -> Self {
         let recorder = Arc::new(Recorder::new(effects));
-        let log = GuestLog::recorded(&generation.name, clock.clone(), recorder.clone());
+        let log = GuestLog::recorded(
+            &generation.name,
+            &generation.settings.limits,
+            clock.clone(),
+            recorder.clone(),
+        );
         let parts = Parts {
             generation,
             config,

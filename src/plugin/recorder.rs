@@ -4,18 +4,19 @@
 //! that log in hand. Instances that serve deliveries have none, and pay one look at an empty option a host call.
 //!
 //! Invariant: under [`Effects::Suppressed`] nothing leaves the machine: requests are answered here, names resolve to an
-//! address that leads nowhere, and connections are refused.
+//! address that leads nowhere, connections are refused, and keys and values are a copy that is thrown away.
 //! Invariant: whatever a guest does, what is kept of one call is bounded; what is left out is counted.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
 use serde::Serialize;
 
 use super::cache::sha256;
+use super::kv::Space;
 
 /// Log lines and effects kept of one call, each.
 const KEPT: usize = 100;
@@ -92,6 +93,8 @@ fn is_none_left_out(count: &u64) -> bool {
 pub(super) struct Recorder {
     effects: Effects,
     trace: Mutex<Trace>,
+    /// What the guest keeps while nothing of it may be kept.
+    scratch: OnceLock<Space>,
 }
 
 impl Recorder {
@@ -99,6 +102,7 @@ impl Recorder {
         Self {
             effects,
             trace: Mutex::default(),
+            scratch: OnceLock::new(),
         }
     }
 
@@ -148,6 +152,11 @@ impl Recorder {
     /// Where a granted name leads while nothing may leave; none if it is to be looked up.
     pub(super) fn instead_of_look_up(&self) -> Option<IpAddr> {
         self.suppresses().then_some(NOWHERE)
+    }
+
+    /// A copy of the plugin's keys and values, in the place of them.
+    pub(super) fn scratch(&self, space: &Space) -> &Space {
+        self.scratch.get_or_init(|| space.copy())
     }
 
     fn effect(&self, effect: Effect) {

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::cache::{Cache, sha256};
 use super::engine::Engines;
 use super::generation::Generation;
+use super::kv::Spaces;
 use super::load::{Load, Loader, Outline};
 use super::observe::{Observed, Observer};
 use super::recorder::Effects;
@@ -39,10 +40,12 @@ impl Workbench {
         let loader = Loader {
             engines: Engines::new()?,
             cache: cache.map_or_else(Cache::none, Cache::open),
+            spaces: Spaces::new(None),
             client,
             clock,
             metrics: Arc::new(Metrics::new()),
             crowded: Arc::new(Notify::new()),
+            failing: Arc::default(),
         };
         Ok(Self::with(Arc::new(loader), tasks))
     }

@@ -6,6 +6,7 @@ mod docs;
 mod fields;
 mod inspect;
 mod list;
+mod new;
 mod outcome;
 mod promote;
 mod recorded;
@@ -22,6 +23,7 @@ use crate::error::{Error, Kind};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   busway plugin list                                 what the hub has loaded, and what it refused and why
+  busway plugin new mine --lang python --kind filter  a project that builds at once, in a folder `mine`
   busway plugin build plugins/filter-threshold --out plugins
   busway plugin inspect plugins/filter-threshold.wasm
   busway plugin test plugins/filter-threshold --events events.jsonl --config config.json
@@ -43,6 +45,8 @@ enum Verb {
     Show(show::Show),
     /// What a component file is: kind, version of the contract, imports, config schema, what it needs.
     Inspect(inspect::Inspect),
+    /// Write a new plugin's project: a source, recorded events to test it on, a README.
+    New(new::New),
     /// Build a plugin from its folder (Rust, JavaScript, TypeScript, Python, C, C++ or WAT) into a component.
     Build(build::Build),
     /// Run a plugin on recorded events, offline, its effects recorded and not done; a test where they say what to expect.
@@ -63,6 +67,7 @@ impl Command {
             Verb::List(list) => list.run().await,
             Verb::Show(show) => show.run().await,
             Verb::Inspect(inspect) => inspect.run(),
+            Verb::New(new) => new.run(),
             Verb::Build(build) => build.run(),
             Verb::Test(test) => test.run().await,
             Verb::Diff(diff) => diff.run().await,

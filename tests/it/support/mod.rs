@@ -4,6 +4,7 @@
 //! ([`until`], the one place that asks again and again).
 
 mod command;
+mod guests;
 mod hub;
 mod marked;
 mod plugins;
@@ -13,6 +14,7 @@ mod wire;
 use std::time::Duration;
 
 pub(crate) use command::{busway, run};
+pub(crate) use guests::{built, keep_compiled, lend_compiled, tools};
 pub(crate) use hub::HubProcess;
 pub(crate) use marked::{Deed, mark, marked};
 pub(crate) use plugins::{component, generation, place, take_away};

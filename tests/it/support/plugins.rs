@@ -14,6 +14,7 @@ const FOLDERS: &[&str] = &[
     "plugins/notifier-chat",
     "tests/guests/misbehave",
     "tests/guests/misbehave-notifier",
+    "tests/guests/reach",
 ];
 
 /// The component of this name. Blocks while the first caller builds.
