@@ -12,6 +12,7 @@ mod config; // settings: what is refused, what is shown, the README's table
 mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and what arrived
 mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
+mod email; // the email notifier against a real mail server
 #[cfg(target_os = "linux")]
 mod full; // a full disk: told, survived, and over when there is room
 mod hold; // plugins that fail: parked and delivered once, in key order, over a kill; plugins taken away

@@ -6,6 +6,7 @@
 mod command;
 mod guests;
 mod hub;
+mod mail;
 mod marked;
 mod plugins;
 mod receiver;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub(crate) use command::{busway, run};
 pub(crate) use guests::{built, keep_compiled, lend_compiled, tools};
 pub(crate) use hub::HubProcess;
+pub(crate) use mail::{Letter, MailServer};
 pub(crate) use marked::{Deed, mark, marked};
 pub(crate) use plugins::{component, generation, place, take_away};
 pub(crate) use receiver::{Receiver, Request, status};
