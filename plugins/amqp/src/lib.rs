@@ -23,7 +23,7 @@ mod short;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+mod script;
 
 use std::cell::RefCell;
 use std::sync::OnceLock;

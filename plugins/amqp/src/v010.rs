@@ -5,6 +5,9 @@
 //! declaration and the transfers; the broker's are its results and exceptions.
 //! Invariant: a command is under way alone, so an exception is about that one.
 
+#[cfg(test)]
+mod tests;
+
 mod command;
 mod segment;
 mod values;

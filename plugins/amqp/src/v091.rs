@@ -8,6 +8,9 @@
 //! Invariant: at most one publication is under way, so the tag of a confirm is the number published.
 //! Invariant: heartbeats are declined (0), because nobody is there to send them between calls.
 
+#[cfg(test)]
+mod tests;
+
 mod content;
 mod frame;
 mod method;

@@ -91,14 +91,14 @@ impl Bench {
         let folder = path.is_dir().then_some(path);
         let config = conditions.config(folder)?;
         let settings = conditions.settings()?;
-        let bytes = match folder {
+        let (name, bytes) = match folder {
             Some(folder) => built(folder)?,
-            None => inspect::read(path)?,
+            None => (stem(path), inspect::read(path)?),
         };
+        let name = conditions.as_name.clone().unwrap_or(name);
         let client = net::Client::new(net::Guard::new(net::GuardSettings::default()));
-        let workbench = Workbench::open(None, client, Clock::system(), Tasks::new()).map_err(|error| failed(&error))?;
-        let file = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let name = conditions.as_name.clone().unwrap_or(file);
+        let workbench = Workbench::open(kept().as_deref(), client, Clock::system(), Tasks::new())
+            .map_err(|error| failed(&error))?;
         let loaded = workbench.load(&name, bytes.into(), settings).await;
         let specimen = loaded
             .map_err(|error| Failure::new(failed(&error).code, format!("{}: {}", path.display(), error.message())))?;
@@ -148,10 +148,26 @@ impl Bench {
     }
 }
 
-/// Builds a folder aside, so that a test changes nothing in it.
-fn built(folder: &Path) -> Result<Vec<u8>, Failure> {
+/// Builds a folder aside, so that a test changes nothing in it; the plugin's name and its component.
+fn built(folder: &Path) -> Result<(String, Vec<u8>), Failure> {
     let aside = tempfile::tempdir()?;
     let mut say = |line: &str| progress(line);
     let path = devkit::build(folder, Some(aside.path()), &mut say).map_err(|error| failed(&error))?;
-    inspect::read(&path)
+    Ok((stem(&path), inspect::read(&path)?))
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Where compiled code is kept between runs: with this user's caches, if there are any. A plugin with a whole engine
+/// inside compiles for half a minute.
+fn kept() -> Option<PathBuf> {
+    let folder = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    Some(caches?.join("busway").join("compiled"))
 }

@@ -3,23 +3,27 @@
 //! No test sleeps: it waits for a line of the log, a request that arrives, an end, or a state that the hub shows
 //! ([`until`], the one place that asks again and again).
 
+mod broker;
 mod command;
 mod guests;
 mod hub;
 mod mail;
 mod marked;
 mod plugins;
+mod qpid;
 mod receiver;
 mod wire;
 
 use std::time::Duration;
 
+pub(crate) use broker::Broker;
 pub(crate) use command::{busway, run};
 pub(crate) use guests::{built, keep_compiled, lend_compiled, tools};
 pub(crate) use hub::HubProcess;
 pub(crate) use mail::{Letter, MailServer};
 pub(crate) use marked::{Deed, mark, marked};
 pub(crate) use plugins::{component, generation, place, take_away};
+pub(crate) use qpid::QpidPeer;
 pub(crate) use receiver::{Receiver, Request, status};
 pub(crate) use wire::{Received, Sse, WebSocket, basic};
 
