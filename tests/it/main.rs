@@ -12,6 +12,7 @@ mod config; // settings: what is refused, what is shown, the README's table
 mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and what arrived
 mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
+mod explain; // why an event did, or did not, arrive: every end of a delivery
 #[cfg(target_os = "linux")]
 mod full; // a full disk: told, survived, and over when there is room
 mod life; // self-events, figures, a stop under load, a second hub
@@ -22,3 +23,4 @@ mod stream; // streams: filters, resumption over a kill, heartbeats, gaps, slow 
 #[allow(dead_code, reason = "shared by all tests, and each uses its part")]
 mod support; // the program on a free port, a sink that does as it is told
 mod tidy; // the rules of the house, checked from the sources
+mod trial; // candidates in the shadow of live traffic: compared, contained, promoted
