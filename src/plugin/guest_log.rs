@@ -145,6 +145,9 @@ impl GuestLog {
 
     /// Tells the operator, once, that the plugin met a limit.
     pub(super) fn limited(&self, why: &str) {
+        if let Some(recorder) = &self.recorder {
+            return recorder.line(Level::Warn.as_str(), why);
+        }
         if self.is_news(why) {
             warn!(plugin = self.plugin, why, "plugin met a limit");
         }

@@ -9,9 +9,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
+use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks};
 
 use super::allowance::Allowance;
@@ -22,6 +23,8 @@ use crate::net;
 
 /// The largest answer that a guest is given.
 const ANSWER: usize = 8 << 20;
+/// Requests of one instance that are under way at once: their bodies are in the hub's memory, not the guest's.
+pub(super) const AT_ONCE: usize = 8;
 
 /// The way out of one instance.
 pub(super) struct Egress {
@@ -36,6 +39,8 @@ pub(super) struct Egress {
     /// The largest request body.
     pub(super) most: usize,
     pub(super) allowance: Arc<Allowance>,
+    /// [`AT_ONCE`] requests of one instance are under way; more wait their turn.
+    pub(super) turns: Arc<Semaphore>,
 }
 
 type Io = Box<dyn Future<Output = Result<()>> + Send>;
@@ -47,7 +52,7 @@ impl WasiHttpHooks for Egress {
             let wanted = origin(request.uri());
             self.log
                 .refused(&wanted, &grants::line(&self.plugin, "http", &self.granted, &wanted));
-            return Box::new(async { Err(Error::HttpRequestDenied) });
+            return Box::new(deny(request, self.most));
         }
         if !self.allowance.request() {
             return Box::new(async { Err(spent()) });
@@ -61,6 +66,7 @@ impl WasiHttpHooks for Egress {
             timeout: self.timeout.min(asked),
             most: self.most,
             allowance: self.allowance.clone(),
+            turns: self.turns.clone(),
         };
         Box::new(way.send(request))
     }
@@ -74,19 +80,15 @@ struct Way {
     timeout: Duration,
     most: usize,
     allowance: Arc<Allowance>,
+    turns: Arc<Semaphore>,
 }
 
 impl Way {
     async fn send(self, request: Request<WasiBody>) -> Result<(Response<WasiBody>, Io)> {
+        // Whoever waits here is under the call's own deadline; the semaphore is never closed.
+        let _turn = self.turns.acquire().await;
         let (head, body) = request.into_parts();
-        let body = Limited::new(body, self.most)
-            .collect()
-            .await
-            .map_err(|_| Error::HttpRequestBodySize(None))?
-            .to_bytes();
-        if !self.allowance.bytes(body.len()) {
-            return Err(spent());
-        }
+        let body = self.collect(body).await?;
         if let Some(recorder) = &self.recorder {
             recorder.count("http");
             recorder.request(&head, &body);
@@ -106,6 +108,31 @@ impl Way {
         }
         Ok(response(answer))
     }
+
+    /// The whole body, paid for as it comes.
+    async fn collect(&self, mut body: WasiBody) -> Result<Bytes> {
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(piece) = frame?.into_data() else {
+                continue;
+            };
+            if whole.len() + piece.len() > self.most {
+                return Err(Error::HttpRequestBodySize(None));
+            }
+            if !self.allowance.bytes(piece.len()) {
+                return Err(spent());
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+}
+
+/// The body is taken all the same: a guest that is still writing it would hear of a broken stream before it hears why,
+/// and JavaScript's engine ends itself at that.
+async fn deny(request: Request<WasiBody>, most: usize) -> Result<(Response<WasiBody>, Io)> {
+    let _ = Limited::new(request.into_body(), most).collect().await;
+    Err(Error::HttpRequestDenied)
 }
 
 /// What a call hears that has used up its allowance.
@@ -180,6 +207,7 @@ mod tests {
             log,
             timeout: Duration::from_secs(10),
             most: 1_024,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
         };
         let request = Request::post(uri).body(whole(body.into())).unwrap();
         let (response, _) = Pin::from(egress.send_request(request, None, Box::new(async { Ok(()) }))).await?;

@@ -27,6 +27,9 @@ use super::guest_log::GuestLog;
 use super::host::Host;
 use crate::net;
 
+/// Addresses that are remembered for one instance.
+const KNOWN: usize = 1_000;
+
 /// The names that one instance has looked up, and what may be dialled for it.
 #[derive(Clone)]
 pub(super) struct Names {
@@ -95,6 +98,10 @@ impl Names {
             None => self.look_up(&name).await?,
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() > KNOWN {
+            // What it still dials it may look up again.
+            known.clear();
+        }
         for address in &addresses {
             let names = known.entry(*address).or_default();
             if !names.contains(&name) {
