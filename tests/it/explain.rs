@@ -131,6 +131,33 @@ async fn what_is_not_there_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_parked_for_a_plugin_is_said() {
+    let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
+    place(folder.path(), "judge", &component("misbehave"));
+    let hub = HubProcess::start(folder.path()).await;
+    let parks = json!({"sink": receiver.url("/s"), "config": {"on_error": "hold"},
+        "filters": [{"plugin": {"name": "judge", "config": {"do": "trap"}}}]});
+    hub.put("/v1/subscriptions/s", &parks).await;
+    let offset = publish(&hub, "one", "/a", 1).await;
+    hub.until("it is parked", "/v1/subscriptions/s", |one| {
+        one["status"]["parked"] == 1
+    })
+    .await;
+    let told = explain(&hub, offset, "s").await;
+    assert_eq!(
+        (&told["delivery"]["state"], &told["delivery"]["parked_for"]),
+        (&json!("parked"), &json!("judge")),
+        "{told:#}"
+    );
+    assert!(told["why"].as_str().unwrap().contains("crashed"), "{told:#}");
+    assert_eq!(
+        told["rules"][1]["passes"],
+        Value::Null,
+        "a plugin that fails says nothing"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_removed_plugin_holds_and_a_notifier_is_asked_without_effects() {
     let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
     place(folder.path(), "notifier-chat", &component("notifier-chat"));
