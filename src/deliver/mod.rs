@@ -222,10 +222,10 @@ pub enum Place {
     Ahead,
     /// It has come up, and is in flight, or waits for its first attempt.
     Taken,
-    /// It waits for another attempt, or is in flight again.
+    /// It has been tried, or its plugin failed.
     Retrying {
-        /// When the attempt is due, or was.
-        due: Timestamp,
+        /// What it waits for.
+        until: Until,
         /// Attempts so far.
         tries: u32,
         /// The last few of them.
@@ -233,6 +233,17 @@ pub enum Place {
     },
     /// There is nothing more to do: it was delivered or filtered, is among the dead letters, or was never wanted.
     Settled,
+}
+
+/// What a delivery waits for that has come up before.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Until {
+    /// Its next attempt is due then.
+    Due(Timestamp),
+    /// It is parked until another generation of this plugin is loaded.
+    Loaded(String),
+    /// It is in flight.
+    Answered,
 }
 
 /// The delivery engine. Cheap to clone.

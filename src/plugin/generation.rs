@@ -106,6 +106,7 @@ impl Generation {
     /// The same load once more, with no instances and nothing counted: what a roll-back swaps in.
     pub(super) fn spare(&self) -> Self {
         Self {
+            in_all: Arc::new(Semaphore::new(self.settings.limits.total_instances.max(1))),
             name: self.name.clone(),
             number: self.number,
             about: self.about.clone(),

@@ -301,6 +301,21 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_is_apart() {
+        let spaces = Spaces::new(None);
+        let space = spaces.of("one");
+        space.put(MOST, "k", Some(b"1")).unwrap();
+        let copy = space.copy();
+        copy.put(MOST, "k", Some(b"2")).unwrap();
+        copy.put(MOST, "more", Some(b"3")).unwrap();
+        assert_eq!(
+            (space.get("k"), space.keys("")),
+            (Ok(Some(b"1".to_vec())), Ok(vec!["k".to_owned()]))
+        );
+        assert_eq!(copy.get("k"), Ok(Some(b"2".to_vec())));
+    }
+
+    #[test]
     fn plugins_do_not_see_each_other() {
         let spaces = Spaces::new(None);
         spaces.of("one").put(MOST, "k", Some(b"1")).unwrap();

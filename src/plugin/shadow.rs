@@ -127,3 +127,39 @@ impl Tap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::json::decode;
+
+    fn call(id: &str) -> Shadowed {
+        let json = format!(r#"{{"specversion":"1.0","id":"{id}","source":"/t","type":"t"}}"#);
+        Shadowed {
+            generation: 1,
+            config: "{}".into(),
+            event: Arc::new(decode(json.into()).unwrap()),
+            answer: LiveAnswer::Verdict(Ok(Verdict::Pass)),
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_nobody_waits() {
+        let taps = Arc::new(Taps::default());
+        assert!(taps.of("p").is_none());
+        let mut shadow = taps.follow("p", 2).unwrap();
+        assert!(taps.follow("p", 2).is_none(), "one at a time");
+        assert!(taps.of("q").is_none());
+        let tap = taps.of("p").unwrap();
+        for id in ["1", "2", "3", "4", "5"] {
+            tap.offer(call(id));
+        }
+        assert_eq!(shadow.left_out().load(Ordering::Relaxed), 3);
+        let seen: Vec<String> = std::iter::from_fn(|| shadow.try_next())
+            .map(|call| call.event.id().to_owned())
+            .collect();
+        assert_eq!(seen, ["1", "2"]);
+        drop(shadow);
+        assert!(taps.of("p").is_none(), "nobody follows any more");
+    }
+}

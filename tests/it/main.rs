@@ -14,6 +14,7 @@ mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and
 mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
 mod email; // the email notifier against a real mail server
+mod explain; // why an event did, or did not, arrive: every end of a delivery
 #[cfg(target_os = "linux")]
 mod full; // a full disk: told, survived, and over when there is room
 mod hold; // plugins that fail: parked and delivered once, in key order, over a kill; plugins taken away
@@ -30,3 +31,4 @@ mod stream; // streams: filters, resumption over a kill, heartbeats, gaps, slow 
 mod support; // the program on a free port, a sink that does as it is told
 mod swaps; // swaps under fire: who judged what, nothing lost, nothing twice
 mod tidy; // the rules of the house, checked from the sources
+mod trial; // candidates in the shadow of live traffic: compared, contained, promoted

@@ -115,12 +115,15 @@ pub(super) fn print(out: &mut Out, report: &Value) -> Result<(), Failure> {
         cells
     });
     out.table(&["", "DIGEST", "GENERATION", "ERRORS", "P50 µs", "P99 µs"], &rows)?;
+    let left_out = match text("/left_out").as_str() {
+        "0" => String::new(),
+        count => format!("; {count} left out, as the candidate could not keep up"),
+    };
     out.line(&format!(
-        "{} calls compared: {} the same, {} different; {} left out, as the candidate could not keep up",
+        "{} calls compared: {} the same, {} different{left_out}",
         text("/compared"),
         text("/same"),
-        text("/different"),
-        text("/left_out")
+        text("/different")
     ))?;
     for line in items(report, "not_granted") {
         out.line(&format!("not granted: {}", cell(line)))?;

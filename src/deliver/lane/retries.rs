@@ -56,13 +56,6 @@ impl Waiting {
     }
 }
 
-impl Waiting {
-    /// When it is due, or was.
-    pub(in crate::deliver) fn due(&self) -> Timestamp {
-        self.due
-    }
-}
-
 impl Retries {
     /// Puts one in, in place of the one for the same record.
     pub(in crate::deliver) fn insert(&mut self, offset: Offset, waiting: Waiting) {

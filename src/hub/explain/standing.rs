@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::rules::Decided;
-use crate::deliver::Place;
+use crate::deliver::{Place, Until};
 use crate::error::{Error, Kind};
 use crate::event::{Event, json};
 use crate::hub::Hub;
@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Serialize)]
 pub struct Standing {
     /// `delivered`, `filtered` (by a plugin), `unwanted` (by a native rule), `before_start`, `dead`, `retrying`,
-    /// `in_flight`, `waiting`, `held`, `paused`, or `settled`: it is over, and how is not known any more.
+    /// `parked`, `in_flight`, `waiting`, `held`, `paused`, or `settled`: it is over, and how is not known any more.
     pub state: &'static str,
     /// In words, where the state needs them.
     pub reason: Option<String>,
@@ -30,6 +30,9 @@ pub struct Standing {
     pub tries: u32,
     /// When the next attempt is due.
     pub next: Option<String>,
+    /// The plugin that failed, of which another generation is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parked_for: Option<String>,
     /// The dead letter's id.
     pub dead_letter: Option<u64>,
     /// The attempts that are still remembered, oldest first.
@@ -107,21 +110,31 @@ pub(super) fn of(hub: &Hub, subscription: &Subscription, case: &Case, decided: D
         cursor: lane.as_ref().map(|lane| lane.cursor),
         tries: 0,
         next: None,
+        parked_for: None,
         dead_letter: None,
         attempts: remembered(hub, subscription, case.offset),
     };
     standing.tries = standing.attempts.last().map_or(0, |last| last.number);
+    let lane_parked = lane.as_ref().map(|lane| lane.parked_for.clone()).unwrap_or_default();
     let resting = lane.filter(|lane| matches!(lane.state, "held" | "paused" | "open"));
     match (place, &case.letter) {
-        (Some(Place::Retrying { due, tries, attempts }), _) => {
-            let now = hub.0.clock.now();
-            standing.state = if due > now { "retrying" } else { "in_flight" };
-            standing.next = (due > now).then(|| due.to_string());
+        (Some(Place::Retrying { until, tries, attempts }), _) => {
             standing.tries = tries;
             take_longer(&mut standing.attempts, attempts);
-            if let Some(lane) = resting {
-                (standing.state, standing.reason) = ("retrying", lane.reason);
-            }
+            standing.reason = resting.and_then(|lane| lane.reason);
+            standing.state = match until {
+                Until::Answered => "in_flight",
+                Until::Due(due) => {
+                    standing.next = Some(due.to_string());
+                    "retrying"
+                }
+                Until::Loaded(plugin) => {
+                    let parked = lane_parked.into_iter().find(|parked| parked.plugin == plugin);
+                    standing.reason = parked.map(|parked| parked.reason).or(standing.reason);
+                    standing.parked_for = Some(plugin);
+                    "parked"
+                }
+            };
         }
         (_, Some(letter)) => {
             standing.state = "dead";

@@ -44,6 +44,10 @@ pub(super) fn why(subscription: &Subscription, rules: &[Rule], standing: &Standi
                 standing.tries, subscription.config.max_attempts
             )
         }
+        "parked" => {
+            let plugin = standing.parked_for.as_deref().unwrap_or_default();
+            format!("it is parked until another generation of the plugin {plugin} is loaded: {reason}")
+        }
         "in_flight" => "it is on its way now".to_owned(),
         "held" => format!("it is held: {reason}; it goes on by itself once that is mended"),
         "paused" => format!("the subscription is paused ({reason}); `busway subscription resume {id}` lets it go on"),
