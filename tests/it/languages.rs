@@ -201,7 +201,7 @@ async fn notifiers_in_c_and_cpp_deliver() {
     let first: Value = serde_json::from_str(&texts[0]).unwrap();
     let expected = "order\ngrößer\n{\"email\":\"a@b.example\",\"name\":\"Ada\"}";
     assert_eq!(first, json!({"chat_id": "-7", "text": expected}));
-    assert_eq!(given_up(&hub, "busy").await, ["the sink answered 503: "; 2]);
+    assert!(given_up(&hub, "busy").await[0].contains("the sink answered 503"));
     assert_eq!((texts.len(), at(&receiver, "/busy").len()), (2, 4));
     assert!(given_up(&hub, "denied").await[0].contains("grants.http"));
 }
