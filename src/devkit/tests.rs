@@ -37,6 +37,10 @@ fn builds_every_plugin_and_guest() {
     check("plugins/filter-threshold", World::Filter, 128);
     check("plugins/notifier-chat", World::Notifier, 192);
     check("plugins/filter-keyword-c", World::Filter, 32);
+    check("plugins/notifier-influx-c", World::Notifier, 64);
+    check("plugins/filter-sample-cpp", World::Filter, 32);
+    check("plugins/notifier-telegram-cpp", World::Notifier, 64);
+    check("plugins/filter-subject-wat", World::Filter, 8);
     check("tests/guests/misbehave", World::Filter, 128);
     check("tests/guests/misbehave-notifier", World::Notifier, 160);
 }
@@ -55,6 +59,11 @@ fn a_plugin_imports_what_it_uses_and_no_more() {
     };
     check("plugins/filter-threshold", &["busway:plugin/"]);
     check("plugins/filter-keyword-c", &["busway:plugin/events@"]);
+    check("plugins/filter-sample-cpp", &["busway:plugin/events@"]);
+    check("plugins/filter-subject-wat", &["busway:plugin/events@"]);
+    let http = ["busway:plugin/events@", "wasi:http/", "wasi:io/"];
+    check("plugins/notifier-influx-c", &http);
+    check("plugins/notifier-telegram-cpp", &http);
     check(
         "plugins/notifier-chat",
         &[
@@ -122,11 +131,7 @@ fn says_what_is_wrong_with_a_folder() {
         assert_eq!(error.code(), code, "{error}");
         assert!(error.message().contains(says), "expected {says:?} in: {error}");
     };
-    check(
-        &[],
-        "not_a_plugin_folder",
-        "no Cargo.toml (Rust), no *.c (C) and no *.wat",
-    );
+    check(&[], "not_a_plugin_folder", "no Cargo.toml (Rust), no *.js or *.ts");
     check(
         &[("a.wat", PASS), ("b.wat", PASS)],
         "not_a_plugin_folder",
@@ -176,7 +181,7 @@ fn says_what_to_install() {
     let check = |files: &[(&str, &str)], tools: &[&str], says: &[&str]| {
         let path = tempfile::tempdir().unwrap();
         tools.iter().for_each(|tool| lay_tool(path.path(), tool));
-        let (_dir, result) = built(files, &Tools::on(path.path()));
+        let (_dir, result) = built(files, &Tools::on(path.path()).keeping(nothing.path()));
         let error = result.unwrap_err();
         assert_eq!(error.code(), "tool_missing", "{error}");
         says.iter()
@@ -187,8 +192,42 @@ fn says_what_to_install() {
     check(&rust, &[], &["cargo is not on PATH", "https://rustup.rs"]);
     check(&c, &[], &["clang", "wasm-ld", "apt-get install clang lld"]);
     check(&c, &["clang"], &["wasm-ld"]);
+    let js = [("a.js", "export const filter = {};\n")];
+    check(&js, &[], &["Node.js", "apt-get install nodejs npm"]);
+    check(&js, &["node"], &["npm"]);
+    check(&[("a.py", "class Filter:\n")], &[], &["Python 3.10", "python3-venv"]);
     let (_dir, wat) = built(&[("a.wat", PASS)], &Tools::on(nothing.path()));
     wat.expect("WebAssembly text needs no tool");
+}
+
+/// What could not be fetched is told in the tool's own words, and the next build starts anew.
+#[cfg(unix)]
+#[test]
+fn a_failed_fetch_leaves_nothing_that_is_taken_for_the_tool() {
+    let (path, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    lay_script(path.path(), "node", "exit 0");
+    let half = "while [ \"$1\" != --prefix ]; do shift; done; /bin/mkdir \"$2/node_modules\"";
+    lay_script(
+        path.path(),
+        "npm",
+        &format!("{half}; echo 'no way to the registry' >&2; exit 1"),
+    );
+    let js = [("a.js", "export const filter = {};\n")];
+    let tools = Tools::on(path.path()).keeping(kept.path());
+    for _ in 0..2 {
+        let (_dir, result) = built(&js, &tools);
+        let error = result.unwrap_err();
+        assert_eq!(error.code(), "tool_missing", "{error}");
+        assert!(error.message().contains("no way to the registry"), "{error}");
+    }
+    let left = fs::read_dir(kept.path()).unwrap().map(|entry| entry.unwrap().path());
+    let folders: Vec<PathBuf> = left.filter(|path| path.is_dir()).collect();
+    assert_eq!(folders, [] as [PathBuf; 0]);
+    lay_script(path.path(), "npm", half);
+    let (_dir, result) = built(&js, &tools);
+    // The tool is there now, and makes nothing, being none.
+    assert_eq!(result.unwrap_err().code(), "internal");
+    assert!(kept.path().join("javascript-0.23.0/node_modules").is_dir());
 }
 
 /// With a Rust that lacks the target and no rustup, the message names both; with rustup, rustup is asked.

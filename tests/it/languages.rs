@@ -16,15 +16,18 @@ use crate::support::{
 /// How long a hub may take to compile the largest guests on a busy machine. Nothing is measured by it.
 const COMPILING: Duration = Duration::from_secs(900);
 
-/// A hub with these examples loaded, the notifiers allowed to reach the receiver.
+/// A hub with these examples loaded, the notifiers allowed to reach the receiver, none in a hurry.
 async fn hub_with(folder: &Path, receiver: &Receiver, plugins: &[&str]) -> HubProcess {
     let origin = receiver.url("");
-    let grant = |name: &&str| format!("[plugins.{name}]\ngrants = {{ http = [\"{origin}\"] }}\n");
-    let config: String = plugins
-        .iter()
-        .filter(|name| name.starts_with("notifier-"))
-        .map(grant)
-        .collect();
+    // A busy machine is no fault of a plugin's: time is not what is tried here.
+    let entry = |name: &&str| {
+        let grants = match name.starts_with("notifier-") {
+            true => format!("grants = {{ http = [\"{origin}\"] }}\n"),
+            false => String::new(),
+        };
+        format!("[plugins.{name}]\nlimits = {{ timeout = \"30s\" }}\n{grants}")
+    };
+    let config: String = plugins.iter().map(entry).collect();
     std::fs::write(folder.join("busway.toml"), config).unwrap();
     lend_compiled(folder);
     let hub = HubProcess::start(folder).await;
@@ -70,7 +73,7 @@ async fn filter(hub: &HubProcess, receiver: &Receiver, plugin: &str, config: Val
 /// Subscribes to orders by a notifier; what fails is tried once more, soon.
 async fn notify(hub: &HubProcess, id: &str, plugin: &str, settings: Value) {
     let body = json!({"types": ["order"], "protocol": plugin, "protocolsettings": settings,
-        "config": {"schedule": ["10ms"], "max_attempts": 2}});
+        "config": {"schedule": ["10ms"], "max_attempts": 2, "timeout": "30s"}});
     hub.put(&format!("/v1/subscriptions/{id}"), &body).await;
 }
 
@@ -201,7 +204,7 @@ async fn notifiers_in_c_and_cpp_deliver() {
     let first: Value = serde_json::from_str(&texts[0]).unwrap();
     let expected = "order\ngrößer\n{\"email\":\"a@b.example\",\"name\":\"Ada\"}";
     assert_eq!(first, json!({"chat_id": "-7", "text": expected}));
-    assert_eq!(given_up(&hub, "busy").await, ["the sink answered 503: "; 2]);
+    assert!(given_up(&hub, "busy").await[0].contains("the sink answered 503"));
     assert_eq!((texts.len(), at(&receiver, "/busy").len()), (2, 4));
     assert!(given_up(&hub, "denied").await[0].contains("grants.http"));
 }

@@ -72,15 +72,15 @@ fn only_ours(folder: &Path) {
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).expect("permissions");
 }
 
-/// Every file below a folder, in order; none if it is not there. Components and what begins with a dot aside.
+/// Every file below a folder, in order; none if it is not there. Components, tests and what begins with a dot aside.
 fn files(folder: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let path = entry.expect("an entry").path();
         let name = path.file_name().expect("a name").to_string_lossy();
-        if path.is_dir() && name != "target" {
+        if path.is_dir() && name != "target" && name != "tests" {
             found.append(&mut files(&path));
-        } else if path.is_file() && !name.starts_with('.') && !name.ends_with(".wasm") {
+        } else if path.is_file() && !name.starts_with('.') && !name.ends_with(".wasm") && name != "tests.rs" {
             found.insert(path);
         }
     }
