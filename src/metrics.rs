@@ -25,7 +25,7 @@ pub struct Bus {
 /// A label for how something ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Outcome {
-    /// `accepted`, `retry`, `gone`, `rejected`, `filtered`, `dead`.
+    /// `accepted`, `retry`, `gone`, `rejected`, `filtered`, `dead`; `parked` and `spared` where a plugin failed.
     pub outcome: &'static str,
 }
 
@@ -120,6 +120,10 @@ pub struct Metrics {
     pub behind_age_seconds: Family<Bus, Gauge>,
     /// Deliveries waiting for their next attempt.
     pub retrying: Gauge,
+    /// Deliveries parked until a plugin is loaded anew.
+    pub parked: Gauge,
+    /// Roll-backs of plugins.
+    pub rollbacks: Family<Plugin, Counter>,
     /// Dead letters kept.
     pub dead_letters: Gauge,
     /// Bytes held by plugin instances.
@@ -162,6 +166,8 @@ impl Metrics {
             behind: Family::default(),
             behind_age_seconds: Family::default(),
             retrying: Gauge::default(),
+            parked: Gauge::default(),
+            rollbacks: Family::default(),
             dead_letters: Gauge::default(),
             plugin_memory_bytes: Family::default(),
             plugin_instances: Family::default(),
@@ -211,6 +217,11 @@ impl Metrics {
             self.delivery_seconds.clone(),
         );
         r.register("plugin_calls", "Calls of plugins", self.plugin_calls.clone());
+        r.register(
+            "plugin_rollbacks",
+            "Generations that failed and were taken back",
+            self.rollbacks.clone(),
+        );
         r.register_with_unit(
             "plugin_call",
             "One plugin call",
@@ -253,6 +264,11 @@ impl Metrics {
             "retries_waiting",
             "Deliveries waiting for a retry",
             self.retrying.clone(),
+        );
+        r.register(
+            "deliveries_parked",
+            "Deliveries parked until a plugin is loaded anew",
+            self.parked.clone(),
         );
         r.register("dead_letters", "Dead letters kept", self.dead_letters.clone());
     }

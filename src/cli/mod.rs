@@ -16,6 +16,7 @@ mod out;
 mod plugin;
 mod publish;
 mod serve;
+mod set;
 mod sse;
 mod subscription;
 mod tail;
@@ -40,7 +41,7 @@ use out::{Form, Out};
   busway tail                                  watch events as they come
 
 Exit codes are those of sysexits.h: 64 usage, 65 bad data, 66 not there, 69 hub unavailable, 70 a fault of ours,
-74 input or output, 75 try later, 77 not allowed, 78 bad settings.")]
+74 input or output, 75 try later, 77 not allowed, 78 bad settings; and 1 where the answer is no, as diff has it.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -156,7 +157,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Dead(dead) => dead.run().await?,
         Command::Explain(explain) => explain.run().await?,
         Command::Plugin(plugin) => plugin.run().await?,
-        Command::Config(config) => config.run()?,
+        Command::Config(config) => config.run().await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 //! Not in the key table: names are free, `config` is the plugin's own language, and neither fits a flag.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use toml::Spanned;
@@ -11,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::file::{Place, given};
 use super::value::Given;
 use crate::nearest::hint;
-use crate::plugin::{self, Bound, Grants, LIMITS, Limits, PluginSettings};
+use crate::plugin::{self, Bound, Grants, LIMITS, Limits, PluginSettings, Rollback};
 
 type Faults = Vec<String>;
 
@@ -52,8 +53,12 @@ impl Entry<'_, '_> {
                 ("config", DeValue::Table(config)) => settings.config = object(config),
                 ("grants", DeValue::Table(grants)) => settings.grants = self.grants(grants),
                 ("limits", DeValue::Table(limits)) => settings.limits = self.limits(limits),
+                ("rollback", DeValue::Table(rollback)) => settings.rollback = self.rollback(rollback),
+                ("rollback", DeValue::Boolean(false)) => settings.rollback = Rollback::Off,
+                ("rollback", DeValue::Boolean(true)) => settings.rollback = Rollback::default(),
+                ("rollback", _) => self.fault(at, "rollback", "must be a table, or `false` to turn it off"),
                 (known @ ("config" | "grants" | "limits"), _) => self.fault(at, known, "must be a table"),
-                (other, _) => self.unknown(at, other, &["config", "grants", "limits"]),
+                (other, _) => self.unknown(at, other, &["config", "grants", "limits", "rollback"]),
             }
         }
         settings
@@ -148,6 +153,41 @@ impl Entry<'_, '_> {
         limits
     }
 
+    fn rollback(&mut self, table: &DeTable<'_>) -> Rollback {
+        const KNOWN: &[&str] = &["rollback.window", "rollback.calls", "rollback.failures"];
+        const LONGEST: Duration = Duration::from_secs(86_400);
+        let Rollback::On {
+            mut window,
+            mut calls,
+            mut failures,
+        } = Rollback::default()
+        else {
+            return Rollback::Off;
+        };
+        for (key, value) in table {
+            let at = key.span().start;
+            let path = format!("rollback.{}", key.get_ref());
+            let given = given(value.get_ref()).unwrap_or(Given::Many(Vec::new()));
+            let set = match key.get_ref().as_ref() {
+                "window" => given.duration().map(|time| window = time.min(LONGEST)),
+                "calls" => given.count(1, 1_000_000).map(|count| calls = count),
+                "failures" => share(value.get_ref()).map(|share| failures = share),
+                _ => {
+                    self.unknown(at, &path, KNOWN);
+                    Ok(())
+                }
+            };
+            if let Err(why) = set {
+                self.fault(at, &path, &why);
+            }
+        }
+        Rollback::On {
+            window,
+            calls,
+            failures,
+        }
+    }
+
     fn fault(&mut self, at: usize, path: &str, why: &str) {
         self.faults
             .push(self.place.fault(at, &format!("`plugins.{}.{path}` {why}", self.name)));
@@ -160,6 +200,16 @@ impl Entry<'_, '_> {
                 .fault(at, &format!("unknown key `plugins.{}.{path}`; {hint}", self.name)),
         );
     }
+}
+
+fn share(value: &DeValue<'_>) -> Result<f64, String> {
+    let number = match value {
+        DeValue::Float(number) => number.as_str().parse().ok(),
+        DeValue::Integer(number) => number.as_str().parse().ok(),
+        _ => None,
+    };
+    let share = number.filter(|share: &f64| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "must be a share of the calls, above 0 and at most 1, such as 0.5".to_owned())
 }
 
 fn size(given: &Given) -> Result<usize, String> {

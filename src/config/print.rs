@@ -5,8 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{Config, KEYS, Settings};
-use crate::plugin::PluginSettings;
-use crate::units::show_size;
+use crate::plugin::{PluginSettings, Rollback};
+use crate::units::{show_duration, show_size};
 
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
@@ -83,6 +83,17 @@ fn show_plugin(plugin: &PluginSettings) -> Map<String, Value> {
         }),
     );
     shown.insert("limits".to_owned(), json!(plugin.limits.show(None)));
+    shown.insert(
+        "rollback".to_owned(),
+        match plugin.rollback {
+            Rollback::Off => Value::Bool(false),
+            Rollback::On {
+                window,
+                calls,
+                failures,
+            } => json!({ "window": show_duration(window), "calls": calls, "failures": failures }),
+        },
+    );
     shown
 }
 

@@ -1,8 +1,9 @@
 //! The hub: publish, read, subscribe, status. Every front door calls this and nothing below it.
 //!
 //! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
-//! log, `subscriptions` and `dead_letters` change who gets what, `plugins` checks what a subscription needs, `trial`
-//! compares a candidate with what is live, `explain` tells why an event did or did not arrive, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
+//! log, `subscriptions` and `dead_letters` change who gets what, `plugins` checks what a subscription needs, `misfit`
+//! finds those that a swap left behind, `trial` compares a candidate with what is live, `explain` tells why an event
+//! did or did not arrive, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
 //!
 //! Order of the stop ([`Hub::stop`], then [`Hub::drain`]): no new work and streams end; deliveries in flight end and
 //! the last checkpoint is written; plugins; the hub's own tasks; the log; the store.
@@ -14,6 +15,7 @@ mod dead_letters;
 mod events;
 mod explain;
 mod life;
+mod misfit;
 mod open;
 mod plugins;
 mod status;
@@ -88,6 +90,7 @@ struct Parts {
     plugins: Plugins,
     delivery: Delivery,
     life: life::Reporter,
+    misfits: misfit::Misfits,
     trials: trial::Trials,
     owners: Owners,
     /// Held while a subscription that is there is read, changed and written, so that no change is lost.

@@ -25,11 +25,12 @@ use super::limits::{self, Limiter};
 use super::load::Source;
 use super::observe::Observed;
 use super::pool::{Instance, Pool, Slot};
+use super::schema::{ConfigFault, Schema};
 use super::sockets::Names;
 use super::status::{Figures, Meter};
 use super::tls::Handshakes;
 use super::version::Linked;
-use super::{CallError, PluginSettings, World};
+use super::{By, CallError, PluginSettings, World};
 use crate::net;
 use crate::time::Clock;
 
@@ -42,8 +43,16 @@ pub(super) struct PluginEntry {
     /// What serves calls.
     pub(super) live: Option<Arc<Generation>>,
     /// Why the newest file does not.
-    pub(super) rejected: Option<String>,
+    pub(super) rejected: Option<Rejection>,
     pub(super) figures: Arc<Figures>,
+}
+
+/// Why the newest file of a plugin does not serve.
+#[derive(Debug, Clone)]
+pub(super) struct Rejection {
+    pub(super) reason: String,
+    /// Whether it did, and was rolled back.
+    pub(super) was_live: bool,
 }
 
 /// A pool that nobody used for this long goes, and so do its instances.
@@ -58,7 +67,7 @@ pub(super) struct Generation {
     pub(super) source: Source,
     pub(super) settings: PluginSettings,
     pub(super) meter: Meter,
-    pub(super) maker: Maker,
+    pub(super) maker: Arc<Maker>,
     /// The right to use an instance of whatever config.
     in_all: Arc<Semaphore>,
     /// By the config text that a subscription gave.
@@ -69,7 +78,7 @@ pub(super) struct Generation {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Described {
     pub(super) summary: String,
-    pub(super) config_schema: Option<Value>,
+    pub(super) config_schema: Option<Schema>,
 }
 
 impl Generation {
@@ -89,8 +98,31 @@ impl Generation {
             source,
             settings,
             meter,
-            maker,
+            maker: Arc::new(maker),
             pool_by_config: Mutex::default(),
+        }
+    }
+
+    /// The same load once more, with no instances and nothing counted: what a roll-back swaps in.
+    pub(super) fn spare(&self) -> Self {
+        Self {
+            in_all: self.in_all.clone(),
+            name: self.name.clone(),
+            number: self.number,
+            about: self.about.clone(),
+            source: self.source.clone(),
+            settings: self.settings.clone(),
+            meter: self.meter.anew(),
+            maker: self.maker.clone(),
+            pool_by_config: Mutex::default(),
+        }
+    }
+
+    /// Which load it is, for whoever called it.
+    pub(super) fn by(&self) -> By {
+        By {
+            generation: self.number,
+            on_probation: self.meter.tally.is_on_probation(),
         }
     }
 
@@ -134,6 +166,26 @@ impl Generation {
         pool
     }
 
+    /// Some of the configs that it was called with lately, and took.
+    pub(super) fn taken(&self, most: usize) -> Vec<Arc<str>> {
+        let pools = self.pool_by_config.lock().unwrap_or_else(PoisonError::into_inner);
+        let works = pools.iter().filter(|(_, pool)| pool.works());
+        works.map(|(config, _)| config.clone()).take(most).collect()
+    }
+
+    /// Tries these configs; why it takes none of them, if it does not.
+    pub(super) async fn refuses_all(&self, configs: &[Arc<str>]) -> Option<String> {
+        let mut refused = None;
+        for config in configs {
+            match self.instance(config).await {
+                Err(error @ CallError::Config(_)) => refused = refused.or_else(|| Some(error.to_string())),
+                // It takes one; or it fails in a way that has no part in its config, which its calls will show.
+                _ => return None,
+            }
+        }
+        refused
+    }
+
     /// Which load this is, for whoever observes it.
     pub(super) fn observed(&self) -> Observed {
         Observed {
@@ -152,7 +204,9 @@ impl Generation {
 
     /// Makes an instance that writes to this log.
     pub(super) async fn observed_instance(&self, config: &str, log: &Arc<GuestLog>) -> Result<Instance, CallError> {
-        let merged = merge(&self.settings.config, config)?;
+        let merged = self.config(config)?;
+        self.hold_to_schema(&merged)?;
+        let merged = Value::Object(merged).to_string();
         let limit = Bounds::of(self.settings.limits.start_of(self.world()));
         let mut instance = self.maker.instance(limit, log).await?;
         let Instance { store, guest, .. } = &mut instance;
@@ -162,6 +216,36 @@ impl Generation {
         match call::settle(answer, store, limit)? {
             Ok(()) => Ok(instance),
             Err(words) => Err(CallError::Config(words)),
+        }
+    }
+
+    /// What is wrong with a subscription's config by the plugin's schema.
+    pub(super) fn faults(&self, config: &str) -> Vec<ConfigFault> {
+        match (&self.about.config_schema, self.config(config)) {
+            (Some(schema), Ok(merged)) => schema.faults(&merged),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What is wrong with the operator's config alone, in one sentence.
+    pub(super) fn operators_fault(&self) -> Option<String> {
+        let faults = self.about.config_schema.as_ref()?.faults_of_part(&self.settings.config);
+        let whole = format!("[plugins.{}] config", self.name);
+        let told: Vec<String> = faults.iter().map(|fault| fault.told(&whole)).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+
+    fn hold_to_schema(&self, merged: &Map<String, Value>) -> Result<(), CallError> {
+        let faults = match &self.about.config_schema {
+            Some(schema) => schema.faults(merged),
+            None => return Ok(()),
+        };
+        match faults.is_empty() {
+            true => Ok(()),
+            false => {
+                let told: Vec<String> = faults.iter().map(|fault| fault.told("config")).collect();
+                Err(CallError::Config(told.join("; ")))
+            }
         }
     }
 
@@ -196,6 +280,16 @@ impl Generation {
                 return;
             }
         }
+    }
+
+    /// The operator's config overlaid by a subscription's, as `init` gets it.
+    fn config(&self, own: &str) -> Result<Map<String, Value>, CallError> {
+        let mut merged = merge(&self.settings.config, own)?;
+        let takes_sink = self.about.config_schema.as_ref().is_none_or(Schema::takes_sink);
+        if self.world() == World::Notifier && !takes_sink {
+            merged.remove("sink");
+        }
+        Ok(merged)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Pool>>> {
@@ -281,9 +375,7 @@ impl Maker {
         call::arm(store, limit, self.linked.waits());
         let (answer, _) = bounded(limit, &self.clock, guest.describe(store)).await;
         let about = call::settle(answer, store, limit).map_err(|error| format!("describe failed: {error}"))?;
-        let schema = about.config_schema.as_deref().map(serde_json::from_str).transpose();
-        let config_schema =
-            schema.map_err(|error| format!("the config schema that describe gives is not JSON: {error}"))?;
+        let config_schema = about.config_schema.as_deref().map(Schema::compile).transpose()?;
         let summary = about
             .summary
             .lines()
@@ -343,7 +435,7 @@ impl Maker {
 }
 
 /// The operator's config overlaid by a subscription's, key by key at the top.
-fn merge(operator: &Map<String, Value>, subscription: &str) -> Result<String, CallError> {
+fn merge(operator: &Map<String, Value>, subscription: &str) -> Result<Map<String, Value>, CallError> {
     let refused = |why: String| CallError::Config(why);
     let mut merged = operator.clone();
     if !subscription.trim().is_empty() {
@@ -354,7 +446,7 @@ fn merge(operator: &Map<String, Value>, subscription: &str) -> Result<String, Ca
             Err(error) => return Err(refused(format!("the config is not JSON: {error}"))),
         }
     }
-    serde_json::to_string(&merged).map_err(|error| refused(error.to_string()))
+    Ok(merged)
 }
 
 #[cfg(test)]
@@ -366,8 +458,8 @@ mod tests {
     fn the_subscription_has_the_last_word() {
         let operator = json!({"host": "a", "deep": {"x": 1}}).as_object().unwrap().clone();
         let check = |own: &str, expected: Value| {
-            let merged: Value = serde_json::from_str(&merge(&operator, own).unwrap()).unwrap();
-            assert_eq!(merged, expected, "{own}");
+            let merged = merge(&operator, own).unwrap();
+            assert_eq!(Value::Object(merged), expected, "{own}");
         };
         check("", json!({"host": "a", "deep": {"x": 1}}));
         check("null", json!({"host": "a", "deep": {"x": 1}}));

@@ -128,11 +128,16 @@ pub(super) fn line(plugin: &str, kind: &str, granted: &[String], value: &str) ->
     let all: Vec<String> = granted
         .iter()
         .map(String::as_str)
+        .filter(|one| *one != NOWHERE)
         .chain([value])
         .map(|one| format!("{one:?}"))
         .collect();
     format!("[plugins.{plugin}.grants]\n{kind} = [{}]", all.join(", "))
 }
+
+/// An origin that is granted to what is only looked at, so that it can be loaded: it leads nowhere (`.invalid` never
+/// resolves, RFC 2606), and no operator is told to keep it.
+pub(super) const NOWHERE: &str = "https://nothing.invalid";
 
 /// `scheme://host[:port]` of a request or of a grant.
 #[derive(Debug, PartialEq, Eq)]

@@ -67,6 +67,7 @@ fn run(bytes: &[u8]) -> Result<Inspection> {
         clock: clock.clone(),
         metrics: Arc::new(Metrics::new()),
         crowded: Arc::new(Notify::new()),
+        failing: Arc::default(),
     };
     let outline = Outline::read(bytes).map_err(invalid)?;
     let needed = outline.needed_grant("NAME", &Grants::default());
@@ -90,7 +91,7 @@ fn run(bytes: &[u8]) -> Result<Inspection> {
         wit_version: outline.version,
         imports: outline.imports,
         summary: about.summary,
-        config_schema: about.config_schema,
+        config_schema: about.config_schema.map(|schema| schema.json().clone()),
         needed_grants: needed.into_iter().collect(),
         size: bytes.len(),
         digest,

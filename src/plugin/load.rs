@@ -38,6 +38,8 @@ pub(super) struct Loader {
     pub(super) metrics: Arc<Metrics>,
     /// Told when no instance could be made because too many live.
     pub(super) crowded: Arc<Notify>,
+    /// Told when a generation on probation fails too much.
+    pub(super) failing: Arc<Notify>,
 }
 
 /// A component that compiled: enough to make generations of it with other settings.
@@ -74,14 +76,18 @@ impl Loader {
     pub(super) async fn generation(&self, source: Source, load: Load) -> Result<Generation, String> {
         let maker = self.maker(&source, &load)?;
         let about = maker.describe().await?;
-        let meter = Meter::new(&load.name, self.metrics.clone(), load.figures);
+        let meter = Meter::new(&load.name, self.metrics.clone(), load.figures, self.failing.clone());
         let origin = Origin {
             name: load.name,
             number: load.number,
             settings: load.settings,
             source,
         };
-        Ok(Generation::new(maker, about, origin, meter))
+        let generation = Generation::new(maker, about, origin, meter);
+        match generation.operators_fault() {
+            Some(fault) => Err(fault),
+            None => Ok(generation),
+        }
     }
 
     /// What makes instances of a component, with these settings.

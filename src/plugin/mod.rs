@@ -35,6 +35,8 @@ mod observe;
 mod pool;
 mod recorder;
 mod reload;
+mod rollback;
+mod schema;
 mod shadow;
 mod sockets;
 mod status;
@@ -53,10 +55,12 @@ pub use grants::check_addresses;
 pub use inspect::{Inspection, inspect};
 pub use limits::{Bound, LIMITS, Limit};
 pub use model::{
-    CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Settings, Verdict, World,
+    By, CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Rollback, Settings,
+    Verdict, World,
 };
 pub use observe::{Observation, Observed, Observer};
 pub use recorder::{Effect, Effects, Line, Trace};
+pub use schema::{ConfigFault, Field, FieldKind, fields};
 pub use shadow::{LiveAnswer, Shadow, Shadowed};
 pub use status::Costs;
 pub use workbench::{Specimen, Workbench};
@@ -134,6 +138,7 @@ impl Plugins {
             clock: clock.clone(),
             metrics,
             crowded: crowded.clone(),
+            failing: Arc::default(),
         });
         let workbench = Workbench::with(loader.clone(), tasks.clone());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -187,6 +192,20 @@ impl Plugins {
         checked.await.unwrap_or(Err(CallError::Busy))
     }
 
+    /// What is wrong with a subscription's config by the schema of the plugin that is loaded, the operator's config
+    /// beneath it. Nothing if the plugin gives no schema, or is not there.
+    pub fn faults(&self, world: World, name: &str, config: &str) -> Vec<ConfigFault> {
+        self.generation(world, name)
+            .map(|live| live.faults(config))
+            .unwrap_or_default()
+    }
+
+    /// Whether a field at the top of a plugin's config stands in the operator's config for it.
+    pub fn is_operators(&self, name: &str, field: &str) -> bool {
+        let live = self.0.live.generation(name);
+        live.is_some_and(|live| live.settings.config.contains_key(field))
+    }
+
     /// Asks a filter about events; one answer each, in order. Never blocks the async runtime. An event that fails
     /// costs the others nothing: they go on with a new instance.
     pub async fn evaluate(
@@ -195,27 +214,37 @@ impl Plugins {
         config: &Arc<str>,
         events: Vec<Arc<Event>>,
     ) -> Vec<Result<Verdict, CallError>> {
+        self.judge(name, config, events).await.1
+    }
+
+    /// As [`Plugins::evaluate`], with which load of the plugin it was that answered.
+    pub async fn judge(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        events: Vec<Arc<Event>>,
+    ) -> (By, Vec<Result<Verdict, CallError>>) {
+        let count = events.len();
         let generation = match self.generation(World::Filter, name) {
             Ok(generation) => generation,
-            Err(error) => return vec![Err(error); events.len()],
+            Err(error) => return (By::default(), vec![Err(error); count]),
         };
-        let (number, count) = (generation.number, events.len());
         let shadow = self.0.taps.of(name).map(|tap| (tap, events.clone()));
-        let answers = match self.answers(generation, config, events).await {
+        let answers = match self.answers(&generation, config, events).await {
             Ok(answers) => answers,
             Err(error) => vec![Err(error); count],
         };
         if let Some((tap, events)) = shadow {
             for (event, answer) in events.into_iter().zip(&answers) {
                 tap.offer(Shadowed {
-                    generation: number,
+                    generation: generation.number,
                     config: config.clone(),
                     event,
                     answer: LiveAnswer::Verdict(answer.clone()),
                 });
             }
         }
-        answers
+        (generation.by(), answers)
     }
 
     /// Has a notifier deliver one event.
@@ -229,7 +258,21 @@ impl Plugins {
         event: &Arc<Event>,
         delivery: Delivery,
     ) -> Result<(), NotifyError> {
-        let generation = self.generation(World::Notifier, name).map_err(NotifyError::Call)?;
+        self.carry(name, config, event, delivery).await.1
+    }
+
+    /// As [`Plugins::notify`], with which load of the plugin it was that answered.
+    pub async fn carry(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        event: &Arc<Event>,
+        delivery: Delivery,
+    ) -> (By, Result<(), NotifyError>) {
+        let generation = match self.generation(World::Notifier, name) {
+            Ok(generation) => generation,
+            Err(error) => return (By::default(), Err(NotifyError::Call(error))),
+        };
         let shadow = self.0.taps.of(name).map(|tap| (tap, delivery.clone()));
         let began = self.0.clock.instant();
         let answer = call::notify(&generation, config, event, delivery, &self.0.clock).await;
@@ -237,6 +280,9 @@ impl Plugins {
         match &answer {
             Ok(()) => generation.meter.count(took, None),
             Err(NotifyError::Call(error)) => generation.meter.count(took, Some(error)),
+            Err(NotifyError::Failure {
+                reason, retry: true, ..
+            }) => generation.meter.put_off(took, reason),
             Err(NotifyError::Failure { reason, .. }) => {
                 generation.meter.count(took, Some(&CallError::Guest(reason.clone())))
             }
@@ -249,7 +295,12 @@ impl Plugins {
                 answer: LiveAnswer::Notified(delivery, answer.clone()),
             });
         }
-        answer
+        (generation.by(), answer)
+    }
+
+    /// Which load of a plugin serves now; 0 if none does.
+    pub fn generation_of(&self, name: &str) -> u64 {
+        self.0.live.generation(name).map_or(0, |live| live.number)
     }
 
     /// An observer of the live generation of this name.
@@ -302,6 +353,7 @@ impl Plugins {
     /// # Errors
     /// `plugin_name_invalid`, `plugin_is_a_link`, `plugin_not_written`.
     pub async fn install(&self, name: &str, bytes: bytes::Bytes) -> Result<(), Error> {
+        self.0.live.want(name);
         let (folder, name) = (self.0.folder.clone(), name.to_owned());
         let installing = self.0.tasks.blocking(move || install::install(&folder, &name, &bytes));
         installing.await.map_err(Error::internal)?
@@ -329,7 +381,7 @@ impl Plugins {
 
     async fn answers(
         &self,
-        generation: Arc<Generation>,
+        generation: &Arc<Generation>,
         config: &Arc<str>,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<threads::Answer>, CallError> {
@@ -340,7 +392,7 @@ impl Plugins {
             .min(LONGEST_WAIT);
         let slot = generation.slot(config, longest).await;
         let slot = slot.inspect_err(|_| generation.meter.turn_away(events.len()))?;
-        let (batch, answers) = Batch::new(generation, config.clone(), slot, events);
+        let (batch, answers) = Batch::new(generation.clone(), config.clone(), slot, events);
         self.0.threads.push(batch);
         answers.await.map_err(|_| CallError::Busy)
     }

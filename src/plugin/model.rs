@@ -103,6 +103,41 @@ pub struct Limits {
     pub log_bytes: usize,
 }
 
+/// Which load of a plugin answered a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct By {
+    /// The nth load of this name; 0 if none is loaded.
+    pub generation: u64,
+    /// Whether it is so young that it may yet be rolled back.
+    pub on_probation: bool,
+}
+
+/// When a new generation that fails is taken back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rollback {
+    /// Never.
+    Off,
+    /// When it fails more than it may, and the generation before it did not.
+    On {
+        /// For so long after its swap.
+        window: Duration,
+        /// Not before it has been called so often.
+        calls: u64,
+        /// The share of failed calls, from above 0 to 1.
+        failures: f64,
+    },
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        Self::On {
+            window: Duration::from_secs(60),
+            calls: 20,
+            failures: 0.5,
+        }
+    }
+}
+
 /// What the operator's config says of one plugin.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PluginSettings {
@@ -112,6 +147,8 @@ pub struct PluginSettings {
     pub grants: Grants,
     /// Its bounds.
     pub limits: Limits,
+    /// When a new generation of it is taken back.
+    pub rollback: Rollback,
 }
 
 /// What a plugin may do beyond computing and logging.
@@ -167,6 +204,20 @@ pub enum Notice {
         /// Whether an older generation goes on serving.
         serving: bool,
     },
+    /// A generation that failed was taken back: the one before it serves again, as a new generation (which a
+    /// [`Notice::Loaded`] tells as well).
+    RolledBack {
+        /// Plugin name.
+        name: String,
+        /// Digest of what was taken back.
+        digest: String,
+        /// Its generation.
+        generation: u64,
+        /// The generation that serves now.
+        serving: u64,
+        /// How it failed, and what helps.
+        reason: String,
+    },
     /// A file went away.
     Removed {
         /// Plugin name.
@@ -181,7 +232,7 @@ pub struct PluginStatus {
     pub name: String,
     /// `filter` or `notifier`; none if nothing is loaded.
     pub kind: Option<&'static str>,
-    /// `active`, or `rejected`.
+    /// `active`, `rejected`, or `rolled_back`.
     pub state: &'static str,
     /// Why the newest file was refused, if it was.
     pub reason: Option<String>,

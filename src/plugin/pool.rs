@@ -40,6 +40,8 @@ struct State {
     /// The last is the one used last: what is hot stays hot, and what is cold grows old.
     idle: Vec<Instance>,
     used: Instant,
+    /// An instance has taken the config and come back sound.
+    works: bool,
 }
 
 impl Pool {
@@ -51,6 +53,7 @@ impl Pool {
             state: Mutex::new(State {
                 idle: Vec::new(),
                 used: now,
+                works: false,
             }),
         }
     }
@@ -70,6 +73,11 @@ impl Pool {
     /// Notes that the pool is in use.
     pub(super) fn touch(&self, now: Instant) {
         self.lock().used = now;
+    }
+
+    /// Whether its config has been taken, and calls come back.
+    pub(super) fn works(&self) -> bool {
+        self.lock().works
     }
 
     /// Takes out the instances that have been idle for this long.
@@ -123,6 +131,7 @@ impl Slot {
             instance.since = now;
             let mut state = self.pool.lock();
             state.used = now;
+            state.works = true;
             state.idle.push(instance);
         }
     }

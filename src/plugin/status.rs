@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
+use tokio::sync::Notify;
 
 use super::generation::{PluginEntry, PluginSet};
+use super::rollback::Tally;
 use super::{CallError, PluginStatus, World, grants};
 use crate::metrics::{Metrics, Plugin, PluginCall};
 
@@ -71,12 +73,16 @@ fn line(name: &str, entry: &PluginEntry) -> PluginStatus {
     PluginStatus {
         name: name.to_owned(),
         kind: live.map(|live| live.world().as_str()),
-        state: if entry.rejected.is_some() { "rejected" } else { "active" },
-        reason: entry.rejected.clone(),
+        state: match &entry.rejected {
+            Some(rejection) if rejection.was_live => "rolled_back",
+            Some(_) => "rejected",
+            None => "active",
+        },
+        reason: entry.rejected.as_ref().map(|rejection| rejection.reason.clone()),
         generation: live.map_or(0, |live| live.number),
         digest: live.map(|live| live.source.digest.clone()),
         summary: live.map(|live| live.about.summary.clone()),
-        config_schema: live.and_then(|live| live.about.config_schema.clone()),
+        config_schema: live.and_then(|live| Some(live.about.config_schema.as_ref()?.json().clone())),
         imports: live.map(|live| live.source.outline.imports.clone()).unwrap_or_default(),
         grants: live
             .map(|live| grants::describe(&live.settings.grants))
@@ -134,13 +140,15 @@ pub(super) struct Meter {
     plugin: String,
     metrics: Arc<Metrics>,
     figures: Arc<Figures>,
+    /// What this load alone did.
+    pub(super) tally: Tally,
     /// Looked up once: the family's own look-up costs more than a short call.
     good: Counter,
     seconds: Histogram,
 }
 
 impl Meter {
-    pub(super) fn new(plugin: &str, metrics: Arc<Metrics>, figures: Arc<Figures>) -> Self {
+    pub(super) fn new(plugin: &str, metrics: Arc<Metrics>, figures: Arc<Figures>, failing: Arc<Notify>) -> Self {
         let good = metrics
             .plugin_calls
             .get_or_create(&PluginCall {
@@ -158,13 +166,37 @@ impl Meter {
             plugin: plugin.to_owned(),
             metrics,
             figures,
+            tally: Tally::new(failing),
             good,
             seconds,
         }
     }
 
+    /// The meter of another load of the same plugin.
+    pub(super) fn anew(&self) -> Self {
+        Self {
+            plugin: self.plugin.clone(),
+            metrics: self.metrics.clone(),
+            figures: self.figures.clone(),
+            tally: self.tally.anew(),
+            good: self.good.clone(),
+            seconds: self.seconds.clone(),
+        }
+    }
+
     /// One call ended, after this long, with this error if any.
     pub(super) fn count(&self, took: Duration, error: Option<&CallError>) {
+        self.note(took, error);
+        self.tally.count(error);
+    }
+
+    /// One call ended with the plugin's word that another try may help: that is about its sink, and no fault of its.
+    pub(super) fn put_off(&self, took: Duration, words: &str) {
+        self.note(took, Some(&CallError::Guest(words.to_owned())));
+        self.tally.count(None);
+    }
+
+    fn note(&self, took: Duration, error: Option<&CallError>) {
         self.figures.calls.fetch_add(1, Ordering::Relaxed);
         self.figures.latency.add(took);
         self.seconds.observe(took.as_secs_f64());

@@ -17,7 +17,7 @@ use super::load::{Load, Loader, Outline};
 use super::observe::{Observed, Observer};
 use super::recorder::Effects;
 use super::status::Figures;
-use super::{Grants, PluginSettings};
+use super::{Grants, PluginSettings, grants};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::net;
@@ -45,6 +45,7 @@ impl Workbench {
             clock,
             metrics: Arc::new(Metrics::new()),
             crowded: Arc::new(Notify::new()),
+            failing: Arc::default(),
         };
         Ok(Self::with(Arc::new(loader), tasks))
     }
@@ -92,7 +93,7 @@ pub(super) fn loadable(outline: &Outline, name: &str, settings: PluginSettings) 
         None => settings,
         Some(_) => PluginSettings {
             grants: Grants {
-                http: vec!["https://nothing.invalid".to_owned()],
+                http: vec![grants::NOWHERE.to_owned()],
                 ..settings.grants
             },
             ..settings
@@ -121,7 +122,7 @@ impl Specimen {
 
     /// The JSON Schema of its config, if it has one.
     pub fn config_schema(&self) -> Option<&serde_json::Value> {
-        self.generation.about.config_schema.as_ref()
+        Some(self.generation.about.config_schema.as_ref()?.json())
     }
 
     /// An observer of it with this config: a JSON object that overlays the operator's, or nothing.

@@ -32,7 +32,8 @@ impl Inspect {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+/// The bytes of a component file.
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(file)
         .map_err(|cause| Failure::new(Code::NoInput, format!("{} cannot be read: {cause}", file.display())))
 }

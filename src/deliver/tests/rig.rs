@@ -175,11 +175,17 @@ async fn parts(folder: &tempfile::TempDir, clock: Clock) -> (Parts, Kept, mpsc::
 
 /// The nth event: its type says whether n is odd, its data says n.
 pub(in crate::deliver) fn event(nth: u64) -> Event {
+    keyed(nth, None)
+}
+
+/// The same, with a subject.
+pub(in crate::deliver) fn keyed(nth: u64, key: Option<&str>) -> Event {
     let ty = if nth % 2 == 1 { "odd" } else { "even" };
     Draft {
         id: nth.to_string(),
         source: "/test".to_owned(),
         ty: ty.to_owned(),
+        subject: key.map(str::to_owned),
         data: Some(Data {
             kind: DataKind::Json,
             bytes: format!(r#"{{"n":{nth}}}"#).into(),

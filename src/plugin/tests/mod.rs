@@ -6,6 +6,7 @@ mod loading;
 mod notifiers;
 mod observing;
 mod pooling;
+mod rollback;
 mod settings;
 mod swap;
 
@@ -145,7 +146,7 @@ fn component_with(text: &str, world: &str, more: &[&str]) -> Vec<u8> {
 }
 
 /// A filter that drops every event, giving these words.
-fn dropping(words: &'static str) -> Vec<u8> {
+pub(super) fn dropping(words: &'static str) -> Vec<u8> {
     let evaluate = match words.len() {
         1 => "(return (call $verdict (i32.const 1) (i32.const 1024) (i32.const 1)))",
         2 => "(return (call $verdict (i32.const 1) (i32.const 1024) (i32.const 2)))",

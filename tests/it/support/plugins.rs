@@ -10,6 +10,7 @@ static BUILT: OnceLock<BTreeMap<&'static str, Vec<u8>>> = OnceLock::new();
 
 /// Every plugin that the tests load, by the name of its folder.
 const FOLDERS: &[&str] = &[
+    "plugins/email",
     "plugins/filter-threshold",
     "plugins/notifier-chat",
     "tests/guests/misbehave",

@@ -85,6 +85,11 @@ fn act(deed: &str, size: usize, head: &Head) -> Result<Verdict, String> {
         "mark" => {
             return Ok(Verdict::Drop(String::from_utf8_lossy(black_box(&MARK)).into_owned()));
         }
+        "odd-fails" => {
+            if black_box(&MARK)[11] % 2 == 1 {
+                return Err("odd generations fail".to_owned());
+            }
+        }
         "error" => return Err("it went wrong".to_owned()),
         "loop" => spin(),
         "busy" => (0..size).for_each(|round| _ = black_box(round)),
