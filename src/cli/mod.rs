@@ -23,6 +23,7 @@ mod tail;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -114,6 +115,9 @@ impl Remote {
     }
 }
 
+/// What the end of a command may still wait for.
+const LEFT_OVER: Duration = Duration::from_secs(2);
+
 /// Runs the command that `arguments` (the program's name first) ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
@@ -134,7 +138,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return report(&Failure::new(Code::Software, format!("cannot start threads: {cause}")));
         }
     };
-    match runtime.block_on(dispatch(cli.command)) {
+    let ended = runtime.block_on(dispatch(cli.command));
+    // What still computes on a thread of its own, such as the compiling of a large plugin, cannot be called off.
+    runtime.shutdown_timeout(LEFT_OVER);
+    match ended {
         Ok(code) => code,
         Err(failure) => report(&failure),
     }

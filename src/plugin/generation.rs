@@ -106,7 +106,7 @@ impl Generation {
     /// The same load once more, with no instances and nothing counted: what a roll-back swaps in.
     pub(super) fn spare(&self) -> Self {
         Self {
-            in_all: Arc::new(Semaphore::new(self.settings.limits.total_instances.max(1))),
+            in_all: self.in_all.clone(),
             name: self.name.clone(),
             number: self.number,
             about: self.about.clone(),
@@ -114,8 +114,6 @@ impl Generation {
             settings: self.settings.clone(),
             meter: self.meter.anew(),
             maker: self.maker.clone(),
-            // Whoever still uses an instance of the other holds a place there; they are few, and soon done.
-            in_all: Arc::new(Semaphore::new(self.settings.limits.total_instances.max(1))),
             pool_by_config: Mutex::default(),
         }
     }

@@ -52,10 +52,10 @@ impl WasiHttpHooks for Egress {
             let wanted = origin(request.uri());
             self.log
                 .refused(&wanted, &grants::line(&self.plugin, "http", &self.granted, &wanted));
-            return Box::new(deny(request, self.most));
+            return Box::new(deny(request, self.most, Error::HttpRequestDenied));
         }
         if !self.allowance.request() {
-            return Box::new(async { Err(spent()) });
+            return Box::new(deny(request, self.most, spent()));
         }
         let asked = options
             .and_then(|options| options.first_byte_timeout)
@@ -130,9 +130,14 @@ impl Way {
 
 /// The body is taken all the same: a guest that is still writing it would hear of a broken stream before it hears why,
 /// and JavaScript's engine ends itself at that.
-async fn deny(request: Request<WasiBody>, most: usize) -> Result<(Response<WasiBody>, Io)> {
-    let _ = Limited::new(request.into_body(), most).collect().await;
-    Err(Error::HttpRequestDenied)
+async fn deny(request: Request<WasiBody>, most: usize, error: Error) -> Result<(Response<WasiBody>, Io)> {
+    let (mut body, mut taken) = (request.into_body(), 0);
+    while taken <= most
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        taken += frame.data_ref().map_or(0, Bytes::len);
+    }
+    Err(error)
 }
 
 /// What a call hears that has used up its allowance.

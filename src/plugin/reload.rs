@@ -2,7 +2,8 @@
 //!
 //! It owns all that it decides by, so two loads of one name can never cross: a name that is loading is left alone
 //! until that load is done. Loads of different names run side by side on threads of their own, as many as there are
-//! cores, so a plugin that compiles for half a minute does not hold up another's swap.
+//! cores and at least two, and large files never take them all, so a plugin that compiles for half a minute does not
+//! hold up another's swap.
 //!
 //! Invariant: the snapshot is replaced in one step; a failed load leaves the last good generation in it, with the
 //! reason beside it.
@@ -45,6 +46,9 @@ pub(super) struct Reconfigure {
 /// for half a minute, and the hub can accept events meanwhile.
 const START: Duration = Duration::from_secs(10);
 
+/// A file that is larger compiles for seconds.
+const LARGE: u64 = 2 << 20;
+
 /// The state of the task.
 pub(super) struct Reload {
     folder: PathBuf,
@@ -62,6 +66,8 @@ pub(super) struct Reload {
     stale: BTreeSet<String>,
     waiting: Vec<(BTreeSet<String>, oneshot::Sender<()>)>,
     threads: Arc<Semaphore>,
+    /// Of these, what large files may take: a small plugin never waits for a large one to compile.
+    for_large: Arc<Semaphore>,
 }
 
 /// What outlives the loads of one name.
@@ -93,7 +99,7 @@ pub(super) struct Parts {
 
 impl Reload {
     pub(super) fn new(parts: Parts) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
         Self {
             folder: parts.folder,
             loader: parts.loader,
@@ -108,6 +114,7 @@ impl Reload {
             stale: BTreeSet::new(),
             waiting: Vec::new(),
             threads: Arc::new(Semaphore::new(cores)),
+            for_large: Arc::new(Semaphore::new(cores - 1)),
         }
     }
 
@@ -173,6 +180,7 @@ impl Reload {
         if let Err(reason) = watch::check_name(&change.name) {
             return self.refuse(&change.name, &reason, None);
         }
+        let large = (stamp.len() > LARGE).then(|| self.for_large.clone());
         let wanted = self.live.take_wanted(&change.name);
         let policy = self.plugins.get(&change.name).map(|known| known.rollback);
         let live = self.live.generation(&change.name);
@@ -192,7 +200,7 @@ impl Reload {
             began: change.since,
         };
         let load = self.next_load(&change.name);
-        self.start(load, move |load, runtime| task.run(load, runtime));
+        self.start(load, large, move |load, runtime| task.run(load, runtime));
     }
 
     fn next_load(&mut self, name: &str) -> Load {
@@ -206,13 +214,22 @@ impl Reload {
         }
     }
 
-    /// Runs a load on a thread of its own.
-    fn start(&mut self, load: Load, run: impl FnOnce(Load, &Handle) -> Loaded + Send + 'static) {
+    /// Runs a load on a thread of its own; a large one waits for its turn among these.
+    fn start(
+        &mut self,
+        load: Load,
+        large: Option<Arc<Semaphore>>,
+        run: impl FnOnce(Load, &Handle) -> Loaded + Send + 'static,
+    ) {
         self.loading.insert(load.name.clone());
         let (threads, tasks, runtime) = (self.threads.clone(), self.tasks.clone(), Handle::current());
         let (name, began) = (load.name.clone(), self.loader.clock.instant());
         self.loads.push(self.tasks.spawn(async move {
-            // The semaphore is never closed.
+            // The semaphores are never closed.
+            let _turn = match large {
+                Some(large) => large.acquire_owned().await.ok(),
+                None => None,
+            };
             let _permit = threads.acquire_owned().await;
             let ran = tasks.blocking(move || run(load, &runtime)).await;
             ran.unwrap_or_else(|error| {
@@ -457,7 +474,9 @@ impl Reload {
 
     fn relink(&mut self, name: &str, source: Source, began: Instant) {
         let (loader, load) = (self.loader.clone(), self.next_load(name));
-        self.start(load, move |load, runtime| relink(&loader, source, load, runtime, began));
+        self.start(load, None, move |load, runtime| {
+            relink(&loader, source, load, runtime, began)
+        });
     }
 
     fn answer_waiting(&mut self) {

@@ -33,6 +33,11 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
+    /// The file's size.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
     /// The stamp of a file, through symlinks; none if it is not there.
     pub(super) fn of(path: &Path) -> Option<Self> {
         std::fs::metadata(path)

@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use crate::net::{Client, Guard, GuardSettings};
 use crate::plugin::cache::Cache;
 use crate::plugin::engine::Engines;
+use crate::plugin::kv::Spaces;
 use crate::plugin::tests::dropping;
 use crate::time::{Clock, Timestamp};
 
@@ -17,6 +18,7 @@ fn reload(folder: &Path) -> (Reload, mpsc::UnboundedReceiver<Notice>) {
     let loader = Loader {
         engines: Engines::new().unwrap(),
         cache: Cache::none(),
+        spaces: Spaces::new(None),
         client: Client::new(Guard::new(GuardSettings::default())),
         clock: Clock::manual(Timestamp(0)),
         metrics: Arc::new(Metrics::new()),
