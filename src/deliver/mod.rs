@@ -231,6 +231,15 @@ pub enum Place {
         /// The last few of them.
         attempts: Vec<Attempt>,
     },
+    /// It is parked until another load of a plugin is there.
+    Parked {
+        /// Which, and why.
+        reason: String,
+        /// Attempts so far.
+        tries: u32,
+        /// The last few of them.
+        attempts: Vec<Attempt>,
+    },
     /// There is nothing more to do: it was delivered or filtered, is among the dead letters, or was never wanted.
     Settled,
 }

@@ -9,6 +9,13 @@ impl State {
     /// Where a record stands, given that the dispatcher has offered everything before `dispatched`.
     pub(in crate::deliver) fn place(&self, offset: Offset, dispatched: Offset) -> Place {
         if let Some(waiting) = self.retries.at(offset) {
+            if waiting.parked {
+                return Place::Parked {
+                    reason: self.why_parked(),
+                    tries: waiting.tries,
+                    attempts: waiting.attempts.clone(),
+                };
+            }
             return Place::Retrying {
                 due: waiting.due(),
                 tries: waiting.tries,

@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Serialize)]
 pub struct Standing {
     /// `delivered`, `filtered` (by a plugin), `unwanted` (by a native rule), `before_start`, `dead`, `retrying`,
-    /// `in_flight`, `waiting`, `held`, `paused`, or `settled`: it is over, and how is not known any more.
+    /// `parked`, `in_flight`, `waiting`, `held`, `paused`, or `settled`: it is over, and how is not known any more.
     pub state: &'static str,
     /// In words, where the state needs them.
     pub reason: Option<String>,
@@ -122,6 +122,17 @@ pub(super) fn of(hub: &Hub, subscription: &Subscription, case: &Case, decided: D
             if let Some(lane) = resting {
                 (standing.state, standing.reason) = ("retrying", lane.reason);
             }
+        }
+        (
+            Some(Place::Parked {
+                reason,
+                tries,
+                attempts,
+            }),
+            _,
+        ) => {
+            (standing.state, standing.reason, standing.tries) = ("parked", Some(reason), tries);
+            take_longer(&mut standing.attempts, attempts);
         }
         (_, Some(letter)) => {
             standing.state = "dead";

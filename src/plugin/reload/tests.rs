@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use futures_util::FutureExt;
 use tempfile::TempDir;
 
 use super::*;
@@ -10,7 +11,7 @@ use crate::net::{Client, Guard, GuardSettings};
 use crate::plugin::cache::Cache;
 use crate::plugin::engine::Engines;
 use crate::plugin::tests::dropping;
-use crate::time::{Clock, Timestamp};
+use crate::time::Clock;
 
 fn reload(folder: &Path) -> (Reload, mpsc::UnboundedReceiver<Notice>) {
     let (notices, heard) = mpsc::unbounded_channel();
@@ -18,7 +19,7 @@ fn reload(folder: &Path) -> (Reload, mpsc::UnboundedReceiver<Notice>) {
         engines: Engines::new().unwrap(),
         cache: Cache::none(),
         client: Client::new(Guard::new(GuardSettings::default())),
-        clock: Clock::manual(Timestamp(0)),
+        clock: Clock::system(),
         metrics: Arc::new(Metrics::new()),
         crowded: Arc::default(),
         failing: Arc::default(),
@@ -46,13 +47,15 @@ impl Reload {
         self.loads.next().await.expect("a load")
     }
 
-    /// Looks, waits for the changes to settle, and loads them.
+    /// Looks until every change has come to rest, and loads them.
     async fn catch_up(&mut self) {
         self.look();
-        self.loader.clock.advance(watch::SETTLE);
-        self.look();
-        while let Some(loaded) = self.loads.next().await {
-            self.publish(loaded);
+        while self.settling.next_look() == watch::SETTLE || !self.loads.is_empty() {
+            if let Some(loaded) = self.loads.next().now_or_never().flatten() {
+                self.publish(loaded);
+            }
+            tokio::task::yield_now().await;
+            self.look();
         }
     }
 
