@@ -66,6 +66,11 @@ async fn a_bad_generation_is_taken_back_and_costs_nothing() {
         assert_eq!(one["status"]["failed"], 0, "no attempt was spent");
         assert_eq!(numbers(&receiver.seen(), &format!("/{id}")), due, "everything, once");
     }
+    it_is_told(&hub).await;
+}
+
+/// On the bus of the hub's own life, and in its metrics.
+async fn it_is_told(hub: &HubProcess) {
     let path = "/v1/buses/busway/events?limit=1000";
     let is =
         |one: &Value| one["event"]["type"] == "busway.plugin.rolled_back" && one["event"]["subject"] == "misbehave";
