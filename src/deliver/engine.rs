@@ -114,7 +114,8 @@ impl Engine {
         let has_work = row.is_some() || !retries.is_empty();
         let mut state = lane.lock();
         state.stored_row(row);
-        retries.into_iter().for_each(|retry| state.restore(retry));
+        let floor = state.window.floor(lane.bus.position.dispatched());
+        state.restore_all(retries, floor);
         let holds = [row, state.retries.oldest()].into_iter().flatten().min();
         let asks = if has_work { state.ask() } else { Asks::default() };
         lane.bus.hold(lane.key, holds);

@@ -23,7 +23,7 @@ mod unsaved;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -79,6 +79,9 @@ pub(super) struct State {
     /// of a key whose last one is over.
     again: VecDeque<Queued>,
     keys: Keys,
+    /// Records at or after the cursor that had a row at the start: a crash left the cursor behind, and they are not
+    /// to be taken a second time.
+    restored: BTreeSet<Offset>,
     blames: Blames,
     /// The load of its notifier, if it has one, as last seen.
     notifier: u64,
@@ -195,6 +198,7 @@ impl State {
             queued_bytes: 0,
             again: VecDeque::new(),
             keys: Keys::default(),
+            restored: BTreeSet::new(),
             blames: Blames::new(),
             notifier: 0,
             breaker: Breaker::default(),

@@ -10,10 +10,12 @@
 //! Invariant: what the operator takes away is gone at once: if a plugin cannot be made anew under changed settings, it
 //! is unloaded rather than left to serve under the old ones.
 
+mod probation;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -22,7 +24,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use super::generation::{Generation, PluginEntry, Rejection};
+use super::generation::{Generation, PluginEntry};
 use super::live::Live;
 use super::load::{Load, Loader, Source};
 use super::loading::{FileLoad, Loaded, Outcome, relink};
@@ -30,7 +32,6 @@ use super::rollback::Standing;
 use super::status::Figures;
 use super::watch::{self, Change, Settling, Stamp, Watcher};
 use super::{Notice, PluginSettings, Rollback};
-use crate::metrics;
 use crate::tasks::Tasks;
 
 /// Configs that a new file is tried with before it goes live.
@@ -329,85 +330,6 @@ impl Reload {
             generation: number,
             took,
         });
-    }
-
-    /// Looks at the generations that are on probation, one of which has failed a call.
-    fn take_back(&mut self) {
-        let mut back = Vec::new();
-        for (name, known) in &mut self.known {
-            if let Some(live) = self.live.generation(name)
-                && let Some((spare, reason)) = known.standing.take_back(&live)
-            {
-                back.push((live, spare, reason));
-            }
-        }
-        for (live, spare, reason) in back {
-            self.roll_back(&live, spare, reason);
-        }
-    }
-
-    fn roll_back(&mut self, bad: &Generation, mut spare: Generation, reason: String) {
-        let name = bad.name.clone();
-        let inode = self.settling.inode(&name);
-        let known = self.known.entry(name.clone()).or_default();
-        known.loads += 1;
-        spare.number = known.loads;
-        let (number, digest) = (spare.number, spare.source.digest.clone());
-        // A newer file than the bad one may have been refused meanwhile: then that is what there is to say of it.
-        let newer = self.live.rejection_beside(&name, &bad.source.digest);
-        if newer.is_none() {
-            known.refused = Some(Refused {
-                digest: bad.source.digest.clone(),
-                inode,
-            });
-        }
-        let was = Rejection {
-            reason: reason.clone(),
-            was_live: true,
-        };
-        let entry = PluginEntry {
-            live: Some(Arc::new(spare)),
-            rejected: newer.or(Some(was)),
-            figures: known.figures.clone(),
-        };
-        self.live.put(&name, entry);
-        let label = metrics::Plugin { plugin: name.clone() };
-        self.loader.metrics.rollbacks.get_or_create(&label).inc();
-        warn!(
-            plugin = name,
-            generation = bad.number,
-            serving = number,
-            reason,
-            "plugin rolled back"
-        );
-        self.tell(Notice::RolledBack {
-            name: name.clone(),
-            digest: bad.source.digest.clone(),
-            generation: bad.number,
-            serving: number,
-            reason,
-        });
-        self.tell(Notice::Loaded {
-            name,
-            digest,
-            generation: number,
-            took: Duration::ZERO,
-        });
-    }
-
-    /// Ends the probations that are over; how long until the next one is.
-    fn end_probations(&mut self) -> Duration {
-        let now = self.loader.clock.instant();
-        let mut next = Duration::MAX;
-        for (name, known) in &mut self.known {
-            if known.standing.until().is_some() {
-                known.standing.lapse(self.live.generation(name).as_deref(), now);
-            }
-            if let Some(until) = known.standing.until() {
-                next = next.min(until.saturating_duration_since(now));
-            }
-        }
-        next
     }
 
     fn refuse(&mut self, name: &str, reason: &str, digest: Option<String>) {

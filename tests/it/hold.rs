@@ -39,7 +39,7 @@ fn of(seen: &[Request], key: &str) -> Vec<u64> {
 /// What the hub has told of itself, by type, about `about`.
 async fn told(hub: &HubProcess, ty: &str, about: &str) -> Vec<Value> {
     let path = "/v1/buses/busway/events?limit=1000";
-    let is = |event: &Value| event["type"] == ty && event["subject"] == about;
+    let is = |one: &Value| one["event"]["type"] == ty && one["event"]["subject"] == about;
     let page = hub
         .until(ty, path, |page| {
             page["events"].as_array().is_some_and(|all| all.iter().any(is))
@@ -48,7 +48,7 @@ async fn told(hub: &HubProcess, ty: &str, about: &str) -> Vec<Value> {
     let all = page["events"].as_array().unwrap();
     all.iter()
         .filter(|event| is(event))
-        .map(|event| event["data"].clone())
+        .map(|event| event["event"]["data"].clone())
         .collect()
 }
 

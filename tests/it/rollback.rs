@@ -66,8 +66,14 @@ async fn a_bad_generation_is_taken_back_and_costs_nothing() {
         assert_eq!(one["status"]["failed"], 0, "no attempt was spent");
         assert_eq!(numbers(&receiver.seen(), &format!("/{id}")), due, "everything, once");
     }
+    it_is_told(&hub).await;
+}
+
+/// On the bus of the hub's own life, and in its metrics.
+async fn it_is_told(hub: &HubProcess) {
     let path = "/v1/buses/busway/events?limit=1000";
-    let is = |event: &Value| event["type"] == "busway.plugin.rolled_back" && event["subject"] == "misbehave";
+    let is =
+        |one: &Value| one["event"]["type"] == "busway.plugin.rolled_back" && one["event"]["subject"] == "misbehave";
     let page = hub
         .until("it is told", path, |page| {
             page["events"].as_array().unwrap().iter().any(is)
@@ -78,7 +84,7 @@ async fn a_bad_generation_is_taken_back_and_costs_nothing() {
         .unwrap()
         .iter()
         .find(|event| is(event))
-        .unwrap()["data"]
+        .unwrap()["event"]["data"]
         .clone();
     assert_eq!((&facts["generation"], &facts["serving"]), (&json!(2), &json!(3)));
     hub.until_metric("busway_plugin_rollbacks_total{plugin=\"misbehave\"}", |count| {

@@ -65,11 +65,17 @@ impl State {
         keyed.then(key).flatten().map(Arc::from)
     }
 
+    /// The rows that were kept, of a lane that begins at `floor`.
+    pub(in crate::deliver) fn restore_all(&mut self, rows: Vec<Retry>, floor: Offset) {
+        let after = rows.iter().map(|row| row.offset).filter(|offset| *offset >= floor);
+        self.restored = after.collect();
+        rows.into_iter().for_each(|row| self.restore(row));
+    }
+
     /// A record that is to begin: an item for an attempt, unless it has to wait for another of its key.
     pub(super) fn begin(&mut self, queued: Queued, again: bool) -> Option<Item> {
         let offset = queued.candidate.offset();
-        if self.retries.has(offset) {
-            // After a crash: it was written down, and its cursor was not.
+        if self.restored.remove(&offset) || self.retries.has(offset) {
             self.window.settle(offset);
             return None;
         }

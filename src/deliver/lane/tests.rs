@@ -19,6 +19,8 @@ struct Hand {
     bus: Bus,
     now: Timestamp,
     notices: Vec<Notice>,
+    /// The keys of the records in the log, where they have one.
+    keys: BTreeMap<u64, &'static str>,
 }
 
 impl Hand {
@@ -33,11 +35,21 @@ impl Hand {
             bus: Bus::new(name, Offset(1)),
             now: START,
             notices: Vec::new(),
+            keys: BTreeMap::new(),
         }
     }
 
     fn queued(offset: u64) -> Queued {
-        let event = crate::deliver::tests::rig::event(offset);
+        Self::keyed(offset, None)
+    }
+
+    /// A record as it is in the log.
+    fn record(&self, offset: u64) -> Queued {
+        Self::keyed(offset, self.keys.get(&offset).copied())
+    }
+
+    fn keyed(offset: u64, key: Option<&str>) -> Queued {
+        let event = crate::deliver::tests::rig::keyed(offset, key);
         let record = Arc::new(Record {
             offset: Offset(offset),
             received: START,
@@ -71,7 +83,7 @@ impl Hand {
                 Step::Attempt(work) => works.push(work),
                 Step::Read(from) => {
                     let upto = Offset((from.0 + 256).min(self.bus.position.published().0));
-                    let wanted = (from.0..upto.0).map(Self::queued).collect();
+                    let wanted = (from.0..upto.0).map(|offset| self.record(offset)).collect();
                     self.state.took_read(from, wanted, upto, self.now);
                 }
                 Step::Rest { .. } => return works,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use futures_util::FutureExt;
 use tempfile::TempDir;
 
 use super::*;
@@ -11,7 +12,7 @@ use crate::plugin::cache::Cache;
 use crate::plugin::engine::Engines;
 use crate::plugin::kv::Spaces;
 use crate::plugin::tests::dropping;
-use crate::time::{Clock, Timestamp};
+use crate::time::Clock;
 
 fn reload(folder: &Path) -> (Reload, mpsc::UnboundedReceiver<Notice>) {
     let (notices, heard) = mpsc::unbounded_channel();
@@ -20,7 +21,7 @@ fn reload(folder: &Path) -> (Reload, mpsc::UnboundedReceiver<Notice>) {
         cache: Cache::none(),
         spaces: Spaces::new(None),
         client: Client::new(Guard::new(GuardSettings::default())),
-        clock: Clock::manual(Timestamp(0)),
+        clock: Clock::system(),
         metrics: Arc::new(Metrics::new()),
         crowded: Arc::default(),
         failing: Arc::default(),
@@ -48,13 +49,15 @@ impl Reload {
         self.loads.next().await.expect("a load")
     }
 
-    /// Looks, waits for the changes to settle, and loads them.
+    /// Looks until every change has come to rest, and loads them.
     async fn catch_up(&mut self) {
         self.look();
-        self.loader.clock.advance(watch::SETTLE);
-        self.look();
-        while let Some(loaded) = self.loads.next().await {
-            self.publish(loaded);
+        while self.settling.next_look() == watch::SETTLE || !self.loads.is_empty() {
+            if let Some(loaded) = self.loads.next().now_or_never().flatten() {
+                self.publish(loaded);
+            }
+            tokio::task::yield_now().await;
+            self.look();
         }
     }
 

@@ -3,27 +3,18 @@
 use serde_json::json;
 
 use super::*;
-use crate::deliver::tests::rig;
 
-const A: Option<&str> = Some("a");
-const B: Option<&str> = Some("b");
+const A: Option<&'static str> = Some("a");
+const B: Option<&'static str> = Some("b");
 
 impl Hand {
     /// Offers records with these keys, one after another.
-    fn offer_keys(&mut self, keys: &[Option<&str>]) {
+    fn offer_keys(&mut self, keys: &[Option<&'static str>]) {
         let first = self.bus.position.dispatched().0;
         for (offset, key) in (first..).zip(keys) {
+            self.keys.extend(key.map(|key| (offset, key)));
             self.bus.position.publish(Offset(offset + 1));
-            let record = Record {
-                offset: Offset(offset),
-                received: START,
-                event: rig::keyed(offset, *key).into(),
-            };
-            let queued = Queued {
-                candidate: Arc::new(Candidate::new(Arc::new(record))),
-                says: Match::Yes,
-            };
-            let _ = self.state.offer(queued, self.now);
+            let _ = self.state.offer(self.record(offset), self.now);
             self.bus.position.dispatch(Offset(offset + 1));
         }
     }
@@ -271,7 +262,7 @@ fn what_was_written_down_comes_back_in_its_line() {
     hand.run_with(&[1, 2, 3], &End::Parked(fault()));
     let collected = hand.state.collect(Offset(4)).unwrap();
     assert_eq!((collected.row, collected.holds), (Some(None), Some(Offset(1))));
-    let mut after = holding();
+    let (mut after, mut rows) = (holding(), Vec::new());
     for change in collected.changes.into_values() {
         let Change::Retry(row) = change else {
             panic!("{change:?}")
@@ -280,18 +271,20 @@ fn what_was_written_down_comes_back_in_its_line() {
             (row.tries, row.key.as_deref()),
             (0, A.filter(|_| row.offset < Offset(3)))
         );
-        after.state.restore(row);
+        rows.push(row);
     }
+    after.state.restore_all(rows, Offset(1));
     let works = after.start();
     assert_eq!(
         works.iter().map(|work| work.items[0].offset.0).collect::<Vec<_>>(),
         [1, 3],
         "2 is behind 1"
     );
-    // A crash may have left the cursor behind: what has a row is not taken a second time.
-    after.offer_keys(&[A, A, None]);
     for work in works {
         after.end(work, &accepted());
     }
-    assert_eq!((after.run(&accepted()), after.state.figures.delivered), (vec![2], 3));
+    // A crash has left the cursor behind: what had a row is not taken a second time.
+    after.offer_keys(&[A, A, None, A]);
+    assert_eq!((after.run(&accepted()), after.state.figures.delivered), (vec![2, 4], 4));
+    assert_eq!((after.state.window.outstanding(), after.state.restored.len()), (0, 0));
 }
