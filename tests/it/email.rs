@@ -5,18 +5,27 @@ use std::path::Path;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{HubProcess, Letter, MailServer, component, place};
+use crate::support::{HubProcess, Letter, MailServer, component, keep_compiled, lend_compiled, place};
 
 /// A hub that may talk to this server, with a password for it.
 async fn hub_for(folder: &Path, server: &MailServer) -> HubProcess {
-    place(folder, "email", &component("email"));
     let grants = format!(
         "[plugins.email]\ngrants = {{ tcp = [\"localhost:{}\"], env = {{ PASSWORD = \"secret\" }} }}\n\
          limits = {{ instances = 1 }}\n",
         server.port
     );
-    std::fs::write(folder.join("busway.toml"), grants).unwrap();
-    HubProcess::start(folder).await
+    start(folder, &grants).await
+}
+
+/// A hub with this config and the plugin.
+async fn start(folder: &Path, config: &str) -> HubProcess {
+    let wasm = component("email");
+    place(folder, "email", &wasm);
+    std::fs::write(folder.join("busway.toml"), config).unwrap();
+    lend_compiled(folder, &wasm);
+    let hub = HubProcess::start(folder).await;
+    keep_compiled(folder, &wasm);
+    hub
 }
 
 /// A subscription to `type_*` events that mails them to `a@example.org`, with more settings laid over.
@@ -293,14 +302,12 @@ async fn what_is_not_granted_is_not_dialled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_says_what_is_the_same_for_all() {
     let (folder, server) = (tempfile::tempdir().unwrap(), MailServer::start(&[]).await);
-    place(folder.path(), "email", &component("email"));
     let port = server.port;
     let config = format!(
         "[plugins.email]\nconfig = {{ host = \"127.0.0.1\", port = {port}, security = \"none\", from = \"hub@example.com\" }}\n\
          grants = {{ tcp = [\"127.0.0.1:{port}\"] }}\n"
     );
-    std::fs::write(folder.path().join("busway.toml"), config).unwrap();
-    let hub = HubProcess::start(folder.path()).await;
+    let hub = start(folder.path(), &config).await;
     let short = json!({"types": ["t"], "protocol": "email", "sink": "mailto:a@example.org,b@example.org"});
     subscribe(&hub, &short).await;
     hub.publish(&event("e1")).await;

@@ -15,7 +15,7 @@ use std::time::Duration;
 pub(crate) use command::{busway, run};
 pub(crate) use hub::HubProcess;
 pub(crate) use mail::{Letter, MailServer};
-pub(crate) use plugins::{component, generation, place, take_away};
+pub(crate) use plugins::{component, generation, keep_compiled, lend_compiled, place, take_away};
 pub(crate) use receiver::{Receiver, Request, status};
 pub(crate) use wire::{Received, Sse, WebSocket, basic};
 
