@@ -122,6 +122,30 @@ async fn pulps_form_is_the_data_as_indented_ascii_json() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_need_not_be_ascii_if_the_server_can() {
+    let settings = json!({"addresses": ["Jürgen <jürgen@example.org>"]});
+    let (folder, server) = (tempfile::tempdir().unwrap(), MailServer::start(&[]).await);
+    let hub = hub_for(folder.path(), &server).await;
+    subscribe(&hub, &mailed(&server, &settings)).await;
+    hub.publish(&event("e1")).await;
+    let letter = server.wait_for(1).await.remove(0);
+    assert_eq!(letter.delivery("to"), &json!(["jürgen@example.org"]));
+    assert!(
+        letter.header("To").ends_with("<jürgen@example.org>"),
+        "{}",
+        letter.header("To")
+    );
+
+    let (folder, server) = (tempfile::tempdir().unwrap(), MailServer::start(&["--ascii"]).await);
+    let hub = hub_for(folder.path(), &server).await;
+    subscribe(&hub, &mailed(&server, &settings)).await;
+    hub.publish(&event("e1")).await;
+    let reason = dead(&hub).await;
+    assert!(reason.contains("SMTPUTF8"), "{reason}");
+    assert_eq!(attempts(&hub).await, [1]);
+}
+
 /// A login over an encrypted connection, by this way of encrypting and with these mechanisms of the server.
 async fn logs_in(arguments: &[&str], security: &str) {
     let (folder, server) = (tempfile::tempdir().unwrap(), MailServer::start(arguments).await);
