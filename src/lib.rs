@@ -31,7 +31,7 @@
 //!   ([`subscription`]).
 //! - [`filter`], [`log`] and [`plugin`] do not know each other; [`deliver`] makes them meet.
 //! - Only [`plugin`] names wasmtime; only [`api`] and [`server`] name axum; only [`time`] reads the clock; only
-//!   [`tasks`] spawns; only [`net`] dials out, and what a plugin's sockets dial has passed its guard.
+//!   [`tasks`] spawns; only [`net`] dials out, for plugins too.
 //! - No process globals: two hubs run in one test. No panic from a request: `unwrap`, `expect` and indexing are denied.
 //! - A plugin holds no lock, file or socket of the hub's; it has its own memory, time, output and egress, all bounded.
 //!

@@ -4,6 +4,9 @@
 //! event (queue depth, ages, memory) is set by the hub when `/metrics` is read.
 //! Invariant: no label takes its value from a stranger (ids, types, subjects): the number of series is bounded.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -22,7 +25,7 @@ pub struct Bus {
 /// A label for how something ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Outcome {
-    /// `accepted`, `retry`, `gone`, `rejected`, `filtered`, `dead`.
+    /// `accepted`, `retry`, `gone`, `rejected`, `filtered`, `dead`; `parked` and `spared` where a plugin failed.
     pub outcome: &'static str,
 }
 
@@ -31,7 +34,7 @@ pub struct Outcome {
 pub struct PluginCall {
     /// Its name.
     pub plugin: String,
-    /// `ok`, or what went wrong: `trap`, `deadline`, `memory`, `busy`, `guest`, `config`.
+    /// `ok`, or what went wrong: `trap`, `deadline`, `cpu`, `memory`, `egress`, `busy`, `guest`, `config`.
     pub result: &'static str,
 }
 
@@ -40,6 +43,25 @@ pub struct PluginCall {
 pub struct Plugin {
     /// Its name.
     pub plugin: String,
+}
+
+/// What is copied of a plugin when the text is read.
+#[derive(Debug, Clone, Copy)]
+pub struct PluginFigures {
+    /// Bytes held by its instances.
+    pub memory: u64,
+    /// Its instances.
+    pub instances: u64,
+    /// Bytes in its key-value space.
+    pub kv: u64,
+    /// Milliseconds that it computed.
+    pub cpu_ms: u64,
+    /// Its requests, connections and look-ups.
+    pub requests: u64,
+    /// Bytes that it moved over the network.
+    pub egress: u64,
+    /// Its lines that were left out of the log.
+    pub log_suppressed: u64,
 }
 
 /// A label for a refusal at a front door.
@@ -98,10 +120,26 @@ pub struct Metrics {
     pub behind_age_seconds: Family<Bus, Gauge>,
     /// Deliveries waiting for their next attempt.
     pub retrying: Gauge,
+    /// Deliveries parked until a plugin is loaded anew.
+    pub parked: Gauge,
+    /// Roll-backs of plugins.
+    pub rollbacks: Family<Plugin, Counter>,
     /// Dead letters kept.
     pub dead_letters: Gauge,
     /// Bytes held by plugin instances.
     pub plugin_memory_bytes: Family<Plugin, Gauge>,
+    /// Plugin instances.
+    pub plugin_instances: Family<Plugin, Gauge>,
+    /// Bytes in plugins' key-value spaces.
+    pub plugin_kv_bytes: Family<Plugin, Gauge>,
+    /// How long plugins computed.
+    pub plugin_cpu_seconds: Family<Plugin, Counter<f64, AtomicU64>>,
+    /// Requests, connections and look-ups of plugins.
+    pub plugin_requests: Family<Plugin, Counter>,
+    /// Bytes that plugins moved over the network.
+    pub plugin_egress_bytes: Family<Plugin, Counter>,
+    /// Lines of plugins that did not get into the log.
+    pub plugin_log_suppressed: Family<Plugin, Counter>,
 }
 
 impl Metrics {
@@ -128,11 +166,20 @@ impl Metrics {
             behind: Family::default(),
             behind_age_seconds: Family::default(),
             retrying: Gauge::default(),
+            parked: Gauge::default(),
+            rollbacks: Family::default(),
             dead_letters: Gauge::default(),
             plugin_memory_bytes: Family::default(),
+            plugin_instances: Family::default(),
+            plugin_kv_bytes: Family::default(),
+            plugin_cpu_seconds: Family::default(),
+            plugin_requests: Family::default(),
+            plugin_egress_bytes: Family::default(),
+            plugin_log_suppressed: Family::default(),
         };
         all.register_flow();
         all.register_state();
+        all.register_plugins();
         all
     }
 
@@ -170,6 +217,11 @@ impl Metrics {
             self.delivery_seconds.clone(),
         );
         r.register("plugin_calls", "Calls of plugins", self.plugin_calls.clone());
+        r.register(
+            "plugin_rollbacks",
+            "Generations that failed and were taken back",
+            self.rollbacks.clone(),
+        );
         r.register_with_unit(
             "plugin_call",
             "One plugin call",
@@ -213,13 +265,74 @@ impl Metrics {
             "Deliveries waiting for a retry",
             self.retrying.clone(),
         );
+        r.register(
+            "deliveries_parked",
+            "Deliveries parked until a plugin is loaded anew",
+            self.parked.clone(),
+        );
         r.register("dead_letters", "Dead letters kept", self.dead_letters.clone());
+    }
+
+    /// What plugins hold and used, copied from their own figures when the text is read.
+    fn register_plugins(&mut self) {
+        let r = &mut self.registry;
         r.register_with_unit(
             "plugin_memory",
             "Held by plugin instances",
             Unit::Bytes,
             self.plugin_memory_bytes.clone(),
         );
+        r.register("plugin_instances", "Plugin instances", self.plugin_instances.clone());
+        r.register_with_unit(
+            "plugin_kv",
+            "In a plugin's key-value space",
+            Unit::Bytes,
+            self.plugin_kv_bytes.clone(),
+        );
+        r.register_with_unit(
+            "plugin_cpu",
+            "Time that a plugin computed",
+            Unit::Seconds,
+            self.plugin_cpu_seconds.clone(),
+        );
+        r.register(
+            "plugin_requests",
+            "Requests, connections and look-ups of a plugin",
+            self.plugin_requests.clone(),
+        );
+        r.register_with_unit(
+            "plugin_egress",
+            "Moved over the network by a plugin",
+            Unit::Bytes,
+            self.plugin_egress_bytes.clone(),
+        );
+        r.register(
+            "plugin_log_suppressed",
+            "Lines of a plugin left out of the log",
+            self.plugin_log_suppressed.clone(),
+        );
+    }
+
+    /// Copies the figures of one plugin.
+    pub fn copy_plugin(&self, plugin: String, figures: &PluginFigures) {
+        let label = Plugin { plugin };
+        let gauge = |family: &Family<Plugin, Gauge>, value: u64| {
+            family
+                .get_or_create(&label)
+                .set(i64::try_from(value).unwrap_or(i64::MAX));
+        };
+        gauge(&self.plugin_memory_bytes, figures.memory);
+        gauge(&self.plugin_instances, figures.instances);
+        gauge(&self.plugin_kv_bytes, figures.kv);
+        let counter = |family: &Family<Plugin, Counter>, value: u64| {
+            family.get_or_create(&label).inner().store(value, Ordering::Relaxed);
+        };
+        counter(&self.plugin_requests, figures.requests);
+        counter(&self.plugin_egress_bytes, figures.egress);
+        counter(&self.plugin_log_suppressed, figures.log_suppressed);
+        let seconds = Duration::from_millis(figures.cpu_ms).as_secs_f64();
+        let cpu = self.plugin_cpu_seconds.get_or_create(&label);
+        cpu.inner().store(seconds.to_bits(), Ordering::Relaxed);
     }
 
     /// The text that `/metrics` answers (OpenMetrics, which Prometheus reads).

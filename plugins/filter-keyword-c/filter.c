@@ -1,16 +1,18 @@
 /* Keeps (or drops) the events whose data contains a keyword, byte for byte.
  *
- * The header is made from wit/ at build; so is the code that calls these three functions and closes the event after
+ * `busway.h` is the kit's; `filter_plugin.h` is made from wit/ at build; so is the code that calls these three functions and closes the event after
  * each call. Strings come as pointer and length, without a final zero, and belong to the function that gets them.
  */
 #include "filter_plugin.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
+#include "busway.h"
 
-static config_t config;
+static struct {
+    text_t keyword;
+    bool keep;
+} config;
 
 static const char SCHEMA[] =
     "{\"type\":\"object\",\"properties\":{"
@@ -24,9 +26,28 @@ void exports_busway_plugin_filter_describe(exports_busway_plugin_filter_about_t 
     filter_plugin_string_dup(&about->config_schema.val, SCHEMA);
 }
 
+/* Returns what is wrong with the config, or NULL. */
+static const char *read_config(json_t *json) {
+    text_t name = {0};
+    config.keep = true;
+    json_object(json);
+    while (json_member(json, &name)) {
+        if (text_is(&name, "keyword")) {
+            if (!json_string(json, &config.keyword)) return "config: keyword must be a string";
+        } else if (text_is(&name, "keep")) {
+            if (!json_bool(json, &config.keep)) return "config: keep must be true or false";
+        } else {
+            return "config: it has a key that is neither keyword nor keep";
+        }
+    }
+    text_free(&name);
+    return config.keyword.length ? NULL : "config: keyword is missing; give the text to look for";
+}
+
 /* Returns true if all is well, as every function of a `result` does. */
 bool exports_busway_plugin_filter_init(filter_plugin_string_t *json, filter_plugin_string_t *error) {
-    const char *wrong = config_read(&config, (const char *)json->ptr, json->len);
+    json_t reader = json_of(json->ptr, json->len);
+    const char *wrong = read_config(&reader);
     filter_plugin_string_free(json);
     if (wrong) filter_plugin_string_dup(error, wrong);
     return !wrong;
@@ -52,7 +73,7 @@ bool exports_busway_plugin_filter_evaluate(exports_busway_plugin_filter_head_t *
 
     filter_plugin_list_u8_t data;
     busway_plugin_events_method_event_data(event, &data);
-    bool found = contains(&data, config.keyword, config.length);
+    bool found = contains(&data, config.keyword.at, config.keyword.length);
     filter_plugin_list_u8_free(&data);
 
     if (found == config.keep) {

@@ -8,6 +8,7 @@ mod body;
 mod dead_letters;
 mod error;
 mod events;
+mod explain;
 mod origin;
 mod plugins;
 mod query;
@@ -18,6 +19,7 @@ mod stream;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod unique;
 mod websocket;
 
@@ -67,8 +69,14 @@ pub fn router_with(hub: Hub, settings: Settings) -> Router {
             get(dead_letters::list).delete(dead_letters::discard),
         )
         .route("/v1/dead-letters/redeliver", post(dead_letters::redeliver))
+        .route("/v1/explain", get(explain::show))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::show))
+        .route(
+            "/v1/plugins/{name}/trial",
+            post(trial::start).get(trial::show).delete(trial::end),
+        )
+        .route("/v1/plugins/{name}/promote", post(trial::promote))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready))
         .route("/metrics", get(status::metrics))

@@ -59,7 +59,11 @@ pub(super) async fn show(State(door): State<Door>, scope: Scope, uri: Uri) -> An
     let found = door.hub.subscription(scope.named.as_ref(), &scope.item)?;
     let mut json = found.to_json();
     if let (Some(shown), Some(lane)) = (json.as_object_mut(), door.hub.lane(&found.id)) {
-        shown.insert("status".into(), serde_json::to_value(lane).unwrap_or_default());
+        let mut status = serde_json::to_value(lane).unwrap_or_default();
+        if let (Some(status), Some(problem)) = (status.as_object_mut(), door.hub.misfit(&found)) {
+            status.insert("problem".into(), problem.into());
+        }
+        shown.insert("status".into(), status);
     }
     Ok(body::ok(&json))
 }

@@ -4,10 +4,14 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::Output;
-use super::exit::Failure;
+use super::exit::{Code, Failure};
 use super::flags::ConfigFlags;
 use super::out::{Form, Out};
-use crate::config::{Config, check, print};
+use crate::config::{Config, Refused, Settings, check, print};
+use crate::net;
+use crate::plugin::Workbench;
+use crate::tasks::Tasks;
+use crate::time::Clock;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -41,12 +45,13 @@ enum Verb {
 }
 
 impl Command {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), Failure> {
         match self.verb {
             Verb::Check { flags, output } => {
                 let sources = flags.sources();
                 let config = Config::load(&sources)?;
                 check::refuse(&config.settings)?;
+                check_plugins(&config.settings).await?;
                 let mut risks = check::risks(&config.settings);
                 risks.extend(check::strange_variables(&sources.env));
                 report(&mut output.out(), &config, &risks)
@@ -56,6 +61,34 @@ impl Command {
             } => Ok(output.out().line(print::reference().trim_end())?),
             Verb::Print { flags, output, .. } => show(&mut output.out(), &flags.load()?),
         }
+    }
+}
+
+/// Holds each `[plugins.NAME] config` to the schema of the plugin, as far as the plugin directory has it here.
+async fn check_plugins(settings: &Settings) -> Result<(), Failure> {
+    let client = net::Client::new(net::Guard::new(settings.egress.clone()));
+    let configured = settings.plugins.iter().filter(|(_, plugin)| !plugin.config.is_empty());
+    let there: Vec<_> = configured
+        .filter_map(|(name, plugin)| {
+            let bytes = std::fs::read(settings.data.plugins.join(format!("{name}.wasm"))).ok()?;
+            Some((name, plugin.clone(), bytes))
+        })
+        .collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    let workbench = Workbench::open(None, client, Clock::system(), Tasks::new())
+        .map_err(|error| Failure::new(Code::Software, error.to_string()))?;
+    let mut faults = Vec::new();
+    for (name, mut plugin, bytes) in there {
+        // Secrets need not be where the config is checked.
+        plugin.grants.env.clear();
+        let loaded = workbench.load(name, bytes.into(), plugin).await;
+        faults.extend(loaded.err().map(|error| format!("plugin {name}: {}", error.message())));
+    }
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(Refused(faults).into()),
     }
 }
 

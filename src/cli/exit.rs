@@ -9,6 +9,8 @@ use crate::config::Refused;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Code {
+    /// The answer is no: a test failed, or two things differ. Not of `sysexits.h`: as `diff` and `cmp` have it.
+    No = 1,
     /// The command line is wrong.
     Usage = 64,
     /// The input, or what was asked of the hub, is wrong.

@@ -9,12 +9,14 @@ mod config;
 mod dead;
 mod demo;
 mod exit;
+mod explain;
 mod flags;
 mod logs;
 mod out;
 mod plugin;
 mod publish;
 mod serve;
+mod set;
 mod sse;
 mod subscription;
 mod tail;
@@ -38,7 +40,7 @@ use out::{Form, Out};
   busway tail                                  watch events as they come
 
 Exit codes are those of sysexits.h: 64 usage, 65 bad data, 66 not there, 69 hub unavailable, 70 a fault of ours,
-74 input or output, 75 try later, 77 not allowed, 78 bad settings.")]
+74 input or output, 75 try later, 77 not allowed, 78 bad settings; and 1 where the answer is no, as diff has it.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -58,6 +60,8 @@ enum Command {
     Subscription(subscription::Command),
     /// Look at dead letters; deliver them again, or drop them.
     Dead(dead::Command),
+    /// Why an event did, or did not, reach a subscriber.
+    Explain(explain::Explain),
     /// List a hub's plugins; inspect and build components.
     Plugin(plugin::Command),
     /// Check and show settings.
@@ -144,8 +148,9 @@ async fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Tail(tail) => tail.run().await?,
         Command::Subscription(subscription) => subscription.run().await?,
         Command::Dead(dead) => dead.run().await?,
+        Command::Explain(explain) => explain.run().await?,
         Command::Plugin(plugin) => plugin.run().await?,
-        Command::Config(config) => config.run()?,
+        Command::Config(config) => config.run().await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -52,9 +52,9 @@ pub(super) struct Publish {
 }
 
 /// An event of the input and the line on which it begins.
-struct Line {
-    number: usize,
-    event: Value,
+pub(super) struct Line {
+    pub(super) number: usize,
+    pub(super) event: Value,
 }
 
 impl Publish {
@@ -154,7 +154,8 @@ fn located(failure: Failure, first: usize, last: usize, stored: usize) -> Failur
     }
 }
 
-fn read(file: &PathBuf) -> Result<String, Failure> {
+/// The text of a file, or of stdin (`-`).
+pub(super) fn read(file: &PathBuf) -> Result<String, Failure> {
     if file.as_os_str() == "-" {
         let mut text = String::new();
         let read = std::io::stdin().read_to_string(&mut text);
@@ -173,7 +174,7 @@ fn read(file: &PathBuf) -> Result<String, Failure> {
 }
 
 /// JSON values one after another, and the items of a list at the top: covers an object, an array and JSON lines.
-fn parse(text: &str) -> Result<Vec<Line>, Failure> {
+pub(super) fn parse(text: &str) -> Result<Vec<Line>, Failure> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let mut lines = Vec::new();
     loop {

@@ -10,12 +10,16 @@ use super::Remote;
 use super::client::escape;
 use super::exit::{Code, Failure};
 use super::out::{Form, row};
+use super::set::{self, Target};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   busway subscription create --type 'deployment_*' --sink http://127.0.0.1:9000/hook
   busway subscription create --file subscription.json --id orders
-  busway subscription create --type '**' --protocol notifier-chat --sink http://chat.example.com/hook
+  busway subscription create --type 'order.*' --plugin filter-threshold --set pointer=/total --set min=10 \\
+    --sink http://127.0.0.1:9000/hook
+  busway subscription create --type '**' --notifier notifier-chat --set 'template={type} of {subject}' \\
+    --set url=https://chat.example.com/hook
   busway subscription test orders")]
 pub(super) struct Command {
     #[command(subcommand)]
@@ -69,8 +73,15 @@ struct Create {
     #[arg(long, value_name = "URL")]
     sink: Option<String>,
     /// `HTTP`, or the name of a notifier plugin.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, visible_alias = "notifier", value_name = "NAME")]
     protocol: Option<String>,
+    /// A filter plugin that events must pass. May be given several times.
+    #[arg(long = "plugin", value_name = "NAME")]
+    plugins: Vec<String>,
+    /// A field of the notifier's settings or of a filter plugin's config (or PLUGIN.NAME=VALUE, if both have it); a list
+    /// by its commas. `busway plugin show PLUGIN` lists the fields.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    set: Vec<String>,
     /// `protocolsettings` as JSON.
     #[arg(long, value_name = "JSON")]
     settings: Option<String>,
@@ -130,7 +141,9 @@ async fn list(remote: &Remote) -> Result<(), Failure> {
 
 impl Create {
     async fn run(self) -> Result<(), Failure> {
-        let body = self.body()?;
+        let mut body = self.body()?;
+        self.extend_by_options(&mut body).await?;
+        let body = Value::Object(body);
         let (method, path) = match &self.id {
             Some(id) => (
                 Method::PUT,
@@ -147,7 +160,40 @@ impl Create {
         Ok(())
     }
 
-    fn body(&self) -> Result<Value, Failure> {
+    /// Adds what `--plugin` and `--set` say.
+    async fn extend_by_options(&self, body: &mut Map<String, Value>) -> Result<(), Failure> {
+        let protocol = body
+            .get("protocol")
+            .and_then(Value::as_str)
+            .unwrap_or("HTTP")
+            .to_owned();
+        let mut targets = Vec::new();
+        // What is not to be set need not be looked up: the hub checks the names anyway.
+        if !self.set.is_empty() {
+            let client = self.remote.client()?;
+            for name in &self.plugins {
+                targets.push(Target::plugin(&client, name).await?);
+            }
+            if !protocol.eq_ignore_ascii_case("http") {
+                targets.push(Target::plugin(&client, &protocol).await?);
+            } else if self.plugins.is_empty() {
+                targets.push(Target::free("HTTP"));
+            }
+            set::apply(&mut targets, &self.set)?;
+        }
+        let mut set = targets.into_iter().map(|target| target.config);
+        let filters: Vec<Value> = self
+            .plugins
+            .iter()
+            .map(|name| json!({"plugin": {"name": name, "config": set.next().unwrap_or_default()}}))
+            .collect();
+        let settings = set.next().unwrap_or_default();
+        add(body, "filters", filters, Value::as_array_mut);
+        add(body, "protocolsettings", settings, Value::as_object_mut);
+        Ok(())
+    }
+
+    fn body(&self) -> Result<Map<String, Value>, Failure> {
         let mut body = match &self.file {
             Some(file) => read(file)?,
             None => Map::new(),
@@ -171,7 +217,21 @@ impl Create {
                 body.insert(name.to_owned(), parse(flag, text)?);
             }
         }
-        Ok(Value::Object(body))
+        Ok(body)
+    }
+}
+
+/// Extends a field that holds many, making it if there is something to put in.
+fn add<T, C>(body: &mut Map<String, Value>, field: &str, more: C, many: fn(&mut Value) -> Option<&mut C>)
+where
+    C: IntoIterator<Item = T> + Extend<T> + Default + Into<Value>,
+{
+    let mut more = more.into_iter().peekable();
+    if more.peek().is_some() {
+        let there = body.entry(field).or_insert_with(|| C::default().into());
+        if let Some(there) = many(there) {
+            there.extend(more);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Not in the key table: names are free, `config` is the plugin's own language, and neither fits a flag.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use toml::Spanned;
@@ -11,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::file::{Place, given};
 use super::value::Given;
 use crate::nearest::hint;
-use crate::plugin::{self, Grants, Limits, PluginSettings};
+use crate::plugin::{self, Bound, Grants, LIMITS, Limits, PluginSettings, Rollback};
 
 type Faults = Vec<String>;
 
@@ -52,57 +53,61 @@ impl Entry<'_, '_> {
                 ("config", DeValue::Table(config)) => settings.config = object(config),
                 ("grants", DeValue::Table(grants)) => settings.grants = self.grants(grants),
                 ("limits", DeValue::Table(limits)) => settings.limits = self.limits(limits),
+                ("rollback", DeValue::Table(rollback)) => settings.rollback = self.rollback(rollback),
+                ("rollback", DeValue::Boolean(false)) => settings.rollback = Rollback::Off,
+                ("rollback", DeValue::Boolean(true)) => settings.rollback = Rollback::default(),
+                ("rollback", _) => self.fault(at, "rollback", "must be a table, or `false` to turn it off"),
                 (known @ ("config" | "grants" | "limits"), _) => self.fault(at, known, "must be a table"),
-                (other, _) => self.unknown(at, other, &["config", "grants", "limits"]),
+                (other, _) => self.unknown(at, other, &["config", "grants", "limits", "rollback"]),
             }
         }
         settings
     }
 
     fn grants(&mut self, table: &DeTable<'_>) -> Grants {
+        const KNOWN: &[&str] = &[
+            "grants.http",
+            "grants.tcp",
+            "grants.tls",
+            "grants.tls_ca",
+            "grants.env",
+            "grants.kv",
+        ];
         let mut grants = Grants::default();
         for (key, value) in table {
             let at = key.span().start;
             let list = given(value.get_ref()).map(|given| given.list());
             let path = format!("grants.{}", key.get_ref());
             match (key.get_ref().as_ref(), list) {
-                ("http", Some(http)) => {
-                    grants.http = self
-                        .addresses(
-                            at,
-                            Grants {
-                                http,
-                                ..Grants::default()
-                            },
-                        )
-                        .http
-                }
-                ("tcp", Some(tcp)) => {
-                    grants.tcp = self
-                        .addresses(
-                            at,
-                            Grants {
-                                tcp,
-                                ..Grants::default()
-                            },
-                        )
-                        .tcp
-                }
+                ("http", Some(http)) => grants.http = http,
+                ("tcp", Some(tcp)) => grants.tcp = tcp,
+                ("tls", Some(tls)) => grants.tls = tls,
+                ("http" | "tcp" | "tls", None) => self.fault(at, &path, "must be a list"),
+                ("tls_ca", _) => match value.get_ref().as_str() {
+                    Some(text) => grants.tls_ca = Some(text.to_owned()),
+                    None => self.fault(at, &path, "must be a string"),
+                },
+                ("kv", _) => match given(value.get_ref()).map(|given| size(&given)) {
+                    Some(Ok(bytes)) => grants.kv = Some(bytes),
+                    Some(Err(why)) => self.fault(at, &path, &why),
+                    None => self.fault(at, &path, "must be a size"),
+                },
                 ("env", _) => grants.env = self.env(value),
-                ("http" | "tcp", None) => self.fault(at, &path, "must be a list"),
-                _ => self.unknown(at, &path, &["grants.http", "grants.tcp", "grants.env"]),
+                _ => self.unknown(at, &path, KNOWN),
             }
+            self.check_addresses(at, &mut grants);
         }
         grants
     }
 
-    fn addresses(&mut self, at: usize, grants: Grants) -> Grants {
-        if let Err(why) = plugin::check_addresses(&grants) {
+    /// Tells of an address that is none, and forgets it, so that it is told once.
+    fn check_addresses(&mut self, at: usize, grants: &mut Grants) {
+        if let Err(why) = plugin::check_addresses(grants) {
             let name = self.name;
             self.faults
                 .push(self.place.fault(at, &format!("`plugins.{name}`: {why}")));
+            (grants.http, grants.tcp, grants.tls) = Default::default();
         }
-        grants
     }
 
     fn env(&mut self, value: &Spanned<DeValue<'_>>) -> BTreeMap<String, String> {
@@ -125,17 +130,48 @@ impl Entry<'_, '_> {
     }
 
     fn limits(&mut self, table: &DeTable<'_>) -> Limits {
-        const KNOWN: &[&str] = &["limits.memory", "limits.timeout", "limits.instances", "limits.output"];
         let mut limits = Limits::default();
         for (key, value) in table {
             let at = key.span().start;
             let path = format!("limits.{}", key.get_ref());
             let given = given(value.get_ref()).unwrap_or(Given::Many(Vec::new()));
+            let Some(limit) = LIMITS.iter().find(|limit| limit.name == key.get_ref().as_ref()) else {
+                let known: Vec<String> = LIMITS.iter().map(|limit| format!("limits.{}", limit.name)).collect();
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                self.unknown(at, &path, &known);
+                continue;
+            };
+            let set = match limit.bound {
+                Bound::Bytes(field) => size(&given).map(|bytes| *field(&mut limits) = bytes),
+                Bound::Count(most, field) => given.count(1, most).map(|count| *field(&mut limits) = to_usize(count)),
+                Bound::Time(field) => given.duration().map(|time| *field(&mut limits) = Some(time)),
+            };
+            if let Err(why) = set {
+                self.fault(at, &path, &why);
+            }
+        }
+        limits
+    }
+
+    fn rollback(&mut self, table: &DeTable<'_>) -> Rollback {
+        const KNOWN: &[&str] = &["rollback.window", "rollback.calls", "rollback.failures"];
+        const LONGEST: Duration = Duration::from_secs(86_400);
+        let Rollback::On {
+            mut window,
+            mut calls,
+            mut failures,
+        } = Rollback::default()
+        else {
+            return Rollback::Off;
+        };
+        for (key, value) in table {
+            let at = key.span().start;
+            let path = format!("rollback.{}", key.get_ref());
+            let given = given(value.get_ref()).unwrap_or(Given::Many(Vec::new()));
             let set = match key.get_ref().as_ref() {
-                "memory" => size(&given).map(|bytes| limits.memory = bytes),
-                "timeout" => given.duration().map(|time| limits.timeout = Some(time)),
-                "instances" => given.count(1, 1_024).map(|count| limits.instances = to_usize(count)),
-                "output" => size(&given).map(|bytes| limits.output = bytes),
+                "window" => given.duration().map(|time| window = time.min(LONGEST)),
+                "calls" => given.count(1, 1_000_000).map(|count| calls = count),
+                "failures" => share(value.get_ref()).map(|share| failures = share),
                 _ => {
                     self.unknown(at, &path, KNOWN);
                     Ok(())
@@ -145,7 +181,11 @@ impl Entry<'_, '_> {
                 self.fault(at, &path, &why);
             }
         }
-        limits
+        Rollback::On {
+            window,
+            calls,
+            failures,
+        }
     }
 
     fn fault(&mut self, at: usize, path: &str, why: &str) {
@@ -160,6 +200,16 @@ impl Entry<'_, '_> {
                 .fault(at, &format!("unknown key `plugins.{}.{path}`; {hint}", self.name)),
         );
     }
+}
+
+fn share(value: &DeValue<'_>) -> Result<f64, String> {
+    let number = match value {
+        DeValue::Float(number) => number.as_str().parse().ok(),
+        DeValue::Integer(number) => number.as_str().parse().ok(),
+        _ => None,
+    };
+    let share = number.filter(|share: &f64| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "must be a share of the calls, above 0 and at most 1, such as 0.5".to_owned())
 }
 
 fn size(given: &Given) -> Result<usize, String> {

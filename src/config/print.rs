@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Config, KEYS, Settings};
-use crate::plugin::PluginSettings;
+use crate::plugin::{PluginSettings, Rollback};
 use crate::units::{show_duration, show_size};
 
 /// What stands in the place of a secret.
@@ -73,16 +73,26 @@ fn show_plugin(plugin: &PluginSettings) -> Map<String, Value> {
     shown.insert("config".to_owned(), hide(&Value::Object(plugin.config.clone())));
     shown.insert(
         "grants".to_owned(),
-        json!({ "http": plugin.grants.http, "tcp": plugin.grants.tcp, "env": env }),
-    );
-    shown.insert(
-        "limits".to_owned(),
         json!({
-            "memory": show_size(plugin.limits.memory as u64),
-            "timeout": plugin.limits.timeout.map(show_duration),
-            "instances": plugin.limits.instances,
-            "output": show_size(plugin.limits.output as u64),
+            "http": plugin.grants.http,
+            "tcp": plugin.grants.tcp,
+            "tls": plugin.grants.tls,
+            "tls_ca": plugin.grants.tls_ca.as_deref().map(reference_or_hidden),
+            "env": env,
+            "kv": plugin.grants.kv.map(|size| show_size(size as u64)),
         }),
+    );
+    shown.insert("limits".to_owned(), json!(plugin.limits.show(None)));
+    shown.insert(
+        "rollback".to_owned(),
+        match plugin.rollback {
+            Rollback::Off => Value::Bool(false),
+            Rollback::On {
+                window,
+                calls,
+                failures,
+            } => json!({ "window": show_duration(window), "calls": calls, "failures": failures }),
+        },
     );
     shown
 }

@@ -96,6 +96,18 @@ const FAULTS: &[(&str, &str)] = &[
         "[plugins.a.grants]\nhttp = [\"foo\"]",
         "busway.toml:2: `plugins.a`: grants.http \"foo\" has no scheme",
     ),
+    (
+        "[plugins.a]\nrollback = \"no\"",
+        "busway.toml:2: `plugins.a.rollback` must be a table, or `false` to turn it off",
+    ),
+    (
+        "[plugins.a.rollback]\nfailures = 1.5",
+        "busway.toml:2: `plugins.a.rollback.failures` must be a share of the calls",
+    ),
+    (
+        "[plugins.a.rollback]\nwindw = \"1m\"",
+        "busway.toml:2: unknown key `plugins.a.rollback.windw`; did you mean `rollback.window`?",
+    ),
     ("[plugins]\na = 1", "busway.toml:2: `plugins.a` must be a table"),
 ];
 
@@ -178,6 +190,9 @@ fn plugins_are_read_whole_and_shown_without_secrets() {
         config = { host = "smtp.example.com", port = 587, password = "hunter2", url = "https://h.example.com/hooks/s3cret" }
         grants = { tcp = ["smtp.example.com:587"], http = ["https://hooks.example.com"], env = { PASSWORD = "file:/run/x", KEY = "s3cret" } }
         limits = { memory = "32MiB", timeout = "3s", instances = 2, output = "1KiB" }
+        rollback = { window = "30s", calls = 5, failures = 1 }
+        [plugins.chat]
+        rollback = false
         "#,
     );
     let email = &config.settings.plugins["email"];
@@ -188,6 +203,13 @@ fn plugins_are_read_whole_and_shown_without_secrets() {
         (email.limits.memory, email.limits.instances, email.limits.output),
         (32 << 20, 2, 1 << 10)
     );
+    let rollback = crate::plugin::Rollback::On {
+        window: std::time::Duration::from_secs(30),
+        calls: 5,
+        failures: 1.0,
+    };
+    assert_eq!(email.rollback, rollback);
+    assert_eq!(config.settings.plugins["chat"].rollback, crate::plugin::Rollback::Off);
     let shown = print::json(&config).to_string();
     assert!(
         shown.contains("smtp.example.com") && shown.contains("file:/run/x"),

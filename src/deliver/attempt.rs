@@ -10,8 +10,8 @@ use tracing::{debug, warn};
 
 use super::candidate::Candidate;
 use super::engine::Engine;
-use super::evaluate::{Judged, judge};
-use super::lane::{Done, End, Item, Queued, Work, exactly};
+use super::evaluate::{Failed, Judged, judge};
+use super::lane::{Done, End, Fault, Item, Queued, Work, exactly};
 use super::retry::Outcome;
 use super::send::send;
 use super::webhook::Answered;
@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::filter::Match;
 use crate::log::ReadLimit;
 use crate::metrics;
-use crate::subscription::{Attempt, Subscription};
+use crate::subscription::{Attempt, OnError, Subscription};
 use crate::time::Timestamp;
 
 const ONE: ReadLimit = ReadLimit { records: 1, bytes: 1 };
@@ -85,6 +85,7 @@ pub(super) async fn once(engine: &Engine, subscription: &Subscription, candidate
         queued: None,
         tries: 0,
         attempts: Vec::new(),
+        key: None,
     };
     let passed = [Passed {
         nth: 0,
@@ -93,27 +94,19 @@ pub(super) async fn once(engine: &Engine, subscription: &Subscription, candidate
         replaced: None,
     }];
     let at = engine.parts.clock.now().0;
-    match send(engine, subscription, &passed).await.pop() {
-        Some((_, End::Tried { attempt, .. })) => attempt,
-        Some((_, End::Held { plugin })) => {
-            let outcome = format!("no plugin {plugin} is loaded");
-            Attempt {
-                number: 1,
-                at,
-                took_ms: 0,
-                status: None,
-                outcome,
-                answer: None,
-            }
-        }
-        _ => Attempt {
-            number: 1,
-            at,
-            took_ms: 0,
-            status: None,
-            outcome: "not sent".to_owned(),
-            answer: None,
-        },
+    let outcome = match send(engine, subscription, &passed).await.pop() {
+        Some((_, End::Tried { attempt, .. })) => return attempt,
+        Some((_, End::Held { plugin })) => format!("no plugin {plugin} is loaded"),
+        Some((_, End::Parked(fault) | End::Spared(fault))) => fault.reason,
+        _ => "not sent".to_owned(),
+    };
+    Attempt {
+        number: 1,
+        at,
+        took_ms: 0,
+        status: None,
+        outcome,
+        answer: None,
     }
 }
 
@@ -164,14 +157,14 @@ async fn filter(
             count(engine, "filtered");
             Err(End::Filtered)
         }
-        Judged::Failed(words) => {
+        Judged::Failed(plugin) => {
             let answered = Answered {
                 outcome: Outcome::Retry { after: None },
                 status: None,
-                words,
+                words: plugin.words.clone(),
                 answer: None,
             };
-            Err(tried(engine, subscription, item, (&begun, &answered, false)))
+            Err(failed(engine, subscription, item, (&begun, plugin, answered, false)))
         }
         Judged::Held(plugin) => Err(End::Held { plugin }),
     }
@@ -181,6 +174,36 @@ pub(super) fn begin(engine: &Engine) -> Begun {
     Begun {
         at: engine.parts.clock.now(),
         instant: engine.parts.clock.instant(),
+    }
+}
+
+/// The end that a plugin's failure is: what the subscription wants, or an attempt like any other.
+pub(super) fn failed(
+    engine: &Engine,
+    subscription: &Subscription,
+    item: &Item,
+    (begun, plugin, answered, sink): (&Begun, Failed, Answered, bool),
+) -> End {
+    let fault = Fault {
+        plugin: plugin.plugin,
+        generation: plugin.by.generation,
+        reason: plugin.words,
+    };
+    let holds = subscription.config.on_error == OnError::Hold;
+    // A notifier's word that no try will help is its answer, unless its load may yet turn out to be a bad one.
+    let is_answer = matches!(answered.outcome, Outcome::Rejected { .. });
+    match plugin.own {
+        true if holds && !is_answer => {
+            count(engine, "parked");
+            debug!(subscription = %subscription.id, offset = item.offset.0, reason = fault.reason, "parked");
+            End::Parked(fault)
+        }
+        true if plugin.by.on_probation => {
+            count(engine, "spared");
+            debug!(subscription = %subscription.id, offset = item.offset.0, reason = fault.reason, "spared");
+            End::Spared(fault)
+        }
+        _ => tried(engine, subscription, item, (begun, &answered, sink)),
     }
 }
 

@@ -1,12 +1,12 @@
 //! What the parts of delivery share: all lanes and buses, and the ways from one part to another.
 //!
 //! Lock order: `changing`, then `lanes`, then a bus's routes or `buses`, and a lane's own lock alone or last; a bus's
-//! holds, `noted` and the timer's are leaves. None is held across an await but `written`, which orders the checkpoints.
+//! holds, `noted` and the timer's are leaves; `troubled` is taken before a lane's. None is held across an await but `written`, which orders the checkpoints.
 //! Invariant: a lane that has something to do has a task, an alarm, or waits for somebody who will wake it.
 //! Invariant: a lane is noted under the same lock under which it changed: no checkpoint sees the dispatcher pass a
 //! record and misses the lane that took it, or left it to the log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -23,7 +23,7 @@ use super::{Notice, Parts, dispatch};
 use crate::error::Error;
 use crate::log::{BusName, Offset};
 use crate::metrics;
-use crate::subscription::{Kept, Retry, Subscription, SubscriptionId};
+use crate::subscription::{Kept, Retry, Sink, Subscription, SubscriptionId};
 use crate::tasks::Tasks;
 use crate::time::Timestamp;
 
@@ -44,6 +44,7 @@ pub(super) struct Engine {
     lanes: RwLock<HashMap<SubscriptionId, Arc<Lane>>>,
     buses: Mutex<HashMap<BusName, Arc<Bus>>>,
     noted: Mutex<Vec<Arc<Lane>>>,
+    troubled: Mutex<BTreeSet<SubscriptionId>>,
     keys: AtomicU64,
     /// Held while a subscription comes, changes or goes: two lanes of one id would deliver twice.
     changing: Mutex<()>,
@@ -64,6 +65,7 @@ impl Engine {
             lanes: RwLock::default(),
             buses: Mutex::default(),
             noted: Mutex::default(),
+            troubled: Mutex::default(),
             keys: AtomicU64::new(0),
             changing: Mutex::default(),
         }
@@ -126,7 +128,7 @@ impl Engine {
         if let Some(lane) = known.filter(|lane| lane.bus.name == subscription.bus) {
             lane.bus.route(lane.clone(), &subscription);
             let mut state = lane.lock();
-            let effects = state.replace(Arc::new(subscription));
+            let effects = state.replace(Arc::new(subscription), self.parts.clock.now());
             let asks = state.ask();
             self.follow(&lane, state, asks);
             self.apply(effects, &lane);
@@ -161,6 +163,7 @@ impl Engine {
             return;
         };
         lane.lock().remove();
+        self.note_trouble(&lane);
         lane.bus.unroute(lane.key);
         self.history.forget(id);
         lane.wake.notify_one();
@@ -201,7 +204,15 @@ impl Engine {
     pub(super) fn apply(self: &Arc<Self>, effects: Vec<Effect>, lane: &Arc<Lane>) {
         for effect in effects {
             match effect {
-                Effect::Tell(notice) => self.tell(notice),
+                Effect::Tell(notice) => {
+                    if matches!(
+                        notice,
+                        Notice::Held { .. } | Notice::Parked { .. } | Notice::Released { .. }
+                    ) {
+                        self.note_trouble(lane);
+                    }
+                    self.tell(notice);
+                }
                 Effect::Keep(subscription) => drop(self.tasks.spawn(keep(self.clone(), lane.clone(), subscription))),
             }
         }
@@ -229,11 +240,29 @@ impl Engine {
         }
     }
 
-    /// Lets a held lane try again.
+    /// Lets a lane try again what it did not because of a plugin.
     pub(super) fn recheck(self: &Arc<Self>, lane: &Arc<Lane>) {
         let mut state = lane.lock();
-        let asks = state.plugins_changed();
+        let generation = |plugin: &str| self.parts.plugins.generation_of(plugin);
+        let (asks, effects) = state.plugins_changed(generation, self.parts.clock.now());
         self.follow(lane, state, asks);
+        self.apply(effects, lane);
+    }
+
+    /// The lanes that wait for plugins.
+    pub(super) fn troubled(&self) -> Vec<Arc<Lane>> {
+        let ids = self.troubled.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        ids.iter().filter_map(|id| self.lane(id)).collect()
+    }
+
+    /// Sees that the lanes that wait for plugins are known, so that nobody has to look at all of them. Whoever comes
+    /// last sees how the lane is now.
+    fn note_trouble(&self, lane: &Lane) {
+        let mut troubled = self.troubled.lock().unwrap_or_else(PoisonError::into_inner);
+        match lane.lock().waits_for_plugins() {
+            true => troubled.insert(lane.id.clone()),
+            false => troubled.remove(&lane.id),
+        };
     }
 
     /// Says what happened: in the log of the program, and to whoever makes events of it.
@@ -276,6 +305,20 @@ impl Engine {
                 held: false,
                 plugin,
             } => info!(%subscription, plugin, "subscription goes on"),
+            Notice::Parked {
+                subscription,
+                plugin,
+                generation,
+                offset,
+                reason,
+            } => {
+                warn!(%subscription, plugin, generation, offset = offset.0, reason, "plugin failed, deliveries are parked until another generation of it is loaded");
+            }
+            Notice::Released {
+                subscription,
+                plugin,
+                deliveries,
+            } => info!(%subscription, plugin, deliveries, "parked deliveries go on"),
             Notice::Gone { subscription } => {
                 warn!(%subscription, "sink wants no more events, subscription paused")
             }
@@ -291,6 +334,9 @@ impl Engine {
         let key = self.keys.fetch_add(1, Ordering::Relaxed);
         let subscription = Arc::new(subscription);
         let lane = Arc::new(Lane::new(key, bus.clone(), subscription.clone(), window));
+        if let Sink::Notifier { plugin, .. } = &subscription.sink {
+            lane.lock().see_notifier(self.parts.plugins.generation_of(plugin));
+        }
         bus.route(lane.clone(), &subscription);
         self.lanes_mut().insert(lane.id.clone(), lane.clone());
         lane

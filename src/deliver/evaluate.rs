@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::event::Event;
 use crate::filter::{Filter, PluginFilter};
-use crate::plugin::{CallError, Plugins, Verdict};
+use crate::plugin::{By, CallError, Plugins, Verdict};
 use crate::subscription::{OnError, Subscription};
 
 use super::candidate::{Answer, Candidate};
@@ -22,9 +22,22 @@ pub(super) enum Judged {
     /// It ends here.
     Dropped(String),
     /// A filter failed, and the subscription wants it tried again.
-    Failed(String),
+    Failed(Failed),
     /// This plugin is not loaded.
     Held(String),
+}
+
+/// How a plugin failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failed {
+    /// Which one.
+    pub(super) plugin: Arc<str>,
+    /// Which load of it.
+    pub(super) by: By,
+    /// In words.
+    pub(super) words: String,
+    /// Whether it is the plugin's own doing, and not that all of its instances were busy.
+    pub(super) own: bool,
 }
 
 /// One filter's word after `on_error`.
@@ -101,24 +114,34 @@ async fn judge_nested(
     }
 }
 
-async fn ask(plugins: &Plugins, leaf: &PluginFilter, candidate: &Candidate, replaced: Option<&Arc<Event>>) -> Answer {
+async fn ask(
+    plugins: &Plugins,
+    leaf: &PluginFilter,
+    candidate: &Candidate,
+    replaced: Option<&Arc<Event>>,
+) -> (By, Answer) {
     match replaced {
         None => candidate.verdict(plugins, leaf).await,
         Some(event) => {
-            let answers = plugins.evaluate(&leaf.name, &leaf.config, vec![event.clone()]).await;
-            answers.into_iter().next().unwrap_or(Err(CallError::Busy))
+            let (by, answers) = plugins.judge(&leaf.name, &leaf.config, vec![event.clone()]).await;
+            (by, answers.into_iter().next().unwrap_or(Err(CallError::Busy)))
         }
     }
 }
 
 /// What an answer means under `on_error`.
-fn settle(leaf: &PluginFilter, answer: Answer, on_error: OnError) -> Result<Word, Judged> {
+fn settle(leaf: &PluginFilter, (by, answer): (By, Answer), on_error: OnError) -> Result<Word, Judged> {
     match (answer, on_error) {
         (Ok(Verdict::Pass), _) => Ok(Word::Pass),
         (Ok(Verdict::Drop(why)), _) => Ok(Word::Drop(why)),
         (Ok(Verdict::Replace(data)), _) => Ok(Word::Replace(data)),
         (Err(CallError::NotLoaded(_)), _) => Err(Judged::Held(leaf.name.to_string())),
-        (Err(error), OnError::Retry) => Err(Judged::Failed(format!("filter {}: {error}", leaf.name))),
+        (Err(error), OnError::Retry | OnError::Hold) => Err(Judged::Failed(Failed {
+            plugin: leaf.name.clone(),
+            by,
+            own: error != CallError::Busy,
+            words: format!("filter {}: {error}", leaf.name),
+        })),
         (Err(_), OnError::Pass) => Ok(Word::Pass),
         (Err(error), OnError::Drop) => Ok(Word::Drop(format!("filter {}: {error}", leaf.name))),
     }
@@ -134,23 +157,26 @@ mod tests {
             name: "f".into(),
             config: "{}".into(),
         };
-        let of = |answer: Answer, on_error| match settle(&leaf, answer, on_error) {
+        let of = |answer: Answer, on_error| match settle(&leaf, (By::default(), answer), on_error) {
             Ok(Word::Pass) => "pass",
             Ok(Word::Drop(_)) => "drop",
             Ok(Word::Replace(_)) => "replace",
+            Err(Judged::Failed(Failed { own: false, .. })) => "busy",
             Err(Judged::Failed(_)) => "retry",
             Err(Judged::Held(_)) => "held",
             Err(_) => "?",
         };
         let trap = || Err(CallError::Trap("unreachable".to_owned()));
         let missing = || Err(CallError::NotLoaded("f".to_owned()));
-        for on_error in [OnError::Retry, OnError::Pass, OnError::Drop] {
+        for on_error in [OnError::Retry, OnError::Hold, OnError::Pass, OnError::Drop] {
             assert_eq!(of(Ok(Verdict::Pass), on_error), "pass");
             assert_eq!(of(Ok(Verdict::Drop("no".to_owned())), on_error), "drop");
             assert_eq!(of(Ok(Verdict::Replace("x".into())), on_error), "replace");
             assert_eq!(of(missing(), on_error), "held");
         }
         assert_eq!(of(trap(), OnError::Retry), "retry");
+        assert_eq!(of(trap(), OnError::Hold), "retry");
+        assert_eq!(of(Err(CallError::Busy), OnError::Hold), "busy");
         assert_eq!(of(trap(), OnError::Pass), "pass");
         assert_eq!(of(trap(), OnError::Drop), "drop");
         assert_eq!(of(Err(CallError::Config("limit".to_owned())), OnError::Retry), "retry");

@@ -11,6 +11,9 @@
 //! Invariant: `in_flight` counts the works that the task holds; a task that holds none and finds nothing to do ends
 //! under the same lock, so that no record can slip in unseen.
 
+mod keys;
+mod parked;
+mod place;
 mod retries;
 mod run;
 mod settle;
@@ -25,6 +28,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use self::keys::Keys;
+use self::parked::Blames;
 use super::breaker::Breaker;
 use super::bus::Bus;
 use super::candidate::Candidate;
@@ -35,7 +40,8 @@ use crate::log::Offset;
 use crate::subscription::{Attempt, Retry, State as Running, Subscription, SubscriptionId};
 use crate::time::Timestamp;
 
-pub(super) use retries::Retries;
+pub(super) use parked::Fault;
+pub(super) use retries::{Retries, Waiting};
 pub(super) use run::run;
 pub(super) use settle::{Done, Effect, End, exactly};
 pub(super) use step::Step;
@@ -45,7 +51,7 @@ pub(super) use unsaved::Change;
 pub(super) const QUEUE_RECORDS: usize = 1_024;
 /// Bytes of events a lane holds before it does.
 pub(super) const QUEUE_BYTES: usize = 4 << 20;
-/// Waiting retries of one lane beyond which it starts nothing new.
+/// Waiting retries and parked deliveries of one lane, together, beyond which it starts nothing new.
 pub(super) const MOST_RETRIES: usize = 10_000;
 
 /// One subscription's lane.
@@ -69,8 +75,13 @@ pub(super) struct State {
     pub(super) figures: Figures,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
-    /// Started, and come back without a verdict: its plugin was not loaded, or its sink is gone for now.
+    /// Started, and come back without a verdict: its plugin was not loaded, or its sink is gone for now. Or the next
+    /// of a key whose last one is over.
     again: VecDeque<Queued>,
+    keys: Keys,
+    blames: Blames,
+    /// The load of its notifier, if it has one, as last seen.
+    notifier: u64,
     breaker: Breaker,
     hold: Option<Hold>,
     in_flight: usize,
@@ -137,6 +148,8 @@ pub(super) struct Item {
     pub(super) tries: u32,
     /// The last few of them.
     pub(super) attempts: Vec<Attempt>,
+    /// What it must stay in order with, if the subscription cares.
+    pub(super) key: Option<Arc<str>>,
 }
 
 /// What an offer to a lane asks of the caller.
@@ -181,6 +194,9 @@ impl State {
             queue: VecDeque::new(),
             queued_bytes: 0,
             again: VecDeque::new(),
+            keys: Keys::default(),
+            blames: Blames::new(),
+            notifier: 0,
             breaker: Breaker::default(),
             hold: None,
             in_flight: 0,
@@ -240,16 +256,9 @@ impl State {
     }
 
     /// A new version of the subscription: what kept it from delivering may be mended, so that is tried at once.
-    pub(super) fn replace(&mut self, subscription: Arc<Subscription>) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        if let Some(reason) = self.breaker.reason().map(str::to_owned) {
-            self.breaker = Breaker::default();
-            effects.push(Effect::Tell(Notice::Breaker {
-                subscription: subscription.id.clone(),
-                open: false,
-                reason,
-            }));
-        }
+    pub(super) fn replace(&mut self, subscription: Arc<Subscription>, now: Timestamp) -> Vec<Effect> {
+        let mut effects = self.release(|_| u64::MAX, now);
+        effects.extend(self.reset_breaker());
         if let Some(hold) = &mut self.hold {
             hold.trial = true;
         }
@@ -257,11 +266,22 @@ impl State {
         effects
     }
 
+    fn reset_breaker(&mut self) -> Option<Effect> {
+        let reason = self.breaker.reason()?.to_owned();
+        self.breaker = Breaker::default();
+        Some(Effect::Tell(Notice::Breaker {
+            subscription: self.subscription.id.clone(),
+            open: false,
+            reason,
+        }))
+    }
+
     /// Ends the lane: it takes nothing more, and what is in flight changes nothing.
     pub(super) fn remove(&mut self) {
         self.removed = true;
         self.queue = VecDeque::new();
         self.again = VecDeque::new();
+        self.keys = Keys::default();
         self.unsaved.clear();
     }
 
@@ -270,13 +290,24 @@ impl State {
         !self.removed && Arc::ptr_eq(&self.subscription, subscription)
     }
 
-    /// A plugin that the lane may be waiting for has changed.
-    pub(super) fn plugins_changed(&mut self) -> Asks {
-        match &mut self.hold {
-            Some(hold) => hold.trial = true,
-            None => return Asks::default(),
+    /// A plugin that the lane may be waiting for has changed; `generation` says which load of one serves now.
+    pub(super) fn plugins_changed(
+        &mut self,
+        generation: impl Fn(&str) -> u64 + Copy,
+        now: Timestamp,
+    ) -> (Asks, Vec<Effect>) {
+        let mut effects = Vec::new();
+        let waited = self.blames.len();
+        if waited > 0 {
+            effects = self.release(generation, now);
         }
-        self.ask()
+        effects.extend(self.renew_sink(generation));
+        if let Some(hold) = &mut self.hold {
+            hold.trial = true;
+        } else if effects.is_empty() && waited == self.blames.len() {
+            return (Asks::default(), effects);
+        }
+        (self.ask(), effects)
     }
 
     /// The timer has gone off.
@@ -285,10 +316,14 @@ impl State {
         self.ask()
     }
 
-    /// A retry as it was kept, or a dead letter that is tried again. Already in the store.
+    /// A retry as it was kept, or a dead letter that is tried again. Already in the store. One that was parked tries
+    /// again: every plugin has been loaded anew since.
     pub(super) fn restore(&mut self, retry: Retry) {
-        self.retries
-            .insert(retry.offset, retry.due, retry.tries, retry.attempts);
+        let waiting = Waiting {
+            key: retry.key,
+            ..Waiting::until(retry.due, retry.tries, retry.attempts)
+        };
+        self.retries.insert(retry.offset, waiting);
     }
 
     /// Figures and state, given where the dispatcher and the log stand.
@@ -300,7 +335,9 @@ impl State {
             reason,
             cursor,
             behind: end.0.saturating_sub(cursor.0),
-            retrying: self.retries.len(),
+            retrying: self.retries.len() - self.retries.parked(),
+            parked: self.retries.parked(),
+            parked_for: self.parked(),
             delivered: self.figures.delivered,
             filtered: self.figures.filtered,
             failed: self.figures.failed,
@@ -308,11 +345,16 @@ impl State {
         }
     }
 
-    /// The cursor, the oldest record that is not settled, and how many retries wait.
-    pub(super) fn unsettled(&self, dispatched: Offset, end: Offset) -> (Offset, Offset, usize) {
+    /// The cursor, and the oldest record that is not settled.
+    pub(super) fn unsettled(&self, dispatched: Offset, end: Offset) -> (Offset, Offset) {
         let cursor = self.window.floor(dispatched).min(end);
         let oldest = self.retries.oldest().map_or(cursor, |retry| retry.min(cursor));
-        (cursor, oldest, self.retries.len())
+        (cursor, oldest)
+    }
+
+    /// Whether an operator has to look at it: it is held, or deliveries are parked.
+    pub(super) fn waits_for_plugins(&self) -> bool {
+        !self.removed && (self.hold.is_some() || self.retries.parked() > 0)
     }
 
     fn condition(&self) -> (&'static str, Option<String>) {
@@ -325,8 +367,12 @@ impl State {
         if let Some(reason) = self.breaker.reason() {
             return ("open", Some(reason.to_owned()));
         }
-        if self.retries.len() >= MOST_RETRIES {
+        let (waiting, parked) = (self.retries.len(), self.retries.parked());
+        if waiting >= MOST_RETRIES && parked < waiting / 2 {
             return ("open", Some(format!("{MOST_RETRIES} deliveries wait for a retry")));
+        }
+        if parked > 0 {
+            return ("parking", Some(self.why_parked()));
         }
         match self.window.feed() {
             Feed::Behind { .. } if self.reading || self.in_flight > 0 || !self.queue.is_empty() => {

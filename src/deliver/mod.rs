@@ -51,7 +51,7 @@ use crate::net;
 use crate::plugin::Plugins;
 use crate::subscription::{Attempt, Checkpoint, DeadLetter, Kept, Retry, Store, Subscription, SubscriptionId};
 use crate::tasks::Tasks;
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 
 /// What delivery works with.
 #[derive(Clone)]
@@ -108,6 +108,28 @@ pub enum Notice {
         /// The plugin.
         plugin: String,
     },
+    /// A plugin failed, and the first delivery of a subscription is parked for it.
+    Parked {
+        /// Whose.
+        subscription: SubscriptionId,
+        /// The plugin.
+        plugin: String,
+        /// Which load of it failed.
+        generation: u64,
+        /// Which record.
+        offset: Offset,
+        /// How it failed.
+        reason: String,
+    },
+    /// What was parked for a plugin goes on.
+    Released {
+        /// Whose.
+        subscription: SubscriptionId,
+        /// The plugin.
+        plugin: String,
+        /// How many deliveries.
+        deliveries: usize,
+    },
     /// The sink answered 410: the subscription is paused.
     Gone {
         /// Whose.
@@ -127,7 +149,7 @@ pub enum Notice {
 /// Figures and state of one subscription's lane.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct LaneStatus {
-    /// `idle`, `delivering`, `catching_up`, `held`, `open` (breaker), `paused`.
+    /// `idle`, `delivering`, `catching_up`, `held`, `parking`, `open` (breaker), `paused`.
     pub state: &'static str,
     /// Why, where the state needs a reason.
     pub reason: Option<String>,
@@ -137,6 +159,10 @@ pub struct LaneStatus {
     pub behind: u64,
     /// Deliveries waiting for a retry.
     pub retrying: usize,
+    /// Deliveries parked until another generation of a plugin is loaded.
+    pub parked: usize,
+    /// Which plugins they are parked for, and why.
+    pub parked_for: Vec<Parked>,
     /// Delivered since the start.
     pub delivered: u64,
     /// Filtered out by plugins since the start.
@@ -145,6 +171,21 @@ pub struct LaneStatus {
     pub failed: u64,
     /// Gone to the dead letters since the start.
     pub dead: u64,
+}
+
+/// Deliveries of one subscription that are parked for one plugin.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Parked {
+    /// The plugin.
+    pub plugin: String,
+    /// The load of it that failed last.
+    pub generation: u64,
+    /// How it failed.
+    pub reason: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// How many.
+    pub deliveries: usize,
 }
 
 /// What the subscriptions of one bus still have to do.
@@ -156,6 +197,8 @@ pub struct Backlog {
     pub behind: u64,
     /// Deliveries waiting for a retry.
     pub retrying: usize,
+    /// Deliveries parked until a plugin is loaded anew.
+    pub parked: usize,
 }
 
 /// One recent attempt, as shown by `/v1/subscriptions/{id}/deliveries`.
@@ -170,6 +213,26 @@ pub struct Recent {
     pub attempt: Attempt,
     /// When the next try is due, RFC 3339, if there will be one.
     pub next: Option<String>,
+}
+
+/// Where one record stands with one subscription.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Place {
+    /// It has not come up yet.
+    Ahead,
+    /// It has come up, and is in flight, or waits for its first attempt.
+    Taken,
+    /// It waits for another attempt, or is in flight again.
+    Retrying {
+        /// When the attempt is due, or was.
+        due: Timestamp,
+        /// Attempts so far.
+        tries: u32,
+        /// The last few of them.
+        attempts: Vec<Attempt>,
+    },
+    /// There is nothing more to do: it was delivered or filtered, is among the dead letters, or was never wanted.
+    Settled,
 }
 
 /// The delivery engine. Cheap to clone.
@@ -231,15 +294,20 @@ impl Delivery {
         let mut all = BTreeMap::new();
         for lane in self.0.all() {
             let (dispatched, end) = self.positions(&lane);
-            let (cursor, oldest, retrying) = lane.lock().unsettled(dispatched, end);
+            let state = lane.lock();
+            let (cursor, oldest) = state.unsettled(dispatched, end);
+            let (waiting, parked) = (state.retries.len(), state.retries.parked());
+            drop(state);
             let bus = all.entry(lane.bus.name.clone()).or_insert(Backlog {
                 oldest: end,
                 behind: 0,
                 retrying: 0,
+                parked: 0,
             });
             bus.oldest = bus.oldest.min(oldest);
             bus.behind = bus.behind.max(end.0.saturating_sub(cursor.0));
-            bus.retrying += retrying;
+            bus.retrying += waiting - parked;
+            bus.parked += parked;
         }
         all
     }
@@ -250,6 +318,21 @@ impl Delivery {
         let (dispatched, end) = self.positions(&lane);
         let status = lane.lock().status(dispatched, end);
         Some(status)
+    }
+
+    /// The subscriptions that are held, or have deliveries parked, for want of a plugin that works.
+    pub fn troubled(&self) -> Vec<(SubscriptionId, LaneStatus)> {
+        let lanes = self.0.troubled();
+        let of = |lane: Arc<Lane>| Some((lane.id.clone(), self.status(&lane.id)?));
+        lanes.into_iter().filter_map(of).collect()
+    }
+
+    /// Where one record of its bus stands with a subscription.
+    pub fn place(&self, id: &SubscriptionId, offset: Offset) -> Option<Place> {
+        let lane = self.0.lane(id)?;
+        let dispatched = lane.bus.position.dispatched();
+        let place = lane.lock().place(offset, dispatched);
+        Some(place)
     }
 
     /// Recent attempts of one subscription, newest first.
@@ -303,6 +386,8 @@ impl Delivery {
             due,
             attempts: Vec::new(),
             tries: 0,
+            // Its turn among its key's has passed.
+            key: None,
         };
         let checkpoint = Checkpoint {
             retries: vec![retry.clone()],

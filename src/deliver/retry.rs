@@ -91,14 +91,18 @@ impl RetryPolicy {
             Outcome::Rejected { .. } => Next::DeadLetter,
             Outcome::Retry { .. } if tries >= self.max_attempts => Next::DeadLetter,
             Outcome::Retry { after } => {
-                let spread = self.step(tries).mul_f64(1.0 + SPREAD * jitter.0);
                 let asked = after.unwrap_or_default().min(LONGEST_ASKED);
-                Next::At(now.plus(spread.max(asked)))
+                Next::At(now.plus(self.wait(tries, jitter).max(asked)))
             }
         }
     }
 
-    /// The wait after attempt number `tries`.
+    /// The wait after attempt number `tries`, with its jitter.
+    pub(super) fn wait(&self, tries: u32, jitter: Jitter) -> Duration {
+        self.step(tries).mul_f64(1.0 + SPREAD * jitter.0)
+    }
+
+    /// The schedule's wait after attempt number `tries`.
     fn step(&self, tries: u32) -> Duration {
         let nth = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
         self.schedule

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempt::{Passed, begin, tried};
+use super::attempt::{Passed, begin, failed, tried};
 use super::engine::Engine;
 use super::lane::End;
-use super::notifier;
+use super::notifier::{self, Notified};
 use super::retry::Outcome;
 use super::webhook::{self, Answered, mode};
 use crate::event::Event;
@@ -64,8 +64,9 @@ async fn notify(
         id: delivery_id(&subscription.id, one.item.offset),
     };
     match notifier::notify(&engine.parts.plugins, plugin, settings, event, delivery).await {
-        Ok(answered) => tried(engine, subscription, one.item, (&begun, &answered, true)),
-        Err(plugin) => End::Held { plugin },
+        Notified::Answered(answered) => tried(engine, subscription, one.item, (&begun, &answered, true)),
+        Notified::Failed(plugin, answered) => failed(engine, subscription, one.item, (&begun, plugin, answered, true)),
+        Notified::Missing(plugin) => End::Held { plugin },
     }
 }
 

@@ -25,7 +25,7 @@ const KEEP: usize = 1_024;
 const AGENT: &str = concat!("busway/", env!("CARGO_PKG_VERSION"));
 
 /// What came of an attempt, for the schedule and for people.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answered {
     /// For the schedule.
     pub(super) outcome: Outcome,

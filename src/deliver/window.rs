@@ -147,6 +147,11 @@ impl Window {
         }
     }
 
+    /// Whether this record is taken and not settled.
+    pub(super) fn is_outstanding(&self, offset: Offset) -> bool {
+        self.outstanding.contains(&offset)
+    }
+
     /// How many records are taken and not settled.
     pub(super) fn outstanding(&self) -> usize {
         self.outstanding.len()

@@ -1,7 +1,5 @@
 //! One call from a folder of source to a plugin file: finds the language, builds, checks, writes.
 //!
-//! The language is what lies in the folder (`Cargo.toml`, `*.c`, `*.wat`), not a manifest of ours: one file less to
-//! learn, and nothing that can disagree with the source.
 //! Invariant: nothing is written unless the result passed the same check of exports that loading makes.
 
 use std::ffi::OsStr;
@@ -9,7 +7,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Tools, c, component, rust};
+use super::language::{Language, not_a_folder};
+use super::{Tools, c, component, javascript, python, rust, text};
 use crate::error::{Error, Kind};
 
 /// Builds the plugin in `dir` and writes `NAME.wasm` into `out` (`dir` itself if none). Progress goes to `say`, a line
@@ -30,14 +29,10 @@ pub(super) fn build_with(
 ) -> Result<PathBuf, Error> {
     let plugin = match Language::of(dir)? {
         Language::Rust => rust::build(tools, dir, say)?,
-        Language::C(sources) => Built {
-            name: folder_name(dir)?,
-            wasm: c::build(tools, &sources, say)?,
-        },
-        Language::Wat(source) => Built {
-            name: folder_name(dir)?,
-            wasm: assemble(&source)?,
-        },
+        Language::C(sources) => named(dir, c::build(tools, &sources, say)?)?,
+        Language::JavaScript(sources) => named(dir, javascript::build(tools, &sources, say)?)?,
+        Language::Python(sources) => named(dir, python::build(tools, &sources, say)?)?,
+        Language::Wat(source) => named(dir, text::build(&source)?)?,
     };
     let wasm = component::from_module(plugin.wasm)?;
     component::world_of(&wasm)?;
@@ -52,43 +47,12 @@ pub(super) struct Built {
     pub(super) wasm: Vec<u8>,
 }
 
-enum Language {
-    Rust,
-    C(Vec<PathBuf>),
-    Wat(PathBuf),
-}
-
-impl Language {
-    fn of(dir: &Path) -> Result<Self, Error> {
-        let listing = fs::read_dir(dir).map_err(|cause| {
-            not_a_folder(format!("cannot read the folder {}: {cause}", dir.display())).with_cause(cause)
-        })?;
-        let mut files: Vec<PathBuf> = listing.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        files.sort();
-        if files.iter().any(|file| file.ends_with("Cargo.toml")) {
-            return Ok(Self::Rust);
-        }
-        let with = |extension| {
-            files
-                .iter()
-                .filter(move |file| file.extension() == Some(OsStr::new(extension)))
-                .cloned()
-        };
-        let c: Vec<PathBuf> = with("c").collect();
-        let wat: Vec<PathBuf> = with("wat").collect();
-        match (c.is_empty(), wat.as_slice()) {
-            (false, _) => Ok(Self::C(c)),
-            (true, [one]) => Ok(Self::Wat(one.clone())),
-            (true, []) => Err(not_a_folder(format!(
-                "{} is no plugin folder: it has no Cargo.toml (Rust), no *.c (C) and no *.wat (WebAssembly text)",
-                dir.display()
-            ))),
-            (true, _) => Err(not_a_folder(format!(
-                "{} has several *.wat files; a plugin is one of them",
-                dir.display()
-            ))),
-        }
-    }
+/// What was made of a folder whose name is the plugin's.
+fn named(dir: &Path, wasm: Vec<u8>) -> Result<Built, Error> {
+    Ok(Built {
+        name: folder_name(dir)?,
+        wasm,
+    })
 }
 
 fn folder_name(dir: &Path) -> Result<String, Error> {
@@ -100,10 +64,6 @@ fn folder_name(dir: &Path) -> Result<String, Error> {
             dir.display()
         ))),
     }
-}
-
-fn assemble(source: &Path) -> Result<Vec<u8>, Error> {
-    wat::parse_file(source).map_err(|cause| Error::invalid("build_failed", cause.to_string()))
 }
 
 /// Writes beside the name and renames: who watches the folder never sees half a plugin.
@@ -138,8 +98,4 @@ fn readable_by_all(file: &fs::File) -> std::io::Result<()> {
     #[cfg(not(unix))]
     let _ = file;
     Ok(())
-}
-
-fn not_a_folder(message: String) -> Error {
-    Error::invalid("not_a_plugin_folder", message)
 }

@@ -9,19 +9,24 @@
 mod build;
 mod c;
 mod component;
+mod contract;
+mod create;
+mod fetched;
 mod inspect;
+mod javascript;
+mod language;
+mod python;
 mod rust;
 mod text;
 mod tools;
 
 pub use build::build;
 pub use component::world_of;
+pub use contract::WIT;
+pub use create::{Starter, create};
 pub use inspect::{table, to_json};
 pub use text::assemble;
 pub use tools::Tools;
-
-/// The contract with plugins that this hub was built with, as WIT text: for a plugin that lives elsewhere.
-pub const WIT: &str = include_str!("../../wit/v0/busway.wit");
 
 #[cfg(test)]
 mod tests;

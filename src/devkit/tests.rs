@@ -1,6 +1,7 @@
 //! Builds what is in `plugins/` and `tests/guests/`, and everything that can be wrong with a folder or a machine.
 
 mod behaviour;
+mod pack;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,26 +5,53 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::error::{Error, Kind};
 
-/// Where to look for compilers.
+/// Where to look for compilers, and where those are kept that the kit fetches itself.
 #[derive(Debug, Clone)]
 pub struct Tools {
     path: OsString,
+    kept: Option<PathBuf>,
 }
 
 impl Tools {
-    /// Those on this process's PATH.
+    /// Those on this process's PATH; fetched ones in `$BUSWAY_TOOLS`, else where this user's caches are.
     pub fn from_env() -> Self {
-        Self::on(std::env::var_os("PATH").unwrap_or_default())
+        let folder = |name: &str| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let caches = || folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+        Self {
+            path: std::env::var_os("PATH").unwrap_or_default(),
+            kept: folder("BUSWAY_TOOLS").or_else(|| Some(caches()?.join("busway").join("tools"))),
+        }
     }
 
-    /// Those on this PATH.
+    /// Those on this PATH, and nothing that would have to be fetched.
     pub fn on(path: impl Into<OsString>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: path.into(),
+            kept: None,
+        }
+    }
+
+    /// The same, with this folder for what is fetched.
+    #[must_use]
+    pub fn keeping(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.kept = Some(folder.into());
+        self
+    }
+
+    /// Where fetched tools are kept.
+    pub(super) fn kept(&self) -> Result<&Path, Error> {
+        self.kept.as_deref().ok_or_else(|| {
+            missing("there is no folder to keep fetched tools in: name one in BUSWAY_TOOLS, or set HOME".to_owned())
+        })
     }
 
     /// The first of these programs that is there.

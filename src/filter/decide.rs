@@ -62,6 +62,22 @@ impl Filter {
         }
         found
     }
+
+    /// The same with the place where each stands, for a filter that stands at `place`: `filters[0].any[1].plugin`.
+    pub fn plugins_from(&self, place: &str) -> Vec<(String, &PluginFilter)> {
+        let (name, filters) = match self {
+            Self::Plugin(leaf) => return vec![(format!("{place}.plugin"), leaf)],
+            Self::Not(filter) => return filter.plugins_from(&format!("{place}.not")),
+            Self::All(filters) => ("all", filters),
+            Self::Any(filters) => ("any", filters),
+            Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_) | Self::Pattern(_) => return Vec::new(),
+        };
+        let places = filters
+            .iter()
+            .enumerate()
+            .map(|(at, filter)| (format!("{place}.{name}[{at}]"), filter));
+        places.flat_map(|(place, filter)| filter.plugins_from(&place)).collect()
+    }
 }
 
 /// Whether every named attribute is there and passes.
@@ -228,5 +244,14 @@ mod tests {
         let filter = filter(&json);
         let names: Vec<&str> = filter.plugins().iter().map(|p| &*p.name).collect();
         assert_eq!(names, ["shallow", "deep"]);
+        let places: Vec<String> = filter
+            .plugins_from("filters[2]")
+            .into_iter()
+            .map(|(place, _)| place)
+            .collect();
+        assert_eq!(
+            places,
+            ["filters[2].all[0].not.any[0].plugin", "filters[2].all[1].plugin"]
+        );
     }
 }

@@ -13,6 +13,7 @@ mod selector;
 
 mod decide;
 mod dialect;
+mod explain;
 mod pattern;
 mod types;
 
@@ -26,6 +27,7 @@ mod arbitrary;
 
 pub use decide::Match;
 pub use dialect::{Filter, PluginFilter};
+pub use explain::Reason;
 pub use index::Index;
 pub use pattern::Pattern;
 pub use selector::Selector;

@@ -182,6 +182,7 @@ impl Hub {
             query: DeadQuery {
                 subscription,
                 ids: choice.ids.clone(),
+                offset: None,
                 after: choice.after,
             },
             filter,

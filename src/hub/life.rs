@@ -147,6 +147,16 @@ pub(super) fn subscription(verb: &'static str, subscription: &Subscription) -> H
     }
 }
 
+/// A trial began or ended, or its candidate was promoted.
+pub(super) fn trial(ty: &'static str, plugin: &str, facts: Value) -> Happening {
+    info!(plugin, change = ty, %facts, "a trial changed");
+    Happening {
+        ty,
+        subject: Some(plugin.to_owned()),
+        facts,
+    }
+}
+
 fn of_plugin(notice: plugin::Notice) -> Happening {
     match notice {
         plugin::Notice::Loaded {
@@ -164,6 +174,17 @@ fn of_plugin(notice: plugin::Notice) -> Happening {
             facts: json!({"name": name, "reason": reason, "serving": serving}),
             subject: Some(name),
         },
+        plugin::Notice::RolledBack {
+            name,
+            digest,
+            generation,
+            serving,
+            reason,
+        } => Happening {
+            ty: "plugin.rolled_back",
+            facts: json!({"name": name, "digest": digest, "generation": generation, "serving": serving, "reason": reason}),
+            subject: Some(name),
+        },
         plugin::Notice::Removed { name } => Happening {
             ty: "plugin.removed",
             facts: json!({"name": name}),
@@ -173,7 +194,23 @@ fn of_plugin(notice: plugin::Notice) -> Happening {
 }
 
 fn of_delivery(hub: &Hub, notice: deliver::Notice) -> Option<Happening> {
-    let (ty, id, facts) = match notice {
+    let (ty, id, mut facts) = facts_of(notice);
+    if is_own(hub, &id) {
+        return None;
+    }
+    if let Some(facts) = facts.as_object_mut() {
+        facts.insert("subscription".into(), id.as_str().into());
+    }
+    Some(Happening {
+        ty,
+        subject: Some(id.to_string()),
+        facts,
+    })
+}
+
+/// The type's last words, the subscription it is about, and the facts.
+fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
+    match notice {
         deliver::Notice::Dead {
             subscription,
             bus,
@@ -206,21 +243,29 @@ fn of_delivery(hub: &Hub, notice: deliver::Notice) -> Option<Happening> {
             subscription,
             json!({"plugin": plugin}),
         ),
+        deliver::Notice::Parked {
+            subscription,
+            plugin,
+            generation,
+            offset,
+            reason,
+        } => (
+            "subscription.parked",
+            subscription,
+            json!({"plugin": plugin, "generation": generation, "offset": offset, "reason": reason}),
+        ),
+        deliver::Notice::Released {
+            subscription,
+            plugin,
+            deliveries,
+        } => (
+            "subscription.unparked",
+            subscription,
+            json!({"plugin": plugin, "deliveries": deliveries}),
+        ),
         deliver::Notice::Gone { subscription } => ("subscription.paused", subscription, json!({"reason": "gone"})),
         deliver::Notice::Gap { subscription, from, to } => ("log.gap", subscription, json!({"from": from, "to": to})),
-    };
-    if is_own(hub, &id) {
-        return None;
     }
-    let mut facts = facts;
-    if let Some(facts) = facts.as_object_mut() {
-        facts.insert("subscription".into(), id.as_str().into());
-    }
-    Some(Happening {
-        ty,
-        subject: Some(id.to_string()),
-        facts,
-    })
 }
 
 /// Whether a subscription listens to the hub's own life.

@@ -1,8 +1,9 @@
 //! The hub: publish, read, subscribe, status. Every front door calls this and nothing below it.
 //!
 //! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
-//! log, `subscriptions` and `dead_letters` change who gets what, `plugins` checks what a subscription needs, `status`
-//! says how it goes, and `life` reports the hub's own life on the bus `busway`.
+//! log, `subscriptions` and `dead_letters` change who gets what, `plugins` checks what a subscription needs, `misfit`
+//! finds those that a swap left behind, `trial` compares a candidate with what is live, `explain` tells why an event
+//! did or did not arrive, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
 //!
 //! Order of the stop ([`Hub::stop`], then [`Hub::drain`]): no new work and streams end; deliveries in flight end and
 //! the last checkpoint is written; plugins; the hub's own tasks; the log; the store.
@@ -12,7 +13,9 @@
 
 mod dead_letters;
 mod events;
+mod explain;
 mod life;
+mod misfit;
 mod open;
 mod plugins;
 mod status;
@@ -20,6 +23,7 @@ mod stream;
 mod subscriptions;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trial;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,8 +31,10 @@ use std::time::Duration;
 
 pub use dead_letters::{Choice, Redelivered};
 pub use events::Page;
+pub use explain::{Asked, DeliveryStanding, Explanation, Heard, Question, Rule, Shown};
 pub use status::{Health, Standing};
 pub use stream::{EventStream, Item, Wish};
+pub use trial::{Outlook, TrialReport};
 
 use crate::deliver::Delivery;
 use crate::error::{Error, Kind};
@@ -84,6 +90,8 @@ struct Parts {
     plugins: Plugins,
     delivery: Delivery,
     life: life::Reporter,
+    misfits: misfit::Misfits,
+    trials: trial::Trials,
     owners: Owners,
     /// Held while a subscription that is there is read, changed and written, so that no change is lost.
     changing: Arc<tokio::sync::Mutex<()>>,

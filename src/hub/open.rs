@@ -94,6 +94,8 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         plugins,
         delivery,
         life,
+        misfits: super::misfit::Misfits::default(),
+        trials: Default::default(),
         owners,
     }));
     set_going(

@@ -1,4 +1,7 @@
-//! What a subscription needs of plugins is checked when it is made, in the plugin's own words; and what is loaded.
+//! What a subscription needs of plugins is checked when it is made: by the plugin's schema, which names every field at
+//! fault by its path in the subscription, then by the plugin itself, in its own words. And what is loaded.
+//!
+//! Invariant: no answer shows a value from the operator's config, nor one that is a secret by its name or its schema.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -6,8 +9,51 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::hub::Hub;
-use crate::plugin::{CallError, PluginSettings, PluginStatus, World};
-use crate::subscription::{Sink, Subscription};
+use crate::plugin::{CallError, ConfigFault, PluginSettings, PluginStatus, World};
+use crate::subscription::{Sink, Subscription, is_secret};
+
+/// The most faults of a config that one answer tells.
+const MOST_FAULTS: usize = 5;
+
+/// One plugin that a subscription needs.
+struct Use<'a> {
+    world: World,
+    name: &'a str,
+    config: &'a Arc<str>,
+    /// Where the subscription names it.
+    place: String,
+    /// Where the subscription has its config.
+    config_at: String,
+    /// Whether the config's `sink` is the subscription's own.
+    from_sink: bool,
+}
+
+/// Every plugin that a subscription needs: its filters in their order, then its notifier.
+fn uses(subscription: &Subscription) -> Vec<Use<'_>> {
+    let filters = subscription.selector.filters.iter().enumerate();
+    let leaves = filters.flat_map(|(at, filter)| filter.plugins_from(&format!("filters[{at}]")));
+    let mut uses: Vec<Use<'_>> = leaves
+        .map(|(place, leaf)| Use {
+            world: World::Filter,
+            name: &leaf.name,
+            config: &leaf.config,
+            config_at: format!("{place}.config"),
+            place,
+            from_sink: false,
+        })
+        .collect();
+    if let Sink::Notifier { plugin, settings, sink } = &subscription.sink {
+        uses.push(Use {
+            world: World::Notifier,
+            name: plugin,
+            config: settings,
+            place: "protocol".to_owned(),
+            config_at: "protocolsettings".to_owned(),
+            from_sink: sink.is_some(),
+        });
+    }
+    uses
+}
 
 impl Hub {
     /// Every plugin, by name.
@@ -36,23 +82,70 @@ impl Hub {
 
     /// Checks that everything a subscription needs is there and takes its config.
     pub(super) async fn check(&self, subscription: &Subscription) -> Result<(), Error> {
-        for (i, filter) in subscription.selector.filters.iter().enumerate() {
-            for plugin in filter.plugins() {
-                let place = format!("filters[{i}]");
-                self.check_plugin(World::Filter, &plugin.name, &plugin.config, &place)
-                    .await?;
-            }
+        for user in uses(subscription) {
+            self.check_use(&user).await?;
         }
         match &subscription.sink {
-            Sink::Notifier { plugin, settings, .. } => {
-                self.check_plugin(World::Notifier, plugin, settings, "protocol").await
-            }
+            Sink::Notifier { .. } => Ok(()),
             Sink::Webhook(webhook) => self.check_address(&webhook.url),
         }
     }
 
-    async fn check_plugin(&self, world: World, name: &str, config: &Arc<str>, place: &str) -> Result<(), Error> {
-        let refused = match self.0.plugins.check(world, name, config).await {
+    /// Why a plugin that a subscription needs no longer takes its config, if one does not: a newer generation may ask
+    /// for more than the one that the subscription was checked against.
+    pub fn misfit(&self, subscription: &Subscription) -> Option<String> {
+        let uses = uses(subscription);
+        uses.iter().find_map(|user| self.faults(user))
+    }
+
+    /// What the schema of the plugin says of this config, in one sentence; none if nothing is wrong.
+    fn faults(&self, user: &Use<'_>) -> Option<String> {
+        let faults = self.0.plugins.faults(user.world, user.name, user.config);
+        let told: Vec<String> = faults
+            .iter()
+            .take(MOST_FAULTS)
+            .map(|fault| self.told(user, fault))
+            .collect();
+        let more = faults.len().saturating_sub(MOST_FAULTS);
+        let rest = if more > 0 {
+            format!("; and {more} more")
+        } else {
+            String::new()
+        };
+        (!told.is_empty()).then(|| format!("{}{rest}", told.join("; ")))
+    }
+
+    /// One fault with its place: in the subscription, or in the operator's config where the subscription is silent.
+    fn told(&self, user: &Use<'_>, fault: &ConfigFault) -> String {
+        let own: serde_json::Value = serde_json::from_str(user.config).unwrap_or_default();
+        let top = fault.top().unwrap_or_default();
+        if own.get(top).is_none() && self.0.plugins.is_operators(user.name, top) {
+            let told = fault.told(&format!("[plugins.{}] config", user.name));
+            return format!("{told} (it stands in the hub's own config: its operator must mend it)");
+        }
+        let told = match user.from_sink && top == "sink" {
+            true => format!("sink: {}", fault.rule),
+            false => fault.told(&user.config_at),
+        };
+        match &fault.given {
+            Some(given) if !fault.names().any(is_secret) => format!("{told}, not {given}"),
+            _ => told,
+        }
+    }
+
+    async fn check_use(&self, user: &Use<'_>) -> Result<(), Error> {
+        if let Some(faults) = self.faults(user) {
+            let text = format!("{faults}; `busway plugin show {}` lists its fields", user.name);
+            return Err(Error::invalid("plugin_config_invalid", text));
+        }
+        let Use {
+            world,
+            name,
+            config,
+            place,
+            ..
+        } = user;
+        let refused = match self.0.plugins.check(*world, name, config).await {
             Ok(()) => return Ok(()),
             Err(refused) => refused,
         };

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::log::{BusName, Offset, ReadLimit};
-use crate::metrics::Bus;
+use crate::metrics::{Bus, PluginFigures};
 
 /// How the hub is as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,6 +40,9 @@ pub struct Health {
     pub plugins: usize,
 }
 
+/// Subscriptions that wait for plugins, told one by one; of the others the number.
+const MOST_TOLD: usize = 20;
+
 /// What the embedded engine does before an event is acknowledged.
 const DURABILITY: &str = "synced to disk before it is acknowledged (SQLite, WAL, synchronous=FULL)";
 
@@ -52,12 +55,27 @@ impl Hub {
             let reason = plugin.reason.as_ref()?;
             Some(format!("plugin {}: {}: {reason}", plugin.name, plugin.state))
         });
+        let mut waiting = self.0.delivery.troubled();
+        // One that is paused waits for its operator before anything else.
+        waiting.retain(|(_, lane)| matches!(lane.state, "held" | "parking"));
+        let more = waiting.len().saturating_sub(MOST_TOLD);
+        let troubled = waiting.into_iter().take(MOST_TOLD).filter_map(|(id, lane)| {
+            let reason = lane.reason?;
+            Some(format!("subscription {id}: {}: {reason}", lane.state))
+        });
+        let more = (more > 0).then(|| format!("{more} more subscriptions wait for plugins"));
         let standing = if failing.is_empty() {
             Standing::Degraded
         } else {
             Standing::Failing
         };
-        let reasons: Vec<String> = failing.into_iter().chain(rejected).collect();
+        let reasons: Vec<String> = failing
+            .into_iter()
+            .chain(rejected)
+            .chain(troubled)
+            .chain(more)
+            .chain(self.misfits())
+            .collect();
         Health {
             status: if reasons.is_empty() { Standing::Ok } else { standing },
             reasons,
@@ -130,12 +148,16 @@ impl Hub {
 
     fn measure_plugins(&self) {
         for plugin in self.plugins() {
-            let label = crate::metrics::Plugin { plugin: plugin.name };
-            self.0
-                .metrics
-                .plugin_memory_bytes
-                .get_or_create(&label)
-                .set(i64::try_from(plugin.memory).unwrap_or(i64::MAX));
+            let figures = PluginFigures {
+                memory: plugin.memory as u64,
+                instances: plugin.instances as u64,
+                kv: plugin.kv,
+                cpu_ms: plugin.cpu_ms,
+                requests: plugin.requests,
+                egress: plugin.egress,
+                log_suppressed: plugin.log_suppressed,
+            };
+            self.0.metrics.copy_plugin(plugin.name, &figures);
         }
     }
 
@@ -144,6 +166,8 @@ impl Hub {
         let backlogs = self.0.delivery.backlogs();
         let retrying = backlogs.values().map(|backlog| backlog.retrying).sum::<usize>();
         self.0.metrics.retrying.set(i64::try_from(retrying).unwrap_or(i64::MAX));
+        let parked = backlogs.values().map(|backlog| backlog.parked).sum::<usize>();
+        self.0.metrics.parked.set(i64::try_from(parked).unwrap_or(i64::MAX));
         for name in self.0.log.buses() {
             let label = Bus { bus: name.to_string() };
             let backlog = backlogs.get(&name);

@@ -35,6 +35,7 @@ async fn open_at(folder: &Path, clock: Clock) -> Hub {
         plugins: plugin::Settings {
             dir: folder.join("plugins"),
             cache: folder.join("data/plugin-cache"),
+            kv: None,
             plugins: Default::default(),
         },
         egress: net::GuardSettings::default(),
@@ -363,7 +364,7 @@ async fn what_a_subscription_needs_is_checked_when_it_is_made() {
         (
             json!({"sink": "http://h/", "filters": [{"plugin": {"name": "only-failures"}}]}),
             "plugin_not_loaded",
-            "filters[0]: no filter plugin `only-failures`",
+            "filters[0].plugin: no filter plugin `only-failures`",
         ),
         (
             json!({"protocol": "notifier-chat"}),

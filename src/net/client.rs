@@ -7,6 +7,7 @@
 //! Invariant: no request is sent twice by one call of [`Client::send`].
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use tokio::net::TcpStream;
 
 use super::dial::{Dialler, Stream};
 use super::pool::{Link, Origin, Pool};
-use super::{Error, Guard};
+use super::{Error, Guard, Trust};
 
 /// One attempt to connect, all addresses of a name together (about).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,6 +86,19 @@ impl Client {
     /// Why there is none.
     pub async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
         self.dialler.tcp(host, port).await
+    }
+
+    /// A plain TCP connection to an address, through the guard.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn connect(&self, address: SocketAddr) -> Result<TcpStream, Error> {
+        self.dialler.address(address).await
+    }
+
+    /// Whom it trusts where it speaks TLS.
+    pub fn trust(&self) -> &Trust {
+        &self.dialler.trust
     }
 
     async fn send_untimed(&self, request: Request<Bytes>, keep: usize) -> Result<Answer, Error> {

@@ -2,22 +2,18 @@
 //!
 //! Several addresses are tried in the order the resolver gave them, each with a share of the time, so that a dead
 //! IPv6 route does not use it all up. Why no race of both families: it doubles the connections a sink sees.
-//! Invariant: only addresses that [`Guard::resolve`] returned are dialled.
+//! Invariant: only addresses that the guard let through are dialled.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use super::{Error, Guard};
+use super::{Error, Guard, Secured, Trust};
 
 /// Before this a connection attempt is not given up in favour of the next address.
 const LEAST_SHARE: Duration = Duration::from_secs(1);
@@ -26,7 +22,7 @@ const LEAST_SHARE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Dialler {
     pub(super) guard: Guard,
-    tls: Result<Arc<ClientConfig>, rustls::Error>,
+    pub(super) trust: Trust,
     timeout: Duration,
 }
 
@@ -35,14 +31,14 @@ pub(super) enum Stream {
     /// TCP.
     Plain(TcpStream),
     /// TLS over TCP.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<Secured<TcpStream>>),
 }
 
 impl Dialler {
     pub(super) fn new(guard: Guard, timeout: Duration) -> Self {
         Self {
             guard,
-            tls: trust_the_public_roots(),
+            trust: Trust::public(),
             timeout,
         }
     }
@@ -54,44 +50,38 @@ impl Dialler {
         let share = (self.timeout / shares).max(LEAST_SHARE);
         let mut last = Error::Timeout;
         for address in addresses {
-            match tokio::time::timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    // Refused only by a socket that is already dead, which the first write will tell.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => last = Error::Connect(format!("{address}: {error}")),
-                Err(_) => last = Error::Connect(format!("{address}: no answer within {share:?}")),
+            match open(address, share).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = error,
             }
         }
         Err(last)
     }
 
+    /// A TCP connection to this very address, without delay of small writes.
+    pub(super) async fn address(&self, address: SocketAddr) -> Result<TcpStream, Error> {
+        self.guard.check(address).map_err(Error::Blocked)?;
+        open(address, self.timeout).await
+    }
+
     /// A TLS connection; the certificate must be for `host`.
     pub(super) async fn tls(&self, host: &str, port: u16) -> Result<Stream, Error> {
-        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(bare).map_err(|error| Error::Connect(format!("{host}: {error}")))?;
-        let tls = self
-            .tls
-            .clone()
-            .map_err(|error| Error::Connect(format!("TLS settings: {error}")))?;
         let tcp = self.tcp(host, port).await?;
-        let shaken = TlsConnector::from(tls).connect(name, tcp).await;
-        match shaken {
-            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-            Err(error) => Err(Error::Connect(format!("TLS with {host}: {error}"))),
-        }
+        let secured = self.trust.secure(host, tcp).await?;
+        Ok(Stream::Tls(Box::new(secured)))
     }
 }
 
-/// TLS 1.2 and 1.3 by ring, trusting the roots that browsers trust.
-fn trust_the_public_roots() -> Result<Arc<ClientConfig>, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+async fn open(address: SocketAddr, longest: Duration) -> Result<TcpStream, Error> {
+    match tokio::time::timeout(longest, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => {
+            // Refused only by a socket that is already dead, which the first write will tell.
+            let _ = stream.set_nodelay(true);
+            Ok(stream)
+        }
+        Ok(Err(error)) => Err(Error::Connect(format!("{address}: {error}"))),
+        Err(_) => Err(Error::Connect(format!("{address}: no answer within {longest:?}"))),
+    }
 }
 
 impl AsyncRead for Stream {

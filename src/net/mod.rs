@@ -1,20 +1,22 @@
 //! The only way out: one client that dials, one guard that says which addresses may be dialled.
 //!
-//! `guard` is the rule, `dial` opens connections through it, `pool` keeps them alive, `client` speaks HTTP on them.
+//! `guard` is the rule, `dial` opens connections through it, `tls` secures them, `pool` keeps them alive, `client`
+//! speaks HTTP on them.
 //! Why one place: a server-side request forgery is one forgotten `connect`; native delivery and plugins share this one.
 //! Invariant: the address that is checked is the address that is dialled (no second look-up in between).
-//! Invariant: nothing outside this folder opens an outgoing connection, but for the sockets of a plugin: WASI dials
-//! those, each address only after this guard has let it through (`plugin/sockets`).
+//! Invariant: nothing outside this folder opens an outgoing connection: a plugin's sockets are dialled here too.
 
 mod client;
 mod dial;
 mod direct;
 mod guard;
 mod pool;
+mod tls;
 
 pub use client::{Answer, Client};
 pub use direct::Direct;
 pub use guard::{Blocked, Guard, GuardSettings};
+pub use tls::{Secured, Trust};
 
 use std::fmt;
 

@@ -1,12 +1,16 @@
 //! One call of one instance: armed with a deadline, made, and its end told as what it was.
 //!
 //! A guest that computes is stopped by its store's epoch deadline; a guest that waits in the host is not, so calls
-//! that may wait run under a timer as well, and yield at every tick so that the timer is heard.
+//! that may wait run under a timer instead, and yield at every tick so that the timer is heard. What they compute is
+//! the time inside their polls: whatever a guest waits for, it waits between two of them. (Rejected: counting the ticks
+//! at which it was found computing, which would charge a tick to every wait that spans one.)
 //!
 //! Invariant: after an outer error the instance is spent; the caller drops it and never gives it back.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
@@ -26,14 +30,14 @@ pub(super) fn evaluate(
     instance: &mut Instance,
     event: &Arc<Event>,
 ) -> Result<Verdict, CallError> {
-    let limit = generation.timeout();
+    let limit = generation.bounds();
     let Instance {
         store, guest, calls, ..
     } = instance;
     *calls += 1;
-    store.set_epoch_deadline(ticks(limit));
+    store.set_epoch_deadline(ticks(limit.cpu));
     let answer = guest.evaluate(store, event);
-    settle(Some(answer), store, limit)?.map_err(CallError::Guest)
+    settle(Ok(answer), store, limit)?.map_err(CallError::Guest)
 }
 
 /// Asks a filter that may wait.
@@ -42,12 +46,13 @@ pub(super) async fn evaluate_waiting(
     instance: &mut Instance,
     event: &Arc<Event>,
 ) -> Result<Verdict, CallError> {
-    let limit = generation.timeout();
+    let limit = generation.bounds();
     let Instance {
         store, guest, calls, ..
     } = instance;
     *calls += 1;
-    let answer = bounded(limit, guest.evaluate_waiting(store, event)).await;
+    let (answer, cpu) = bounded(limit, &generation.maker.clock, guest.evaluate_waiting(store, event)).await;
+    generation.meter.compute(cpu);
     settle(answer, store, limit)?.map_err(CallError::Guest)
 }
 
@@ -59,21 +64,31 @@ pub(super) async fn notify(
     delivery: Delivery,
     clock: &Clock,
 ) -> Result<(), NotifyError> {
-    let limit = generation.timeout();
-    let slot = generation
-        .pool(config, clock.instant())
-        .slot(limit)
-        .await
-        .map_err(NotifyError::Call)?;
+    let limit = generation.bounds();
+    let slot = generation.slot(config, limit.wall).await.map_err(NotifyError::Call)?;
     let mut instance = ready(generation, &slot, config).await.map_err(NotifyError::Call)?;
+    let answer = notify_on(generation, &mut instance, event, delivery).await;
+    if !matches!(answer, Err(NotifyError::Call(_))) {
+        slot.give_back(instance, clock.instant());
+    }
+    answer
+}
+
+/// Has this instance of a notifier deliver one event.
+pub(super) async fn notify_on(
+    generation: &Generation,
+    instance: &mut Instance,
+    event: &Arc<Event>,
+    delivery: Delivery,
+) -> Result<(), NotifyError> {
+    let limit = generation.bounds();
     let Instance {
         store, guest, calls, ..
-    } = &mut instance;
+    } = instance;
     *calls += 1;
-    let answer = bounded(limit, guest.notify(store, event, delivery)).await;
-    let answer = settle(answer, store, limit).map_err(NotifyError::Call)?;
-    slot.give_back(instance, clock.instant());
-    answer
+    let (answer, cpu) = bounded(limit, &generation.maker.clock, guest.notify(store, event, delivery)).await;
+    generation.meter.compute(cpu);
+    settle(answer, store, limit).map_err(NotifyError::Call)?
 }
 
 /// The slot's idle instance, or a new one.
@@ -84,39 +99,88 @@ pub(super) async fn ready(generation: &Generation, slot: &Slot, config: &str) ->
     }
 }
 
+/// How long a call may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// By the clock on the wall.
+    pub(super) wall: Duration,
+    /// Computing.
+    pub(super) cpu: Duration,
+}
+
+impl Bounds {
+    /// The same for both.
+    pub(super) fn of(limit: Duration) -> Self {
+        Self {
+            wall: limit,
+            cpu: limit,
+        }
+    }
+}
+
 /// Sets what happens when the epoch passes the deadline: a store that may wait yields, any other traps.
-pub(super) fn arm(store: &mut Store<Host>, limit: Duration, waits: bool) {
+pub(super) fn arm(store: &mut Store<Host>, limit: Bounds, waits: bool) {
     if waits {
         store.epoch_deadline_async_yield_and_update(1);
         store.set_epoch_deadline(1);
     } else {
         store.epoch_deadline_trap();
-        store.set_epoch_deadline(ticks(limit));
+        store.set_epoch_deadline(ticks(limit.cpu));
     }
 }
 
-/// Runs a call to its end, or to the limit: then there is no answer.
-pub(super) async fn bounded<T>(limit: Duration, call: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(limit, call).await.ok()
+/// Runs a call to its end, or to a limit; and how long it computed.
+pub(super) async fn bounded<T>(
+    limit: Bounds,
+    clock: &Clock,
+    call: impl Future<Output = T>,
+) -> (Result<T, CallError>, Duration) {
+    let mut cpu = Duration::ZERO;
+    let mut call = pin!(call);
+    let computing = poll_fn(|cx| {
+        let began = clock.instant();
+        let polled = call.as_mut().poll(cx);
+        cpu += clock.instant().saturating_duration_since(began);
+        match polled {
+            Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+            Poll::Pending if cpu >= limit.cpu => Poll::Ready(Err(too_long(limit))),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    let answer = tokio::time::timeout(limit.wall, computing).await;
+    (answer.unwrap_or(Err(CallError::Deadline(limit.wall))), cpu)
+}
+
+/// The limit that a call meets which computes and never waits.
+fn too_long(limit: Bounds) -> CallError {
+    match limit.cpu < limit.wall {
+        true => CallError::Cpu(limit.cpu),
+        false => CallError::Deadline(limit.wall),
+    }
 }
 
 /// The answer of a call, or what went wrong with it.
 pub(super) fn settle<T>(
-    answer: Option<wasmtime::Result<T>>,
+    answer: Result<wasmtime::Result<T>, CallError>,
     store: &mut Store<Host>,
-    limit: Duration,
+    limit: Bounds,
 ) -> Result<T, CallError> {
-    let refused = store.data_mut().limiter.take_refusal();
-    match (answer, refused) {
-        (Some(Ok(value)), _) => Ok(value),
-        (None, _) => Err(CallError::Deadline(limit)),
-        (Some(Err(error)), refused) => Err(told(&error, refused, limit)),
+    let memory = store.data_mut().limiter.take_refusal();
+    let error = match answer {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => told(&error, memory, limit),
+        Err(stopped) => stopped,
+    };
+    // Who asks for ever, or panics at a no, is told of the no.
+    match store.data().allowance.refusal() {
+        Some(refused) if !matches!(error, CallError::Memory(_)) => Err(CallError::Egress(refused)),
+        _ => Err(error),
     }
 }
 
-fn told(error: &wasmtime::Error, refused: Option<String>, limit: Duration) -> CallError {
+fn told(error: &wasmtime::Error, refused: Option<String>, limit: Bounds) -> CallError {
     if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
-        return CallError::Deadline(limit);
+        return too_long(limit);
     }
     if error.is::<PoolConcurrencyLimitError>() {
         return CallError::Busy;

@@ -20,7 +20,7 @@ use crate::error::Error;
 pub(super) const TICK: Duration = Duration::from_millis(5);
 
 /// Instances that may live at once in one engine, whatever the limits of each plugin say.
-const INSTANCES: u32 = 1_000;
+const INSTANCES: u32 = 2_000;
 
 /// One engine for each world.
 #[derive(Clone)]

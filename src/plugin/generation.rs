@@ -6,25 +6,31 @@
 //! Invariant: every instance comes from [`Generation::instance`], so none is without limits or without `init`.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use wasmtime::{Engine, Store};
 
-use super::call::{self, bounded};
+use super::allowance::Allowance;
+use super::call::{self, Bounds, bounded};
 use super::grants::Allowed;
 use super::guest_log::GuestLog;
-use super::host::Host;
-use super::http::Egress;
+use super::host::{Host, WaysOut};
+use super::http::{self, Egress};
+use super::kv::{Granted, Space};
 use super::limits::{self, Limiter};
 use super::load::Source;
-use super::pool::{Instance, Pool};
+use super::observe::Observed;
+use super::pool::{Instance, Pool, Slot};
+use super::schema::{ConfigFault, Schema};
 use super::sockets::Names;
 use super::status::{Figures, Meter};
+use super::tls::Handshakes;
 use super::version::Linked;
-use super::{CallError, PluginSettings, World};
+use super::{By, CallError, PluginSettings, World};
 use crate::net;
 use crate::time::Clock;
 
@@ -37,8 +43,16 @@ pub(super) struct PluginEntry {
     /// What serves calls.
     pub(super) live: Option<Arc<Generation>>,
     /// Why the newest file does not.
-    pub(super) rejected: Option<String>,
+    pub(super) rejected: Option<Rejection>,
     pub(super) figures: Arc<Figures>,
+}
+
+/// Why the newest file of a plugin does not serve.
+#[derive(Debug, Clone)]
+pub(super) struct Rejection {
+    pub(super) reason: String,
+    /// Whether it did, and was rolled back.
+    pub(super) was_live: bool,
 }
 
 /// A pool that nobody used for this long goes, and so do its instances.
@@ -53,7 +67,9 @@ pub(super) struct Generation {
     pub(super) source: Source,
     pub(super) settings: PluginSettings,
     pub(super) meter: Meter,
-    pub(super) maker: Maker,
+    pub(super) maker: Arc<Maker>,
+    /// The right to use an instance of whatever config.
+    in_all: Arc<Semaphore>,
     /// By the config text that a subscription gave.
     pool_by_config: Mutex<HashMap<Arc<str>, Arc<Pool>>>,
 }
@@ -62,7 +78,7 @@ pub(super) struct Generation {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Described {
     pub(super) summary: String,
-    pub(super) config_schema: Option<Value>,
+    pub(super) config_schema: Option<Schema>,
 }
 
 impl Generation {
@@ -75,14 +91,37 @@ impl Generation {
             source,
         } = origin;
         Self {
+            in_all: Arc::new(Semaphore::new(settings.limits.total_instances.max(1))),
             name,
             number,
             about,
             source,
             settings,
             meter,
-            maker,
+            maker: Arc::new(maker),
             pool_by_config: Mutex::default(),
+        }
+    }
+
+    /// The same load once more, with no instances and nothing counted: what a roll-back swaps in.
+    pub(super) fn spare(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            number: self.number,
+            about: self.about.clone(),
+            source: self.source.clone(),
+            settings: self.settings.clone(),
+            meter: self.meter.anew(),
+            maker: self.maker.clone(),
+            pool_by_config: Mutex::default(),
+        }
+    }
+
+    /// Which load it is, for whoever called it.
+    pub(super) fn by(&self) -> By {
+        By {
+            generation: self.number,
+            on_probation: self.meter.tally.is_on_probation(),
         }
     }
 
@@ -96,9 +135,24 @@ impl Generation {
         self.settings.limits.timeout_of(self.world())
     }
 
+    /// The same, and the longest that it may compute.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds {
+            wall: self.timeout(),
+            cpu: self.settings.limits.cpu_of(self.world()),
+        }
+    }
+
+    /// Waits for the right to use an instance with this config, at most this long.
+    pub(super) async fn slot(&self, config: &Arc<str>, longest: Duration) -> Result<Slot, CallError> {
+        let pool = self.pool(config, self.maker.clock.instant());
+        let slot = tokio::time::timeout(longest, pool.slot(&self.in_all)).await;
+        slot.unwrap_or(Err(CallError::Busy))
+    }
+
     /// The pool of instances with this config.
-    pub(super) fn pool(&self, config: &Arc<str>, now: Instant) -> Arc<Pool> {
-        let mut pools = self.pool_by_config.lock().unwrap_or_else(PoisonError::into_inner);
+    fn pool(&self, config: &Arc<str>, now: Instant) -> Arc<Pool> {
+        let mut pools = self.lock();
         let pool = match pools.get(config) {
             Some(pool) => pool.clone(),
             None => {
@@ -111,26 +165,147 @@ impl Generation {
         pool
     }
 
+    /// Some of the configs that it was called with lately, and took.
+    pub(super) fn taken(&self, most: usize) -> Vec<Arc<str>> {
+        let pools = self.pool_by_config.lock().unwrap_or_else(PoisonError::into_inner);
+        let works = pools.iter().filter(|(_, pool)| pool.works());
+        works.map(|(config, _)| config.clone()).take(most).collect()
+    }
+
+    /// Tries these configs; why it takes none of them, if it does not.
+    pub(super) async fn refuses_all(&self, configs: &[Arc<str>]) -> Option<String> {
+        let mut refused = None;
+        for config in configs {
+            match self.instance(config).await {
+                Err(error @ CallError::Config(_)) => refused = refused.or_else(|| Some(error.to_string())),
+                // It takes one; or it fails in a way that has no part in its config, which its calls will show.
+                _ => return None,
+            }
+        }
+        refused
+    }
+
+    /// Which load this is, for whoever observes it.
+    pub(super) fn observed(&self) -> Observed {
+        Observed {
+            plugin: self.name.clone(),
+            digest: self.source.digest.clone(),
+            generation: self.number,
+            world: self.world(),
+        }
+    }
+
     /// Makes an instance and has it take this config: the operator's, overlaid by the subscription's.
     pub(super) async fn instance(&self, config: &str) -> Result<Instance, CallError> {
-        let merged = merge(&self.settings.config, config)?;
-        let limit = self.settings.limits.start_of(self.world());
-        let mut instance = self.maker.instance(limit).await?;
+        self.make_room();
+        self.observed_instance(config, &self.maker.log).await
+    }
+
+    /// Makes an instance that writes to this log.
+    pub(super) async fn observed_instance(&self, config: &str, log: &Arc<GuestLog>) -> Result<Instance, CallError> {
+        let merged = self.config(config)?;
+        self.hold_to_schema(&merged)?;
+        let merged = Value::Object(merged).to_string();
+        let limit = Bounds::of(self.settings.limits.start_of(self.world()));
+        let mut instance = self.maker.instance(limit, log).await?;
         let Instance { store, guest, .. } = &mut instance;
         call::arm(store, limit, self.maker.linked.waits());
-        let answer = bounded(limit, guest.init(store, &merged)).await;
+        let (answer, cpu) = bounded(limit, &self.maker.clock, guest.init(store, &merged)).await;
+        self.meter.compute(cpu);
         match call::settle(answer, store, limit)? {
             Ok(()) => Ok(instance),
             Err(words) => Err(CallError::Config(words)),
         }
     }
 
-    /// Drops what has not been used for a while; `all` drops every idle instance, used or not.
-    pub(super) fn sweep(&self, now: Instant, all: bool) {
-        let mut pools = self.pool_by_config.lock().unwrap_or_else(PoisonError::into_inner);
+    /// What is wrong with a subscription's config by the plugin's schema.
+    pub(super) fn faults(&self, config: &str) -> Vec<ConfigFault> {
+        match (&self.about.config_schema, self.config(config)) {
+            (Some(schema), Ok(merged)) => schema.faults(&merged),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What is wrong with the operator's config alone, in one sentence.
+    pub(super) fn operators_fault(&self) -> Option<String> {
+        let faults = self.about.config_schema.as_ref()?.faults_of_part(&self.settings.config);
+        let whole = format!("[plugins.{}] config", self.name);
+        let told: Vec<String> = faults.iter().map(|fault| fault.told(&whole)).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+
+    fn hold_to_schema(&self, merged: &Map<String, Value>) -> Result<(), CallError> {
+        let faults = match &self.about.config_schema {
+            Some(schema) => schema.faults(merged),
+            None => return Ok(()),
+        };
+        match faults.is_empty() {
+            true => Ok(()),
+            false => {
+                let told: Vec<String> = faults.iter().map(|fault| fault.told("config")).collect();
+                Err(CallError::Config(told.join("; ")))
+            }
+        }
+    }
+
+    /// Lets idle instances go, the longest unused first, until one more may live and grow to its limit.
+    ///
+    /// A quarter more go than must: looking for them costs a look at every pool.
+    fn make_room(&self) {
+        let (limits, figures) = (&self.settings.limits, &self.maker.figures);
+        let live = figures.instances.load(Ordering::Relaxed);
+        let held = figures.memory.load(Ordering::Relaxed);
+        let room = limits.total_memory.saturating_sub(limits.memory);
+        if live < limits.total_instances && held <= room {
+            return;
+        }
+        let too_many = (live + 1).saturating_sub(limits.total_instances);
+        self.shed(too_many + live / 4, held.saturating_sub(room));
+    }
+
+    /// Drops idle instances, the longest unused first: at least this many, and until this many bytes are free.
+    pub(super) fn shed(&self, count: usize, bytes: usize) {
+        let pools: Vec<_> = self.lock().values().cloned().collect();
+        let mut idle: Vec<_> = pools.iter().flat_map(|pool| pool.idle_since()).collect();
+        idle.sort_unstable();
+        let held = || self.maker.figures.memory.load(Ordering::Relaxed);
+        let enough = held().saturating_sub(bytes);
+        // Many at a time: every step looks at every pool.
+        for oldest in idle.chunks(count.max(idle.len() / 4).max(1)) {
+            if let Some(until) = oldest.last() {
+                pools.iter().for_each(|pool| drop(pool.take_idle_until(*until)));
+            }
+            if held() <= enough {
+                return;
+            }
+        }
+    }
+
+    /// The operator's config overlaid by a subscription's, as `init` gets it.
+    fn config(&self, own: &str) -> Result<Map<String, Value>, CallError> {
+        let mut merged = merge(&self.settings.config, own)?;
+        let takes_sink = self.about.config_schema.as_ref().is_none_or(Schema::takes_sink);
+        if self.world() == World::Notifier && !takes_sink {
+            merged.remove("sink");
+        }
+        Ok(merged)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Pool>>> {
+        self.pool_by_config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Instances that live, of all generations of this name.
+    pub(super) fn live(&self) -> usize {
+        self.maker.figures.instances.load(Ordering::Relaxed)
+    }
+
+    /// Drops what has not been used for a while.
+    pub(super) fn sweep(&self, now: Instant) {
+        let mut pools = self.lock();
         let dropped: Vec<_> = pools
             .values()
-            .flat_map(|pool| pool.take_idle_since(now, if all { Duration::ZERO } else { IDLE }))
+            .flat_map(|pool| pool.take_idle_since(now, IDLE))
             .collect();
         pools.retain(|_, pool| !pool.is_abandoned(now, IDLE));
         drop(pools);
@@ -160,6 +335,7 @@ pub(super) struct Maker {
     pub(super) settings: PluginSettings,
     pub(super) allowed: Arc<Allowed>,
     pub(super) client: net::Client,
+    pub(super) space: Arc<Space>,
     pub(super) log: Arc<GuestLog>,
     pub(super) figures: Arc<Figures>,
     pub(super) clock: Clock,
@@ -168,12 +344,12 @@ pub(super) struct Maker {
 }
 
 impl Maker {
-    /// An instance, made within `limit`.
-    pub(super) async fn instance(&self, limit: Duration) -> Result<Instance, CallError> {
-        let mut store = Store::new(&self.engine, self.host());
+    /// An instance, made within `limit`, that writes to this log.
+    pub(super) async fn instance(&self, limit: Bounds, log: &Arc<GuestLog>) -> Result<Instance, CallError> {
+        let mut store = Store::new(&self.engine, self.host(log));
         limits::bound(&mut store, &self.settings.limits);
         call::arm(&mut store, limit, self.linked.waits());
-        let made = bounded(limit, self.linked.instantiate(&mut store)).await;
+        let (made, _) = bounded(limit, &self.clock, self.linked.instantiate(&mut store)).await;
         let guest = call::settle(made, &mut store, limit).inspect_err(|error| {
             if *error == CallError::Busy {
                 self.crowded.notify_one();
@@ -189,18 +365,16 @@ impl Maker {
 
     /// Has a trial instance describe itself: the last gate before a load goes live.
     pub(super) async fn describe(&self) -> Result<Described, String> {
-        let limit = self.settings.limits.start_of(self.linked.world());
+        let limit = Bounds::of(self.settings.limits.start_of(self.linked.world()));
         let mut instance = self
-            .instance(limit)
+            .instance(limit, &self.log)
             .await
             .map_err(|error| format!("no instance of it can be made: {error}"))?;
         let Instance { store, guest, .. } = &mut instance;
         call::arm(store, limit, self.linked.waits());
-        let answer = bounded(limit, guest.describe(store)).await;
+        let (answer, _) = bounded(limit, &self.clock, guest.describe(store)).await;
         let about = call::settle(answer, store, limit).map_err(|error| format!("describe failed: {error}"))?;
-        let schema = about.config_schema.as_deref().map(serde_json::from_str).transpose();
-        let config_schema =
-            schema.map_err(|error| format!("the config schema that describe gives is not JSON: {error}"))?;
+        let config_schema = about.config_schema.as_deref().map(Schema::compile).transpose()?;
         let summary = about
             .summary
             .lines()
@@ -212,32 +386,55 @@ impl Maker {
         Ok(Described { summary, config_schema })
     }
 
-    fn host(&self) -> Host {
-        let limits = &self.settings.limits;
-        let limiter = Limiter::new(limits.memory, self.figures.clone());
+    fn host(&self, log: &Arc<GuestLog>) -> Host {
+        let (limits, grants) = (&self.settings.limits, &self.settings.grants);
+        let limiter = Limiter::new(limits, log.figures().clone());
+        let allowance = Allowance::new(limits, log.clone(), log.figures().clone());
         let egress = Egress {
             plugin: self.name.clone(),
             client: self.client.clone(),
             allowed: self.allowed.clone(),
-            granted: self.settings.grants.http.clone(),
-            log: self.log.clone(),
+            granted: grants.http.clone(),
+            log: log.clone(),
             timeout: limits.timeout_of(self.linked.world()),
             most: limits.memory,
+            allowance: allowance.clone(),
+            turns: Arc::new(Semaphore::new(http::AT_ONCE)),
         };
         let names = Names {
             plugin: self.name.clone(),
             allowed: self.allowed.clone(),
-            granted: self.settings.grants.tcp.clone(),
-            guard: self.client.guard().clone(),
-            log: self.log.clone(),
+            granted: grants.tcp.clone(),
+            client: self.client.clone(),
+            log: log.clone(),
+            allowance: allowance.clone(),
             known: Arc::default(),
         };
-        Host::new(limiter, self.log.clone(), egress, names)
+        let handshakes = Handshakes {
+            plugin: self.name.clone(),
+            allowed: self.allowed.clone(),
+            granted: grants.tls.clone(),
+            trust: self.allowed.authorities().unwrap_or(self.client.trust()).clone(),
+            log: log.clone(),
+        };
+        let kv = Granted {
+            plugin: self.name.clone(),
+            space: self.space.clone(),
+            most: self.allowed.kv(),
+            log: log.clone(),
+        };
+        let ways = WaysOut {
+            egress,
+            names,
+            handshakes,
+            kv,
+        };
+        Host::new(limiter, log.clone(), allowance, ways)
     }
 }
 
 /// The operator's config overlaid by a subscription's, key by key at the top.
-fn merge(operator: &Map<String, Value>, subscription: &str) -> Result<String, CallError> {
+fn merge(operator: &Map<String, Value>, subscription: &str) -> Result<Map<String, Value>, CallError> {
     let refused = |why: String| CallError::Config(why);
     let mut merged = operator.clone();
     if !subscription.trim().is_empty() {
@@ -248,7 +445,7 @@ fn merge(operator: &Map<String, Value>, subscription: &str) -> Result<String, Ca
             Err(error) => return Err(refused(format!("the config is not JSON: {error}"))),
         }
     }
-    serde_json::to_string(&merged).map_err(|error| refused(error.to_string()))
+    Ok(merged)
 }
 
 #[cfg(test)]
@@ -260,8 +457,8 @@ mod tests {
     fn the_subscription_has_the_last_word() {
         let operator = json!({"host": "a", "deep": {"x": 1}}).as_object().unwrap().clone();
         let check = |own: &str, expected: Value| {
-            let merged: Value = serde_json::from_str(&merge(&operator, own).unwrap()).unwrap();
-            assert_eq!(merged, expected, "{own}");
+            let merged = merge(&operator, own).unwrap();
+            assert_eq!(Value::Object(merged), expected, "{own}");
         };
         check("", json!({"host": "a", "deep": {"x": 1}}));
         check("null", json!({"host": "a", "deep": {"x": 1}}));

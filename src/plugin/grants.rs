@@ -7,13 +7,18 @@
 use std::path::Path;
 
 use super::Grants;
+use crate::net::Trust;
+use crate::units::show_size;
 
 /// Grants that have been read and understood.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Allowed {
     http: Vec<Origin>,
     tcp: Vec<Place>,
+    tls: Vec<Host>,
+    authorities: Option<Trust>,
     env: Vec<(String, String)>,
+    kv: Option<u64>,
 }
 
 impl Allowed {
@@ -30,11 +35,18 @@ impl Allowed {
                 .iter()
                 .map(|text| Place::parse(text))
                 .collect::<Result<_, _>>()?,
+            tls: grants
+                .tls
+                .iter()
+                .map(|text| server_name(text))
+                .collect::<Result<_, _>>()?,
+            authorities: grants.tls_ca.as_deref().map(authorities).transpose()?,
             env: grants
                 .env
                 .iter()
-                .map(|(name, text)| Ok((name.clone(), env_value(name, text)?)))
+                .map(|(name, text)| Ok((name.clone(), value_of(&format!("grants.env.{name}"), text)?)))
                 .collect::<Result<_, String>>()?,
+            kv: grants.kv.map(|size| size as u64),
         })
     }
 
@@ -57,6 +69,21 @@ impl Allowed {
             .any(|granted| granted.port == port && granted.host.covers(host))
     }
 
+    /// Whether TLS may be spoken with a server of this name.
+    pub(super) fn tls(&self, server: &str) -> bool {
+        self.tls.iter().any(|granted| granted.covers(server))
+    }
+
+    /// Whom TLS trusts, if that is more than everybody does.
+    pub(super) fn authorities(&self) -> Option<&Trust> {
+        self.authorities.as_ref()
+    }
+
+    /// The size of its key-value space, if it has one.
+    pub(super) fn kv(&self) -> Option<u64> {
+        self.kv
+    }
+
     /// The environment that the plugin sees.
     pub(super) fn env(&self) -> &[(String, String)] {
         &self.env
@@ -67,34 +94,50 @@ impl Allowed {
 pub(super) fn describe(grants: &Grants) -> Vec<String> {
     let http = grants.http.iter().map(|origin| format!("http {origin}"));
     let tcp = grants.tcp.iter().map(|place| format!("tcp {place}"));
+    let tls = grants.tls.iter().map(|name| format!("tls {name}"));
     let env = grants.env.keys().map(|name| format!("env {name}"));
-    http.chain(tcp).chain(env).collect()
+    let kv = grants.kv.iter().map(|size| format!("kv {}", show_size(*size as u64)));
+    http.chain(tcp).chain(tls).chain(env).chain(kv).collect()
 }
 
-/// What is wrong with the addresses of grants. What `env` names is looked up when the plugin loads, not before.
+impl std::fmt::Debug for Grants {
+    /// Values are not shown: they may be secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(describe(self)).finish()
+    }
+}
+
+/// What is wrong with the addresses of grants. What `env` and `tls_ca` name is looked up when the plugin loads, not
+/// before.
 ///
 /// # Errors
 /// The first one that is none, in words.
 pub fn check_addresses(grants: &Grants) -> Result<(), String> {
     let addresses = Grants {
         env: std::collections::BTreeMap::new(),
+        tls_ca: None,
         ..grants.clone()
     };
     Allowed::parse(&addresses).map(drop)
 }
 
-/// The config lines that would grant `value` of this `kind` (`http` or `tcp`) beside what is granted already.
+/// The config lines that would grant `value` of this `kind` (`http`, `tcp` or `tls`) beside what is granted already.
 ///
 /// A table of its own: it can be pasted beside a `[plugins.NAME]` that is there.
 pub(super) fn line(plugin: &str, kind: &str, granted: &[String], value: &str) -> String {
     let all: Vec<String> = granted
         .iter()
         .map(String::as_str)
+        .filter(|one| *one != NOWHERE)
         .chain([value])
         .map(|one| format!("{one:?}"))
         .collect();
     format!("[plugins.{plugin}.grants]\n{kind} = [{}]", all.join(", "))
 }
+
+/// An origin that is granted to what is only looked at, so that it can be loaded: it leads nowhere (`.invalid` never
+/// resolves, RFC 2606), and no operator is told to keep it.
+pub(super) const NOWHERE: &str = "https://nothing.invalid";
 
 /// `scheme://host[:port]` of a request or of a grant.
 #[derive(Debug, PartialEq, Eq)]
@@ -225,18 +268,32 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-fn env_value(name: &str, text: &str) -> Result<String, String> {
+fn server_name(text: &str) -> Result<Host, String> {
+    let wrong = |why: &str| format!("grants.tls {text:?} {why}; write a server's name such as \"smtp.example.com\"");
+    if text.contains([':', '/']) {
+        return Err(wrong("has more than a name"));
+    }
+    let host = Host::parse(text);
+    host.check().map_err(|why| wrong(&why))?;
+    Ok(host)
+}
+
+fn authorities(text: &str) -> Result<Trust, String> {
+    let pem = value_of("grants.tls_ca", text)?;
+    Trust::public_and(pem.as_bytes()).map_err(|why| format!("grants.tls_ca {why}"))
+}
+
+/// The value itself, or what the file or variable that it names holds.
+fn value_of(key: &str, text: &str) -> Result<String, String> {
     if let Some(path) = text.strip_prefix("file:") {
         let read = std::fs::read_to_string(Path::new(path));
         // Secrets in files end in a newline that is not part of them.
         return read
             .map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
-            .map_err(|error| format!("grants.env.{name} cannot be read from file {path:?}: {error}"));
+            .map_err(|error| format!("{key} cannot be read from file {path:?}: {error}"));
     }
     match text.strip_prefix("env:") {
-        Some(from) => {
-            std::env::var(from).map_err(|_| format!("grants.env.{name}: the environment variable {from} is not set"))
-        }
+        Some(from) => std::env::var(from).map_err(|_| format!("{key}: the environment variable {from} is not set")),
         None => Ok(text.to_owned()),
     }
 }
@@ -277,7 +334,7 @@ mod tests {
     #[test]
     fn bad_patterns_are_told() {
         let check = |grant: &str, says: &str| {
-            let error = http(&[grant]).unwrap_err();
+            let error = http(&[grant]).err().unwrap();
             assert!(
                 error.contains(says) && error.contains("https://hooks.example.com"),
                 "{error}"
@@ -307,7 +364,7 @@ mod tests {
             tcp: vec!["smtp.example.com".to_owned()],
             ..Grants::default()
         };
-        assert!(Allowed::parse(&bad).unwrap_err().contains("has no port"));
+        assert!(Allowed::parse(&bad).err().unwrap().contains("has no port"));
     }
 
     #[test]
@@ -329,7 +386,35 @@ mod tests {
                 .contains("NO_SUCH_VARIABLE is not set")
         );
         assert!(read("file:/no/such".to_owned()).unwrap_err().contains("/no/such"));
-        assert_eq!(describe(&with("plain".to_owned())), ["env KEY"], "values are not shown");
+        let grants = with("plain".to_owned());
+        assert_eq!(describe(&grants), ["env KEY"], "values are not shown");
+        assert!(!format!("{grants:?}").contains("plain"), "not even for a developer");
+    }
+
+    #[test]
+    fn tls_is_granted_by_name() {
+        let tls = |names: &[&str]| {
+            Allowed::parse(&Grants {
+                tls: names.iter().map(|&name| name.to_owned()).collect(),
+                ..Grants::default()
+            })
+        };
+        let allowed = tls(&["smtp.example.com", "*.mq.local"]).unwrap();
+        assert!(allowed.tls("smtp.example.com") && allowed.tls("a.mq.local"));
+        assert!(!allowed.tls("example.com") && !allowed.tls("mq.local"));
+        let check = |name: &str, says: &str| {
+            let why = tls(&[name]).err().unwrap();
+            assert!(why.contains(says) && why.contains("smtp.example.com"), "{why}");
+        };
+        check("smtp.example.org:465", "more than a name");
+        check("", "has no host");
+        let authorities = Grants {
+            tls_ca: Some("no certificate".to_owned()),
+            ..Grants::default()
+        };
+        let why = Allowed::parse(&authorities).err().unwrap();
+        assert!(why.contains("grants.tls_ca holds no certificate"), "{why}");
+        assert_eq!(check_addresses(&authorities), Ok(()), "looked up when the plugin loads");
     }
 
     #[test]

@@ -11,10 +11,14 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::allowance::Allowance;
 use super::guest_log::{GuestLog, Level, Output};
 use super::http::Egress;
+use super::kv::Granted;
 use super::limits::Limiter;
-use super::sockets::Names;
+use super::recorder::Recorder;
+use super::sockets::{self, Names};
+use super::tls::{Handshakes, WasiTlsCtx, WasiTlsCtxView, WasiTlsView};
 use crate::event::{ATTRIBUTES, Event};
 
 /// The data of one store.
@@ -28,13 +32,27 @@ pub(super) struct Host {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     egress: Egress,
+    tls: WasiTlsCtx,
+    pub(super) kv: Granted,
+    /// What this call may still ask of the network.
+    pub(super) allowance: Arc<Allowance>,
+    /// Writes down what the guest asks, if it is observed.
+    recorder: Option<Arc<Recorder>>,
+}
+
+/// The ways out of one instance.
+pub(super) struct WaysOut {
+    pub(super) egress: Egress,
+    pub(super) names: Names,
+    pub(super) handshakes: Handshakes,
+    pub(super) kv: Granted,
 }
 
 impl Host {
-    /// A host whose ways out are `egress` for requests and `names` for connections.
-    pub(super) fn new(limiter: Limiter, log: Arc<GuestLog>, egress: Egress, names: Names) -> Self {
+    /// A host with these ways out, which share an allowance.
+    pub(super) fn new(limiter: Limiter, log: Arc<GuestLog>, allowance: Arc<Allowance>, ways: WaysOut) -> Self {
         let mut wasi = WasiCtx::builder();
-        wasi.envs(egress.allowed.env());
+        wasi.envs(ways.egress.allowed.env());
         wasi.stdout(Output {
             log: log.clone(),
             level: Level::Info,
@@ -43,26 +61,44 @@ impl Host {
             log: log.clone(),
             level: Level::Warn,
         });
-        names.guard_sockets(&mut wasi);
+        sockets::close_wasi(&mut wasi);
+        let recorder = log.recorder().cloned();
         Self {
+            recorder,
             limiter,
             log,
             event: None,
             table: ResourceTable::new(),
-            names,
+            names: ways.names,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            egress,
+            egress: ways.egress,
+            tls: ways.handshakes.into_wasi(),
+            kv: ways.kv,
+            allowance,
         }
     }
 
-    /// Shows the guest an event, until the next call of this.
-    pub(super) fn show(&mut self, event: Option<Arc<Event>>) {
-        self.event = event;
+    /// A call begins: shows the guest its event, until [`Host::hide`].
+    pub(super) fn show(&mut self, event: Arc<Event>) {
+        self.event = Some(event);
+        self.allowance.renew();
     }
 
-    /// What a look-up of names needs.
-    pub(super) fn look_ups(&mut self) -> (&Names, &mut ResourceTable) {
+    /// The call is over.
+    pub(super) fn hide(&mut self) {
+        self.event = None;
+    }
+
+    /// Notes that the guest called this function of the host.
+    pub(super) fn count(&self, function: &'static str) {
+        if let Some(recorder) = &self.recorder {
+            recorder.count(function);
+        }
+    }
+
+    /// What sockets need.
+    pub(super) fn sockets(&mut self) -> (&Names, &mut ResourceTable) {
         (&self.names, &mut self.table)
     }
 
@@ -106,6 +142,15 @@ impl WasiHttpView for Host {
             ctx: &mut self.http,
             table: &mut self.table,
             hooks: &mut self.egress,
+        }
+    }
+}
+
+impl WasiTlsView for Host {
+    fn tls(&mut self) -> WasiTlsCtxView<'_> {
+        WasiTlsCtxView {
+            ctx: &mut self.tls,
+            table: &mut self.table,
         }
     }
 }

@@ -9,17 +9,22 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
+use tokio::sync::Semaphore;
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks};
 
+use super::allowance::Allowance;
 use super::grants::{self, Allowed};
 use super::guest_log::GuestLog;
+use super::recorder::Recorder;
 use crate::net;
 
 /// The largest answer that a guest is given.
 const ANSWER: usize = 8 << 20;
+/// Requests of one instance that are under way at once: their bodies are in the hub's memory, not the guest's.
+pub(super) const AT_ONCE: usize = 8;
 
 /// The way out of one instance.
 pub(super) struct Egress {
@@ -33,6 +38,9 @@ pub(super) struct Egress {
     pub(super) timeout: Duration,
     /// The largest request body.
     pub(super) most: usize,
+    pub(super) allowance: Arc<Allowance>,
+    /// [`AT_ONCE`] requests of one instance are under way; more wait their turn.
+    pub(super) turns: Arc<Semaphore>,
 }
 
 type Io = Box<dyn Future<Output = Result<()>> + Send>;
@@ -44,39 +52,101 @@ impl WasiHttpHooks for Egress {
             let wanted = origin(request.uri());
             self.log
                 .refused(&wanted, &grants::line(&self.plugin, "http", &self.granted, &wanted));
-            return Box::new(async { Err(Error::HttpRequestDenied) });
+            return Box::new(deny(request, self.most));
+        }
+        if !self.allowance.request() {
+            return Box::new(async { Err(spent()) });
         }
         let asked = options
             .and_then(|options| options.first_byte_timeout)
             .unwrap_or(self.timeout);
-        let (client, timeout, most) = (self.client.clone(), self.timeout.min(asked), self.most);
-        Box::new(send(client, request, timeout, most))
+        let way = Way {
+            client: self.client.clone(),
+            recorder: self.log.recorder().cloned(),
+            timeout: self.timeout.min(asked),
+            most: self.most,
+            allowance: self.allowance.clone(),
+            turns: self.turns.clone(),
+        };
+        Box::new(way.send(request))
     }
 }
 
-async fn send(
+/// The way of one request.
+struct Way {
     client: net::Client,
-    request: Request<WasiBody>,
+    /// Writes it down, if the guest is observed.
+    recorder: Option<Arc<Recorder>>,
     timeout: Duration,
     most: usize,
-) -> Result<(Response<WasiBody>, Io)> {
-    let (head, body) = request.into_parts();
-    let body = Limited::new(body, most)
-        .collect()
-        .await
-        .map_err(|_| Error::HttpRequestBodySize(None))?
-        .to_bytes();
-    let answer = client
-        .send(Request::from_parts(head, body), timeout, ANSWER + 1)
-        .await
-        .map_err(told)?;
-    if answer.body.len() > ANSWER {
-        return Err(Error::HttpResponseBodySize(None));
+    allowance: Arc<Allowance>,
+    turns: Arc<Semaphore>,
+}
+
+impl Way {
+    async fn send(self, request: Request<WasiBody>) -> Result<(Response<WasiBody>, Io)> {
+        // Whoever waits here is under the call's own deadline; the semaphore is never closed.
+        let _turn = self.turns.acquire().await;
+        let (head, body) = request.into_parts();
+        let body = self.collect(body).await?;
+        if let Some(recorder) = &self.recorder {
+            recorder.count("http");
+            recorder.request(&head, &body);
+            if recorder.suppresses() {
+                return Ok((Response::new(whole(Bytes::new())), Box::new(async { Ok(()) })));
+            }
+        }
+        // One byte more than may be kept shows that there was more.
+        let keep = ANSWER.min(self.allowance.left()) + 1;
+        let request = Request::from_parts(head, body);
+        let answer = self.client.send(request, self.timeout, keep).await.map_err(told)?;
+        if answer.body.len() > ANSWER {
+            return Err(Error::HttpResponseBodySize(None));
+        }
+        if !self.allowance.bytes(answer.body.len()) {
+            return Err(spent());
+        }
+        Ok(response(answer))
     }
+
+    /// The whole body, paid for as it comes.
+    async fn collect(&self, mut body: WasiBody) -> Result<Bytes> {
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(piece) = frame?.into_data() else {
+                continue;
+            };
+            if whole.len() + piece.len() > self.most {
+                return Err(Error::HttpRequestBodySize(None));
+            }
+            if !self.allowance.bytes(piece.len()) {
+                return Err(spent());
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole.freeze())
+    }
+}
+
+/// The body is taken all the same: a guest that is still writing it would hear of a broken stream before it hears why,
+/// and JavaScript's engine ends itself at that.
+async fn deny(request: Request<WasiBody>, most: usize) -> Result<(Response<WasiBody>, Io)> {
+    let _ = Limited::new(request.into_body(), most).collect().await;
+    Err(Error::HttpRequestDenied)
+}
+
+/// What a call hears that has used up its allowance.
+fn spent() -> Error {
+    Error::InternalError(Some(
+        "this call has asked for more of the network than it may (limits.requests, limits.egress)".to_owned(),
+    ))
+}
+
+fn response(answer: net::Answer) -> (Response<WasiBody>, Io) {
     let mut response = Response::new(whole(answer.body));
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
-    Ok((response, Box::new(async { Ok(()) })))
+    (response, Box::new(async { Ok(()) }))
 }
 
 fn whole(body: Bytes) -> WasiBody {
@@ -110,25 +180,34 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::plugin::Grants;
+    use crate::plugin::status::Figures;
+    use crate::plugin::{Effect, Effects, Grants, Limits};
     use crate::time::{Clock, Timestamp};
 
     /// Sends one request to `uri` under `grants`; the status and the body, or the error.
     async fn fetch(uri: &str, grants: &[&str], body: &'static str) -> Result<(u16, Bytes)> {
+        let log = GuestLog::new("p", &Limits::default(), Arc::default(), Clock::manual(Timestamp(0)));
+        fetch_with(log, uri, grants, body).await
+    }
+
+    async fn fetch_with(log: Arc<GuestLog>, uri: &str, grants: &[&str], body: &'static str) -> Result<(u16, Bytes)> {
         let granted: Vec<String> = grants.iter().map(|&origin| origin.to_owned()).collect();
         let allowed = Allowed::parse(&Grants {
             http: granted.clone(),
             ..Grants::default()
         })
         .unwrap();
+        let (limits, figures) = (Limits::default(), Arc::new(Figures::default()));
         let mut egress = Egress {
             plugin: "p".to_owned(),
             client: net::Client::new(net::Guard::new(net::GuardSettings::default())),
             allowed: Arc::new(allowed),
             granted,
-            log: GuestLog::new("p", Clock::manual(Timestamp(0))),
+            allowance: Allowance::new(&limits, log.clone(), figures),
+            log,
             timeout: Duration::from_secs(10),
             most: 1_024,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
         };
         let request = Request::post(uri).body(whole(body.into())).unwrap();
         let (response, _) = Pin::from(egress.send_request(request, None, Box::new(async { Ok(()) }))).await?;
@@ -160,6 +239,33 @@ mod tests {
         let origin = echo().await;
         let (status, body) = fetch(&format!("{origin}/path"), &[&origin], "hello").await.unwrap();
         assert_eq!((status, body.as_ref()), (418, b"world".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn observed_without_effects_it_is_written_down_and_answered_here() {
+        let recorder = Arc::new(Recorder::new(Effects::Suppressed));
+        let log = GuestLog::recorded("p", &Limits::default(), Clock::manual(Timestamp(0)), recorder.clone());
+        let sent = fetch_with(log, "http://nowhere.invalid/a", &["http://nowhere.invalid"], "hello");
+        assert_eq!(sent.await.unwrap(), (200, Bytes::new()));
+        let trace = recorder.take();
+        assert_eq!(trace.host_calls["http"], 1);
+        assert!(
+            matches!(
+                trace.effects.as_slice(),
+                [Effect::Http { method, url, bytes: 5, body, .. }]
+                    if method == "POST" && url == "http://nowhere.invalid/a" && body == "hello"
+            ),
+            "{trace:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn observed_with_effects_it_is_sent_too() {
+        let origin = echo().await;
+        let recorder = Arc::new(Recorder::new(Effects::Real));
+        let log = GuestLog::recorded("p", &Limits::default(), Clock::manual(Timestamp(0)), recorder.clone());
+        let (status, _) = fetch_with(log, &origin, &[&origin], "hello").await.unwrap();
+        assert_eq!((status, recorder.take().effects.len()), (418, 1));
     }
 
     #[tokio::test]

@@ -10,8 +10,10 @@ use tokio::sync::Notify;
 
 use super::cache::{Cache, sha256};
 use super::engine::Engines;
+use super::kv::Spaces;
 use super::load::{Load, Loader, Outline};
 use super::status::Figures;
+use super::workbench::loadable;
 use super::{Grants, PluginSettings, World};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
@@ -60,14 +62,16 @@ fn run(bytes: &[u8]) -> Result<Inspection> {
     let loader = Loader {
         engines: Engines::new()?,
         cache: Cache::none(),
+        spaces: Spaces::new(None),
         client: net::Client::new(net::Guard::new(net::GuardSettings::default())),
         clock: clock.clone(),
         metrics: Arc::new(Metrics::new()),
         crowded: Arc::new(Notify::new()),
+        failing: Arc::default(),
     };
     let outline = Outline::read(bytes).map_err(invalid)?;
     let needed = outline.needed_grant("NAME", &Grants::default());
-    let settings = trial_settings(&outline);
+    let settings = loadable(&outline, "NAME", PluginSettings::default());
     let began = clock.instant();
     let source = loader
         .source("NAME", sha256(bytes), &settings.grants, bytes)
@@ -87,26 +91,12 @@ fn run(bytes: &[u8]) -> Result<Inspection> {
         wit_version: outline.version,
         imports: outline.imports,
         summary: about.summary,
-        config_schema: about.config_schema,
+        config_schema: about.config_schema.map(|schema| schema.json().clone()),
         needed_grants: needed.into_iter().collect(),
         size: bytes.len(),
         digest,
         compiled_in,
     })
-}
-
-/// A grant that leads nowhere: enough to be loaded, nothing to be reached (`.invalid` never resolves, RFC 2606).
-fn trial_settings(outline: &Outline) -> PluginSettings {
-    let http = outline
-        .needed_grant("NAME", &Grants::default())
-        .map(|_| "https://nothing.invalid".to_owned());
-    PluginSettings {
-        grants: Grants {
-            http: http.into_iter().collect(),
-            ..Grants::default()
-        },
-        ..PluginSettings::default()
-    }
 }
 
 fn invalid(why: String) -> Error {

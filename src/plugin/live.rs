@@ -1,18 +1,21 @@
 //! The snapshot of what is loaded: read on every call, replaced as a whole at every change.
 //!
 //! Invariant: readers take the lock for the length of one pointer's copy and see all of a change or nothing of it.
-//! Invariant: only the reload task writes.
+//! Invariant: only the reload task replaces it.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
-use super::generation::{Generation, PluginEntry, PluginSet};
+use super::generation::{Generation, PluginEntry, PluginSet, Rejection};
 use super::status::Figures;
 
 /// The snapshot, and a counter of its changes.
 pub(super) struct Live {
     set: RwLock<Arc<PluginSet>>,
+    /// Names whose next file is the operator's express wish, even if it was rolled back before.
+    wanted: Mutex<BTreeSet<String>>,
     changes: watch::Sender<u64>,
 }
 
@@ -20,6 +23,7 @@ impl Live {
     pub(super) fn new() -> Self {
         Self {
             set: RwLock::default(),
+            wanted: Mutex::default(),
             changes: watch::Sender::new(0),
         }
     }
@@ -40,8 +44,19 @@ impl Live {
         set.get(name)?.live.clone()
     }
 
+    /// The next file of this name is to be tried whatever became of it before.
+    pub(super) fn want(&self, name: &str) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.insert(name.to_owned());
+    }
+
+    /// Whether it is; asked once.
+    pub(super) fn take_wanted(&self, name: &str) -> bool {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
+    }
+
     /// Why a newer file than the live one of this digest was refused, if it was.
-    pub(super) fn rejection_beside(&self, name: &str, digest: &str) -> Option<String> {
+    pub(super) fn rejection_beside(&self, name: &str, digest: &str) -> Option<Rejection> {
         let set = self.set();
         let entry = set.get(name)?;
         entry
@@ -70,7 +85,10 @@ impl Live {
             name,
             PluginEntry {
                 live,
-                rejected: Some(reason.to_owned()),
+                rejected: Some(Rejection {
+                    reason: reason.to_owned(),
+                    was_live: false,
+                }),
                 figures: figures.clone(),
             },
         );

@@ -17,6 +17,7 @@ use super::engine::Engines;
 use super::generation::{Generation, Maker, Origin};
 use super::grants::{self, Allowed};
 use super::guest_log::GuestLog;
+use super::kv::Spaces;
 use super::status::{Figures, Meter};
 use super::version::VERSIONS;
 use super::{Grants, PluginSettings, World};
@@ -31,11 +32,14 @@ pub(super) const LARGEST: u64 = 256 << 20;
 pub(super) struct Loader {
     pub(super) engines: Engines,
     pub(super) cache: Cache,
+    pub(super) spaces: Arc<Spaces>,
     pub(super) client: net::Client,
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     /// Told when no instance could be made because too many live.
     pub(super) crowded: Arc<Notify>,
+    /// Told when a generation on probation fails too much.
+    pub(super) failing: Arc<Notify>,
 }
 
 /// A component that compiled: enough to make generations of it with other settings.
@@ -72,14 +76,18 @@ impl Loader {
     pub(super) async fn generation(&self, source: Source, load: Load) -> Result<Generation, String> {
         let maker = self.maker(&source, &load)?;
         let about = maker.describe().await?;
-        let meter = Meter::new(&load.name, self.metrics.clone(), load.figures);
+        let meter = Meter::new(&load.name, self.metrics.clone(), load.figures, self.failing.clone());
         let origin = Origin {
             name: load.name,
             number: load.number,
             settings: load.settings,
             source,
         };
-        Ok(Generation::new(maker, about, origin, meter))
+        let generation = Generation::new(maker, about, origin, meter);
+        match generation.operators_fault() {
+            Some(fault) => Err(fault),
+            None => Ok(generation),
+        }
     }
 
     /// What makes instances of a component, with these settings.
@@ -100,7 +108,13 @@ impl Loader {
             settings: load.settings.clone(),
             allowed,
             client: self.client.clone(),
-            log: GuestLog::new(&load.name, self.clock.clone()),
+            space: self.spaces.of(&load.name),
+            log: GuestLog::new(
+                &load.name,
+                &load.settings.limits,
+                load.figures.clone(),
+                self.clock.clone(),
+            ),
             figures: load.figures.clone(),
             clock: self.clock.clone(),
             crowded: self.crowded.clone(),

@@ -18,6 +18,8 @@ pub(super) struct Loaded {
     pub(super) name: String,
     pub(super) began: Instant,
     pub(super) digest: Option<String>,
+    /// What the file was, if it came from one.
+    pub(super) stamp: Option<Stamp>,
     pub(super) outcome: Outcome,
 }
 
@@ -44,6 +46,8 @@ pub(super) struct FileLoad {
     pub(super) live: Option<String>,
     /// Digest of what was refused last.
     pub(super) refused: Option<String>,
+    /// Configs that what is live has taken, if what comes is to be measured by it.
+    pub(super) taken: Vec<Arc<str>>,
     pub(super) loader: Arc<Loader>,
     pub(super) began: Instant,
 }
@@ -69,6 +73,7 @@ impl FileLoad {
             name,
             began: self.began,
             digest,
+            stamp: Some(self.stamp),
             outcome,
         }
     }
@@ -100,13 +105,27 @@ impl FileLoad {
         let source = self
             .loader
             .source(&load.name, digest.clone(), &load.settings.grants, bytes);
-        let made = source.and_then(|source| runtime.block_on(self.loader.generation(source, load)));
+        let made = source.and_then(|source| runtime.block_on(self.make(source, load)));
         match made {
             Ok(generation) => Outcome::Good(Box::new(generation)),
             Err(reason) => Outcome::Refused {
                 reason,
                 settings: false,
             },
+        }
+    }
+}
+
+impl FileLoad {
+    /// A generation that takes at least some of the configs that the one before it took.
+    async fn make(&self, source: Source, load: Load) -> Result<Generation, String> {
+        let generation = self.loader.generation(source, load).await?;
+        match generation.refuses_all(&self.taken).await {
+            None => Ok(generation),
+            Some(why) => Err(format!(
+                "it does not take the config of any subscription that has used the plugin lately, and the generation \
+                 before it did: {why}"
+            )),
         }
     }
 }
@@ -122,6 +141,7 @@ pub(super) fn relink(loader: &Loader, source: Source, load: Load, runtime: &Hand
         name,
         began,
         digest,
+        stamp: None,
         outcome,
     }
 }

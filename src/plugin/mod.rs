@@ -5,7 +5,8 @@
 //! compiles it, `version` and `v0` link it, a trial instance describes itself, and `live` swaps the snapshot.
 //! A call takes the snapshot's `generation`, leases an instance from its `pool`, and runs on the filter `threads` or,
 //! for a notifier, on the runtime (`call`), within `limits`; `host`, `http`, `sockets` and `guest_log` are what the
-//! guest can reach.
+//! guest can reach. `observe` calls a generation and tells all that happens (what `recorder` wrote down); a `workbench`
+//! loads what is to be observed and never served.
 //!
 //! Only this module names wasmtime. Why components and pooled instances: see `engine` and `pool`.
 //!
@@ -13,6 +14,7 @@
 //! nobody else anything.
 //! Invariant: a call sees one generation from its beginning to its end, whatever is swapped meanwhile.
 
+mod allowance;
 mod cache;
 mod call;
 mod engine;
@@ -22,29 +24,49 @@ mod guest_log;
 mod host;
 mod http;
 mod inspect;
+mod install;
+mod kv;
 mod limits;
 mod live;
 mod load;
 mod loading;
 mod model;
+mod observe;
 mod pool;
+mod recorder;
 mod reload;
+mod rollback;
+mod schema;
+mod shadow;
 mod sockets;
 mod status;
+mod streams;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod tls;
 mod v0;
 mod version;
 mod watch;
+mod workbench;
 
 pub use grants::check_addresses;
 pub use inspect::{Inspection, inspect};
+pub use limits::{Bound, LIMITS, Limit};
 pub use model::{
-    CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Settings, Verdict, World,
+    By, CallError, Delivery, Grants, Limits, Notice, NotifyError, PluginSettings, PluginStatus, Rollback, Settings,
+    Verdict, World,
 };
+pub use observe::{Observation, Observed, Observer};
+pub use recorder::{Effect, Effects, Line, Trace};
+pub use schema::{ConfigFault, Field, FieldKind, fields};
+pub use shadow::{LiveAnswer, Shadow, Shadowed};
+pub use status::Costs;
+pub use workbench::{Specimen, Workbench};
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,9 +83,11 @@ use crate::time::Clock;
 use cache::Cache;
 use engine::Engines;
 use generation::Generation;
+use kv::Spaces;
 use live::Live;
 use load::Loader;
 use reload::{Parts, Reconfigure, Reload};
+use shadow::Taps;
 use threads::{Batch, FilterThreads};
 
 /// The plugin host. Cheap to clone.
@@ -73,6 +97,9 @@ pub struct Plugins(Arc<Inner>);
 struct Inner {
     live: Arc<Live>,
     threads: FilterThreads,
+    workbench: Workbench,
+    taps: Arc<Taps>,
+    folder: PathBuf,
     reload: mpsc::Sender<Reconfigure>,
     clock: Clock,
     tasks: Tasks,
@@ -103,18 +130,21 @@ impl Plugins {
     ) -> Result<Self, Error> {
         let (live, crowded) = (Arc::new(Live::new()), Arc::new(Notify::new()));
         let cache = Cache::open(&settings.cache);
-        let loader = Loader {
+        let loader = Arc::new(Loader {
             engines: Engines::new()?,
             cache,
+            spaces: Spaces::new(settings.kv),
             client,
             clock: clock.clone(),
             metrics,
             crowded: crowded.clone(),
-        };
+            failing: Arc::default(),
+        });
+        let workbench = Workbench::with(loader.clone(), tasks.clone());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = FilterThreads::start(cores, &Handle::current(), &clock)?;
         let parts = Parts {
-            folder: settings.dir,
+            folder: settings.dir.clone(),
             loader,
             live: live.clone(),
             tasks: tasks.clone(),
@@ -129,6 +159,9 @@ impl Plugins {
         Ok(Self(Arc::new(Inner {
             live,
             threads,
+            workbench,
+            taps: Arc::default(),
+            folder: settings.dir,
             reload: requests,
             clock,
             tasks,
@@ -150,16 +183,27 @@ impl Plugins {
         // `init` computes: it has no place on the runtime's own threads.
         let checked = self.0.tasks.blocking(move || {
             runtime.block_on(async {
-                let slot = generation
-                    .pool(&config, clock.instant())
-                    .slot(generation.timeout())
-                    .await?;
+                let slot = generation.slot(&config, generation.timeout()).await?;
                 let instance = call::ready(&generation, &slot, &config).await?;
                 slot.give_back(instance, clock.instant());
                 Ok(())
             })
         });
         checked.await.unwrap_or(Err(CallError::Busy))
+    }
+
+    /// What is wrong with a subscription's config by the schema of the plugin that is loaded, the operator's config
+    /// beneath it. Nothing if the plugin gives no schema, or is not there.
+    pub fn faults(&self, world: World, name: &str, config: &str) -> Vec<ConfigFault> {
+        self.generation(world, name)
+            .map(|live| live.faults(config))
+            .unwrap_or_default()
+    }
+
+    /// Whether a field at the top of a plugin's config stands in the operator's config for it.
+    pub fn is_operators(&self, name: &str, field: &str) -> bool {
+        let live = self.0.live.generation(name);
+        live.is_some_and(|live| live.settings.config.contains_key(field))
     }
 
     /// Asks a filter about events; one answer each, in order. Never blocks the async runtime. An event that fails
@@ -170,11 +214,37 @@ impl Plugins {
         config: &Arc<str>,
         events: Vec<Arc<Event>>,
     ) -> Vec<Result<Verdict, CallError>> {
+        self.judge(name, config, events).await.1
+    }
+
+    /// As [`Plugins::evaluate`], with which load of the plugin it was that answered.
+    pub async fn judge(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        events: Vec<Arc<Event>>,
+    ) -> (By, Vec<Result<Verdict, CallError>>) {
         let count = events.len();
-        match self.answers(name, config, events).await {
+        let generation = match self.generation(World::Filter, name) {
+            Ok(generation) => generation,
+            Err(error) => return (By::default(), vec![Err(error); count]),
+        };
+        let shadow = self.0.taps.of(name).map(|tap| (tap, events.clone()));
+        let answers = match self.answers(&generation, config, events).await {
             Ok(answers) => answers,
             Err(error) => vec![Err(error); count],
+        };
+        if let Some((tap, events)) = shadow {
+            for (event, answer) in events.into_iter().zip(&answers) {
+                tap.offer(Shadowed {
+                    generation: generation.number,
+                    config: config.clone(),
+                    event,
+                    answer: LiveAnswer::Verdict(answer.clone()),
+                });
+            }
         }
+        (generation.by(), answers)
     }
 
     /// Has a notifier deliver one event.
@@ -188,18 +258,105 @@ impl Plugins {
         event: &Arc<Event>,
         delivery: Delivery,
     ) -> Result<(), NotifyError> {
-        let generation = self.generation(World::Notifier, name).map_err(NotifyError::Call)?;
+        self.carry(name, config, event, delivery).await.1
+    }
+
+    /// As [`Plugins::notify`], with which load of the plugin it was that answered.
+    pub async fn carry(
+        &self,
+        name: &str,
+        config: &Arc<str>,
+        event: &Arc<Event>,
+        delivery: Delivery,
+    ) -> (By, Result<(), NotifyError>) {
+        let generation = match self.generation(World::Notifier, name) {
+            Ok(generation) => generation,
+            Err(error) => return (By::default(), Err(NotifyError::Call(error))),
+        };
+        let shadow = self.0.taps.of(name).map(|tap| (tap, delivery.clone()));
         let began = self.0.clock.instant();
         let answer = call::notify(&generation, config, event, delivery, &self.0.clock).await;
         let took = self.0.clock.instant().saturating_duration_since(began);
         match &answer {
             Ok(()) => generation.meter.count(took, None),
             Err(NotifyError::Call(error)) => generation.meter.count(took, Some(error)),
+            Err(NotifyError::Failure {
+                reason, retry: true, ..
+            }) => generation.meter.put_off(took, reason),
             Err(NotifyError::Failure { reason, .. }) => {
                 generation.meter.count(took, Some(&CallError::Guest(reason.clone())))
             }
         }
-        answer
+        if let Some((tap, delivery)) = shadow {
+            tap.offer(Shadowed {
+                generation: generation.number,
+                config: config.clone(),
+                event: event.clone(),
+                answer: LiveAnswer::Notified(delivery, answer.clone()),
+            });
+        }
+        (generation.by(), answer)
+    }
+
+    /// Which load of a plugin serves now; 0 if none does.
+    pub fn generation_of(&self, name: &str) -> u64 {
+        self.0.live.generation(name).map_or(0, |live| live.number)
+    }
+
+    /// An observer of the live generation of this name.
+    ///
+    /// # Errors
+    /// [`CallError::NotLoaded`].
+    pub fn observer(
+        &self,
+        world: World,
+        name: &str,
+        config: &Arc<str>,
+        effects: Effects,
+    ) -> Result<Observer, CallError> {
+        let driven_by = (self.0.clock.clone(), self.0.tasks.clone());
+        let generation = self.generation(world, name)?;
+        Ok(Observer::new(generation, config.clone(), effects, driven_by))
+    }
+
+    /// Loads a component to observe it beside the plugin of this name, under the settings that are in force for that
+    /// one. It serves nobody.
+    ///
+    /// # Errors
+    /// `plugin_invalid`, with what is wrong and what to do.
+    pub async fn specimen(&self, name: &str, bytes: bytes::Bytes) -> Result<Specimen, Error> {
+        let live = self.0.live.generation(name);
+        let settings = live.map(|live| live.settings.clone()).unwrap_or_default();
+        self.0.workbench.load(name, bytes, settings).await
+    }
+
+    /// What is live under this name.
+    pub fn live(&self, name: &str) -> Option<Observed> {
+        self.0.live.generation(name).map(|live| live.observed())
+    }
+
+    /// What calls of this plugin have cost since the start.
+    pub fn costs(&self, name: &str) -> Costs {
+        let set = self.0.live.set();
+        set.get(name)
+            .map(|entry| entry.figures.latency.costs())
+            .unwrap_or_default()
+    }
+
+    /// Follows the calls of one plugin, at most `depth` of them behind; none if somebody does already.
+    pub fn shadow(&self, name: &str, depth: usize) -> Option<Shadow> {
+        self.0.taps.follow(name, depth)
+    }
+
+    /// Puts a component into the plugin directory as `NAME.wasm`, whole or not at all. It is loaded as any file is.
+    ///
+    /// # Errors
+    /// `plugin_name_invalid`, `plugin_is_a_link`, `plugin_not_written`.
+    pub async fn install(&self, name: &str, bytes: bytes::Bytes) -> Result<(), Error> {
+        self.0.live.want(name);
+        let (folder, name) = (self.0.folder.clone(), name.to_owned());
+        let installing = self.0.tasks.blocking(move || install::install(&folder, &name, &bytes));
+        installing.await.map_err(Error::internal)?
     }
 
     /// Every plugin, by name.
@@ -224,29 +381,27 @@ impl Plugins {
 
     async fn answers(
         &self,
-        name: &str,
+        generation: &Arc<Generation>,
         config: &Arc<str>,
         events: Vec<Arc<Event>>,
     ) -> Result<Vec<threads::Answer>, CallError> {
-        let generation = self.generation(World::Filter, name)?;
         // A batch may wait as long as one before it may run.
         let longest = generation
             .timeout()
             .saturating_mul(u32::try_from(events.len()).unwrap_or(u32::MAX))
             .min(LONGEST_WAIT);
-        let pool = generation.pool(config, self.0.clock.instant());
-        let slot = pool.slot(longest).await;
+        let slot = generation.slot(config, longest).await;
         let slot = slot.inspect_err(|_| generation.meter.turn_away(events.len()))?;
-        let (batch, answers) = Batch::new(generation, config.clone(), slot, events);
+        let (batch, answers) = Batch::new(generation.clone(), config.clone(), slot, events);
         self.0.threads.push(batch);
         answers.await.map_err(|_| CallError::Busy)
     }
 }
 
-/// Drops what nobody uses, now and then, and everything idle when there is no room for a new instance.
+/// Drops what nobody uses, now and then, and what was not used for longest when there is no room for a new instance.
 async fn sweep(live: Arc<Live>, crowded: Arc<Notify>, clock: Clock, tasks: Tasks) {
     loop {
-        let all = tokio::select! {
+        let crowd = tokio::select! {
             () = tasks.stopping() => return,
             () = tokio::time::sleep(SWEEP) => false,
             () = crowded.notified() => true,
@@ -256,6 +411,9 @@ async fn sweep(live: Arc<Live>, crowded: Arc<Notify>, clock: Clock, tasks: Tasks
         generations
             .values()
             .filter_map(|entry| entry.live.as_ref())
-            .for_each(|generation| generation.sweep(now, all));
+            .for_each(|generation| match crowd {
+                true => generation.shed(1 + generation.live() / 4, 0),
+                false => generation.sweep(now),
+            });
     }
 }

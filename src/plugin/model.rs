@@ -35,8 +35,12 @@ pub enum CallError {
     Trap(String),
     /// The call took longer than its limit.
     Deadline(Duration),
+    /// It computed longer than its limit.
+    Cpu(Duration),
     /// The instance wanted more memory than its limit.
     Memory(String),
+    /// It wanted more of the network than its limit, and did not take no for an answer.
+    Egress(String),
     /// No instance came free in time.
     Busy,
     /// `init` refused the config, in these words.
@@ -72,17 +76,66 @@ pub struct Delivery {
     pub id: String,
 }
 
-/// Bounds of one plugin. Defaults apply where the config is silent.
+/// Bounds of one plugin. Defaults apply where the config is silent; the table of them is in `limits.rs`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// All memories and tables of one instance, in bytes.
     pub memory: usize,
+    /// The same of all its instances together.
+    pub total_memory: usize,
     /// One call, wall clock. None: 250 ms for a filter, 10 s for a notifier.
     pub timeout: Option<Duration>,
+    /// Computing in one call, not counting what it waits for. None: 250 ms for a filter, 2 s for a notifier.
+    pub cpu: Option<Duration>,
     /// Instances of one (plugin, config).
     pub instances: usize,
-    /// What a call may return, in bytes.
+    /// Instances in all.
+    pub total_instances: usize,
+    /// What a call may return, or hand to the hub in one piece, in bytes.
     pub output: usize,
+    /// HTTP requests, connections and look-ups of names in one call.
+    pub requests: usize,
+    /// Bytes that one call moves over the network, both ways.
+    pub egress: usize,
+    /// Lines a second in the hub's log; five seconds' worth may come at once.
+    pub log_lines: usize,
+    /// Bytes a second in the hub's log; five seconds' worth may come at once.
+    pub log_bytes: usize,
+}
+
+/// Which load of a plugin answered a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct By {
+    /// The nth load of this name; 0 if none is loaded.
+    pub generation: u64,
+    /// Whether it is so young that it may yet be rolled back.
+    pub on_probation: bool,
+}
+
+/// When a new generation that fails is taken back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rollback {
+    /// Never.
+    Off,
+    /// When it fails more than it may, and the generation before it did not.
+    On {
+        /// For so long after its swap.
+        window: Duration,
+        /// Not before it has been called so often.
+        calls: u64,
+        /// The share of failed calls, from above 0 to 1.
+        failures: f64,
+    },
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        Self::On {
+            window: Duration::from_secs(60),
+            calls: 20,
+            failures: 0.5,
+        }
+    }
 }
 
 /// What the operator's config says of one plugin.
@@ -94,28 +147,25 @@ pub struct PluginSettings {
     pub grants: Grants,
     /// Its bounds.
     pub limits: Limits,
+    /// When a new generation of it is taken back.
+    pub rollback: Rollback,
 }
 
 /// What a plugin may do beyond computing and logging.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Grants {
     /// Origins for outgoing HTTP: `https://hooks.example.com`, `http://*.internal:8080`.
     pub http: Vec<String>,
     /// `host:port` for outgoing TCP.
     pub tcp: Vec<String>,
+    /// Names of servers that TLS by the host (wasi:tls) may be asked for: `smtp.example.com`, `*.example.com`.
+    pub tls: Vec<String>,
+    /// Authorities that are trusted in it beside the public ones: PEM, or `file:PATH`, or `env:NAME`.
+    pub tls_ca: Option<String>,
     /// Environment variables: the value, or `file:PATH`, or `env:NAME`.
     pub env: BTreeMap<String, String>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory: 64 << 20,
-            timeout: None,
-            instances: 4,
-            output: 1 << 20,
-        }
-    }
+    /// Size of its durable key-value space, in bytes.
+    pub kv: Option<usize>,
 }
 
 /// Options of the host.
@@ -125,6 +175,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// Where precompiled code is kept (only this process writes there).
     pub cache: PathBuf,
+    /// Where plugins' key-value spaces are kept. None: in memory.
+    pub kv: Option<PathBuf>,
     /// What the operator's config says, by plugin name.
     pub plugins: BTreeMap<String, PluginSettings>,
 }
@@ -152,6 +204,20 @@ pub enum Notice {
         /// Whether an older generation goes on serving.
         serving: bool,
     },
+    /// A generation that failed was taken back: the one before it serves again, as a new generation (which a
+    /// [`Notice::Loaded`] tells as well).
+    RolledBack {
+        /// Plugin name.
+        name: String,
+        /// Digest of what was taken back.
+        digest: String,
+        /// Its generation.
+        generation: u64,
+        /// The generation that serves now.
+        serving: u64,
+        /// How it failed, and what helps.
+        reason: String,
+    },
     /// A file went away.
     Removed {
         /// Plugin name.
@@ -166,7 +232,7 @@ pub struct PluginStatus {
     pub name: String,
     /// `filter` or `notifier`; none if nothing is loaded.
     pub kind: Option<&'static str>,
-    /// `active`, or `rejected`.
+    /// `active`, `rejected`, or `rolled_back`.
     pub state: &'static str,
     /// Why the newest file was refused, if it was.
     pub reason: Option<String>,
@@ -194,4 +260,18 @@ pub struct PluginStatus {
     pub instances: usize,
     /// Bytes held by its instances now.
     pub memory: usize,
+    /// Failed calls since the start, by kind.
+    pub errors_by_kind: BTreeMap<&'static str, u64>,
+    /// Time spent computing since the start, milliseconds.
+    pub cpu_ms: u64,
+    /// Requests, connections and look-ups since the start.
+    pub requests: u64,
+    /// Bytes moved over the network since the start, both ways.
+    pub egress: u64,
+    /// Lines that did not get into the log since the start.
+    pub log_suppressed: u64,
+    /// What its key-value space holds now, in bytes.
+    pub kv: u64,
+    /// Its limits, in the config's words.
+    pub limits: BTreeMap<&'static str, String>,
 }

@@ -3,7 +3,8 @@
 //! A slot is the right to use one instance. Slots are a semaphore's permits, so they come back by themselves, and
 //! whoever waits for one waits without holding a thread. The instance in a slot is made when it is first needed.
 //!
-//! Invariant: at most `limits.instances` slots are out, so no more instances than that are ever at work.
+//! Invariant: at most `limits.instances` slots are out, and at most `limits.total_instances` of all configs, so no more
+//! instances than that are ever at work.
 //! Invariant: an instance that trapped or timed out is never given back: its caller just drops it.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +40,8 @@ struct State {
     /// The last is the one used last: what is hot stays hot, and what is cold grows old.
     idle: Vec<Instance>,
     used: Instant,
+    /// An instance has taken the config and come back sound.
+    works: bool,
 }
 
 impl Pool {
@@ -50,20 +53,21 @@ impl Pool {
             state: Mutex::new(State {
                 idle: Vec::new(),
                 used: now,
+                works: false,
             }),
         }
     }
 
-    /// Waits for a slot, at most this long.
-    pub(super) async fn slot(self: &Arc<Self>, longest: Duration) -> Result<Slot, CallError> {
-        let permit = tokio::time::timeout(longest, self.slots.clone().acquire_owned()).await;
-        match permit {
-            Ok(Ok(permit)) => Ok(Slot {
-                pool: self.clone(),
-                _permit: permit,
-            }),
-            _ => Err(CallError::Busy),
-        }
+    /// Waits for a slot: first for one of this pool, then for one of `in_all`, so that who waits for a busy config
+    /// keeps none of the others from theirs.
+    pub(super) async fn slot(self: &Arc<Self>, in_all: &Arc<Semaphore>) -> Result<Slot, CallError> {
+        let closed = |_| CallError::Busy;
+        let of_pool = self.slots.clone().acquire_owned().await.map_err(closed)?;
+        let of_all = in_all.clone().acquire_owned().await.map_err(closed)?;
+        Ok(Slot {
+            pool: self.clone(),
+            _permits: [of_pool, of_all],
+        })
     }
 
     /// Notes that the pool is in use.
@@ -71,11 +75,29 @@ impl Pool {
         self.lock().used = now;
     }
 
+    /// Whether its config has been taken, and calls come back.
+    pub(super) fn works(&self) -> bool {
+        self.lock().works
+    }
+
     /// Takes out the instances that have been idle for this long.
     pub(super) fn take_idle_since(&self, now: Instant, idle: Duration) -> Vec<Instance> {
         self.lock()
             .idle
             .extract_if(.., |instance| now.saturating_duration_since(instance.since) >= idle)
+            .collect()
+    }
+
+    /// Since when each idle instance has been idle.
+    pub(super) fn idle_since(&self) -> Vec<Instant> {
+        self.lock().idle.iter().map(|instance| instance.since).collect()
+    }
+
+    /// Takes out the instances that have been idle since this or before.
+    pub(super) fn take_idle_until(&self, since: Instant) -> Vec<Instance> {
+        self.lock()
+            .idle
+            .extract_if(.., |instance| instance.since <= since)
             .collect()
     }
 
@@ -94,7 +116,7 @@ impl Pool {
 /// The right to use one instance.
 pub(super) struct Slot {
     pool: Arc<Pool>,
-    _permit: OwnedSemaphorePermit,
+    _permits: [OwnedSemaphorePermit; 2],
 }
 
 impl Slot {
@@ -109,6 +131,7 @@ impl Slot {
             instance.since = now;
             let mut state = self.pool.lock();
             state.used = now;
+            state.works = true;
             state.idle.push(instance);
         }
     }

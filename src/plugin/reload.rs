@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -21,20 +21,29 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use super::generation::{Generation, PluginEntry};
+use super::generation::{Generation, PluginEntry, Rejection};
 use super::live::Live;
 use super::load::{Load, Loader, Source};
 use super::loading::{FileLoad, Loaded, Outcome, relink};
+use super::rollback::Standing;
 use super::status::Figures;
 use super::watch::{self, Change, Settling, Stamp, Watcher};
-use super::{Notice, PluginSettings};
+use super::{Notice, PluginSettings, Rollback};
+use crate::metrics;
 use crate::tasks::Tasks;
+
+/// Configs that a new file is tried with before it goes live.
+const CONFIGS_TRIED: usize = 8;
 
 /// New settings for all plugins, and who waits for them to be in force.
 pub(super) struct Reconfigure {
     pub(super) plugins: BTreeMap<String, PluginSettings>,
     pub(super) done: oneshot::Sender<()>,
 }
+
+/// The start waits so long for what is in the directory. Kept code loads in milliseconds; a large guest may compile
+/// for half a minute, and the hub can accept events meanwhile.
+const START: Duration = Duration::from_secs(10);
 
 /// The state of the task.
 pub(super) struct Reload {
@@ -60,14 +69,22 @@ pub(super) struct Reload {
 struct Known {
     loads: u64,
     figures: Arc<Figures>,
-    /// Digest of the newest file that was refused.
-    refused: Option<String>,
+    refused: Option<Refused>,
+    standing: Standing,
+}
+
+/// The newest file that was refused.
+struct Refused {
+    digest: String,
+    /// Of one that was rolled back: whoever touches the file wants it tried again. (The same bytes in a new file are
+    /// no wish: Kubernetes writes all of a volume anew when one file of it changes.)
+    inode: Option<(u64, u64)>,
 }
 
 /// How to build the task.
 pub(super) struct Parts {
     pub(super) folder: PathBuf,
-    pub(super) loader: Loader,
+    pub(super) loader: Arc<Loader>,
     pub(super) live: Arc<Live>,
     pub(super) tasks: Tasks,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
@@ -79,7 +96,7 @@ impl Reload {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             folder: parts.folder,
-            loader: Arc::new(parts.loader),
+            loader: parts.loader,
             live: parts.live,
             tasks: parts.tasks,
             notices: parts.notices,
@@ -94,7 +111,8 @@ impl Reload {
         }
     }
 
-    /// Loads all that is there, without waiting for it to settle: at the start nobody is copying.
+    /// Loads all that is there, without waiting for it to settle: at the start nobody is copying. What takes longer
+    /// than [`START`] goes on in [`Reload::run`].
     pub(super) async fn load_all(&mut self) {
         let now = self.loader.clock.instant();
         for (name, stamp) in watch::look(&self.folder) {
@@ -104,22 +122,34 @@ impl Reload {
                 since: now,
             });
         }
-        while let Some(loaded) = self.loads.next().await {
-            self.publish(loaded);
+        let all = async {
+            while let Some(loaded) = self.loads.next().await {
+                self.publish(loaded);
+            }
+        };
+        if tokio::time::timeout(START, all).await.is_err() {
+            let left = self.loads.len();
+            info!(
+                left,
+                "plugins are still being compiled; the hub serves meanwhile, and what needs them waits"
+            );
         }
     }
 
     /// Runs until the tasks are asked to stop.
     pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Reconfigure>) {
         let tasks = self.tasks.clone();
+        let failing = self.loader.failing.clone();
         let mut watcher = Watcher::new(&self.folder);
         loop {
             watcher.follow();
             self.look();
+            let lapse = self.end_probations();
             tokio::select! {
                 () = tasks.stopping() => return,
                 () = watcher.heard() => {}
-                () = tokio::time::sleep(self.settling.next_look()) => {}
+                () = tokio::time::sleep(self.settling.next_look().min(lapse)) => {}
+                () = failing.notified() => self.take_back(),
                 Some(loaded) = self.loads.next() => self.publish(loaded),
                 Some(request) = requests.recv() => self.reconfigure(request),
             }
@@ -143,15 +173,21 @@ impl Reload {
         if let Err(reason) = watch::check_name(&change.name) {
             return self.refuse(&change.name, &reason, None);
         }
+        let wanted = self.live.take_wanted(&change.name);
+        let policy = self.plugins.get(&change.name).map(|known| known.rollback);
+        let live = self.live.generation(&change.name);
+        let measure = live.as_ref().filter(|_| policy.unwrap_or_default() != Rollback::Off);
         let known = self.known.entry(change.name.clone()).or_default();
         let task = FileLoad {
             path: watch::path_of(&self.folder, &change.name),
             stamp,
-            live: self
-                .live
-                .generation(&change.name)
-                .map(|live| live.source.digest.clone()),
-            refused: known.refused.clone(),
+            taken: measure.map(|live| live.taken(CONFIGS_TRIED)).unwrap_or_default(),
+            live: live.map(|live| live.source.digest.clone()),
+            refused: known
+                .refused
+                .as_ref()
+                .filter(|refused| !wanted && refused.inode != Some(stamp.inode))
+                .map(|refused| refused.digest.clone()),
             loader: self.loader.clone(),
             began: change.since,
         };
@@ -189,6 +225,7 @@ impl Reload {
                     name,
                     began,
                     digest: None,
+                    stamp: None,
                     outcome,
                 }
             })
@@ -201,6 +238,7 @@ impl Reload {
             name,
             began,
             digest,
+            stamp,
             outcome,
         }) = loaded
         else {
@@ -208,9 +246,14 @@ impl Reload {
         };
         self.loading.remove(&name);
         let stale = self.stale.remove(&name);
+        let path = watch::path_of(&self.folder, &name);
+        let outdated = stamp.is_some_and(|stamp| Stamp::of(&path) != Some(stamp));
         match outcome {
             // Made under settings that are no longer the operator's: it never serves.
             Outcome::Good(generation) if stale => self.relink(&name, generation.source, began),
+            // The file has changed or gone while this compiled: the next look takes up what is there now, and what
+            // somebody has replaced does not serve for a moment first. (The code is cached, if it is wanted after all.)
+            Outcome::Good(_) if outdated => {}
             Outcome::Good(generation) => self.swap(*generation, began),
             Outcome::Refused { .. } | Outcome::Moved if stale => {
                 self.settling.put_back(&name);
@@ -230,15 +273,18 @@ impl Reload {
         self.answer_waiting();
     }
 
-    fn swap(&mut self, generation: Generation, began: Instant) {
-        let (name, number, digest) = (
-            generation.name.clone(),
-            generation.number,
-            generation.source.digest.clone(),
-        );
-        let took = self.loader.clock.instant().saturating_duration_since(began);
+    fn swap(&mut self, mut generation: Generation, began: Instant) {
+        let (name, digest) = (generation.name.clone(), generation.source.digest.clone());
+        let now = self.loader.clock.instant();
+        let took = now.saturating_duration_since(began);
         let known = self.known.entry(name.clone()).or_default();
-        known.loads = number;
+        // Counted now and not when the load began: a roll-back may have come in between.
+        known.loads += 1;
+        let number = known.loads;
+        generation.number = number;
+        known
+            .standing
+            .succeed(self.live.generation(&name).as_deref(), &generation, now);
         // Other settings for the same bytes say nothing about a newer file that was refused.
         let rejected = self.live.rejection_beside(&name, &digest);
         if rejected.is_none() {
@@ -268,9 +314,88 @@ impl Reload {
         });
     }
 
+    /// Looks at the generations that are on probation, one of which has failed a call.
+    fn take_back(&mut self) {
+        let mut back = Vec::new();
+        for (name, known) in &mut self.known {
+            if let Some(live) = self.live.generation(name)
+                && let Some((spare, reason)) = known.standing.take_back(&live)
+            {
+                back.push((live, spare, reason));
+            }
+        }
+        for (live, spare, reason) in back {
+            self.roll_back(&live, spare, reason);
+        }
+    }
+
+    fn roll_back(&mut self, bad: &Generation, mut spare: Generation, reason: String) {
+        let name = bad.name.clone();
+        let inode = self.settling.inode(&name);
+        let known = self.known.entry(name.clone()).or_default();
+        known.loads += 1;
+        spare.number = known.loads;
+        let (number, digest) = (spare.number, spare.source.digest.clone());
+        // A newer file than the bad one may have been refused meanwhile: then that is what there is to say of it.
+        let newer = self.live.rejection_beside(&name, &bad.source.digest);
+        if newer.is_none() {
+            known.refused = Some(Refused {
+                digest: bad.source.digest.clone(),
+                inode,
+            });
+        }
+        let was = Rejection {
+            reason: reason.clone(),
+            was_live: true,
+        };
+        let entry = PluginEntry {
+            live: Some(Arc::new(spare)),
+            rejected: newer.or(Some(was)),
+            figures: known.figures.clone(),
+        };
+        self.live.put(&name, entry);
+        let label = metrics::Plugin { plugin: name.clone() };
+        self.loader.metrics.rollbacks.get_or_create(&label).inc();
+        warn!(
+            plugin = name,
+            generation = bad.number,
+            serving = number,
+            reason,
+            "plugin rolled back"
+        );
+        self.tell(Notice::RolledBack {
+            name: name.clone(),
+            digest: bad.source.digest.clone(),
+            generation: bad.number,
+            serving: number,
+            reason,
+        });
+        self.tell(Notice::Loaded {
+            name,
+            digest,
+            generation: number,
+            took: Duration::ZERO,
+        });
+    }
+
+    /// Ends the probations that are over; how long until the next one is.
+    fn end_probations(&mut self) -> Duration {
+        let now = self.loader.clock.instant();
+        let mut next = Duration::MAX;
+        for (name, known) in &mut self.known {
+            if known.standing.until().is_some() {
+                known.standing.lapse(self.live.generation(name).as_deref(), now);
+            }
+            if let Some(until) = known.standing.until() {
+                next = next.min(until.saturating_duration_since(now));
+            }
+        }
+        next
+    }
+
     fn refuse(&mut self, name: &str, reason: &str, digest: Option<String>) {
         let known = self.known.entry(name.to_owned()).or_default();
-        known.refused = digest;
+        known.refused = digest.map(|digest| Refused { digest, inode: None });
         let serving = self.live.reject(name, reason, &known.figures);
         warn!(plugin = name, reason, serving, "plugin rejected");
         self.tell(Notice::Rejected {
@@ -283,6 +408,7 @@ impl Reload {
     fn remove(&mut self, name: &str) {
         if let Some(known) = self.known.get_mut(name) {
             known.refused = None;
+            known.standing = Standing::default();
         }
         if self.live.remove(name) {
             info!(plugin = name, "plugin removed");
@@ -351,3 +477,6 @@ impl Reload {
         let _ = self.notices.send(notice);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 //! it is itself granted. (Rejected: `allow_ip_name_lookup`, which is all or nothing and bypasses the guard.)
 //!
 //! Invariant: no grant, no connection; never a listener, never UDP.
-//! Invariant: every address is put to the guard at the time of the dial, whatever was remembered.
+//! Invariant: every address is put to the guard at the time of the dial (by `net`), whatever was remembered.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,13 +18,17 @@ use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{self, ResolveAddressStream};
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, IpAddress, Network};
+use wasmtime_wasi::p2::bindings::sockets::{tcp, tcp_create_socket};
 use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError, subscribe};
-use wasmtime_wasi::sockets::SocketAddrUse;
 
+use super::allowance::Allowance;
 use super::grants::{self, Allowed};
 use super::guest_log::GuestLog;
 use super::host::Host;
-use crate::net::{self, Guard};
+use crate::net;
+
+/// Addresses that are remembered for one instance.
+const KNOWN: usize = 1_000;
 
 /// The names that one instance has looked up, and what may be dialled for it.
 #[derive(Clone)]
@@ -33,46 +37,41 @@ pub(super) struct Names {
     pub(super) allowed: Arc<Allowed>,
     /// The grants as the operator wrote them, for the line that would allow more.
     pub(super) granted: Vec<String>,
-    pub(super) guard: Guard,
+    pub(super) client: net::Client,
     pub(super) log: Arc<GuestLog>,
+    pub(super) allowance: Arc<Allowance>,
     pub(super) known: Arc<Mutex<BTreeMap<IpAddr, Vec<String>>>>,
 }
 
 impl Names {
-    /// Puts every use of a socket under the grants.
-    pub(super) fn guard_sockets(&self, wasi: &mut WasiCtxBuilder) {
-        let names = self.clone();
-        wasi.allow_tcp(true).allow_udp(false).allow_ip_name_lookup(false);
-        wasi.socket_addr_check(move |address, purpose| {
-            let allowed = names.may(address, purpose);
-            Box::pin(async move { allowed })
-        });
-    }
-
-    fn may(&self, address: SocketAddr, purpose: SocketAddrUse) -> bool {
-        match purpose {
-            // Every connection binds to any address first; without a listener nobody can reach it there.
-            SocketAddrUse::TcpBind => address.ip().is_unspecified() && address.port() == 0,
-            SocketAddrUse::TcpConnect => self.may_dial(address),
-            _ => false,
-        }
-    }
-
-    fn may_dial(&self, address: SocketAddr) -> bool {
-        let by_name = self
-            .led_to(address.ip())
-            .iter()
-            .any(|name| self.allowed.tcp(name, address.port()));
+    /// Whether this address may be dialled now, as far as the grants and the call's allowance say.
+    pub(super) fn may_dial(&self, address: SocketAddr) -> Result<(), ErrorCode> {
+        let names = self.led_to(address.ip());
+        let by_name = names.iter().any(|name| self.allowed.tcp(name, address.port()));
         if !by_name && !self.allowed.tcp(&literal(address.ip()), address.port()) {
-            let host = self
-                .led_to(address.ip())
-                .into_iter()
-                .next()
-                .unwrap_or_else(|| literal(address.ip()));
+            let host = names.into_iter().next().unwrap_or_else(|| literal(address.ip()));
             self.refuse(&format!("{host}:{}", address.port()));
-            return false;
+            return Err(ErrorCode::AccessDenied);
         }
-        self.guard.check(address).is_ok()
+        if !self.allowance.request() {
+            return Err(ErrorCode::NewSocketLimit);
+        }
+        match self.is_withheld(address) {
+            true => Err(ErrorCode::AccessDenied),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes the connection down if the guest is observed; whether it may then not be made.
+    fn is_withheld(&self, address: SocketAddr) -> bool {
+        let Some(recorder) = self.log.recorder() else {
+            return false;
+        };
+        recorder.count("tcp");
+        let host = self.led_to(address.ip()).into_iter().next();
+        let host = host.unwrap_or_else(|| literal(address.ip()));
+        recorder.connection(format!("{host}:{}", address.port()));
+        recorder.suppresses()
     }
 
     /// The granted names that led to an address.
@@ -90,13 +89,19 @@ impl Names {
 
     /// Looks a granted name up, through the guard, and remembers where it leads.
     async fn resolve(self, name: String) -> Result<Vec<IpAddr>, ErrorCode> {
-        // The port says nothing here: it is checked at the dial.
-        let found = self.guard.resolve(&name, 0).await.map_err(|error| match error {
-            net::Error::Blocked(_) => ErrorCode::AccessDenied,
-            _ => ErrorCode::NameUnresolvable,
-        })?;
-        let addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
+        let instead = self.log.recorder().and_then(|recorder| {
+            recorder.count("resolve");
+            recorder.instead_of_look_up()
+        });
+        let addresses = match instead {
+            Some(address) => vec![address],
+            None => self.look_up(&name).await?,
+        };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() > KNOWN {
+            // What it still dials it may look up again.
+            known.clear();
+        }
         for address in &addresses {
             let names = known.entry(*address).or_default();
             if !names.contains(&name) {
@@ -104,6 +109,16 @@ impl Names {
             }
         }
         Ok(addresses)
+    }
+
+    async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, ErrorCode> {
+        // The port says nothing here: it is checked at the dial.
+        let found = self.client.guard().resolve(name, 0).await;
+        let found = found.map_err(|error| match error {
+            net::Error::Blocked(_) => ErrorCode::AccessDenied,
+            _ => ErrorCode::NameUnresolvable,
+        })?;
+        Ok(found.iter().map(SocketAddr::ip).collect())
     }
 }
 
@@ -115,27 +130,36 @@ fn literal(address: IpAddr) -> String {
     }
 }
 
-/// Puts our own name look-up in the place of WASI's.
+/// Puts our own name look-up and our own TCP in the place of WASI's.
 pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    let added = ip_name_lookup::add_to_linker::<Host, LookUps>(linker, |host| {
-        let (names, table) = host.look_ups();
-        View { names, table }
-    });
+    ip_name_lookup::add_to_linker::<Host, Sockets>(linker, view)?;
+    tcp::add_to_linker::<Host, Sockets>(linker, view)?;
+    tcp_create_socket::add_to_linker::<Host, Sockets>(linker, view)?;
     linker.allow_shadowing(false);
-    added
+    Ok(())
 }
 
-struct LookUps;
+/// Closes what is left of WASI's own sockets.
+pub(super) fn close_wasi(wasi: &mut WasiCtxBuilder) {
+    wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+}
 
-impl HasData for LookUps {
+struct Sockets;
+
+impl HasData for Sockets {
     type Data<'a> = View<'a>;
 }
 
-/// What a look-up needs of the host.
-struct View<'a> {
-    names: &'a Names,
-    table: &'a mut ResourceTable,
+/// What sockets need of the host.
+pub(super) struct View<'a> {
+    pub(super) names: &'a Names,
+    pub(super) table: &'a mut ResourceTable,
+}
+
+fn view(host: &mut Host) -> View<'_> {
+    let (names, table) = host.sockets();
+    View { names, table }
 }
 
 type Found = Result<std::vec::IntoIter<IpAddr>, ErrorCode>;
@@ -186,6 +210,9 @@ impl ip_name_lookup::Host for View<'_> {
             self.names.refuse(&format!("{name}:PORT"));
             return Err(ErrorCode::AccessDenied.into());
         }
+        if !self.names.allowance.request() {
+            return Err(ErrorCode::TemporaryResolverFailure.into());
+        }
         let asked = self.names.clone().resolve(name).map(|found| found.map(Vec::into_iter));
         let look_up = self.table.push(LookUp::Pending(Box::pin(asked)))?;
         Ok(Resource::new_own(look_up.rep()))
@@ -226,8 +253,10 @@ fn own(stream: &Resource<ResolveAddressStream>) -> Resource<LookUp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::GuardSettings;
-    use crate::plugin::Grants;
+    use crate::net::{Guard, GuardSettings};
+    use crate::plugin::recorder::Recorder;
+    use crate::plugin::status::Figures;
+    use crate::plugin::{Effect, Effects, Grants, Limits};
     use crate::time::{Clock, Timestamp};
 
     fn names(tcp: &[&str], guard: GuardSettings) -> Names {
@@ -237,18 +266,21 @@ mod tests {
             ..Grants::default()
         })
         .unwrap();
+        let (limits, figures) = (Limits::default(), Arc::new(Figures::default()));
+        let log = GuestLog::new("p", &limits, figures.clone(), Clock::manual(Timestamp(0)));
         Names {
             plugin: "p".to_owned(),
             allowed: Arc::new(allowed),
             granted,
-            guard: Guard::new(guard),
-            log: GuestLog::new("p", Clock::manual(Timestamp(0))),
+            client: net::Client::new(Guard::new(guard)),
+            allowance: Allowance::new(&limits, log.clone(), figures),
+            log,
             known: Arc::default(),
         }
     }
 
     fn dials(names: &Names, address: &str) -> bool {
-        names.may(address.parse().unwrap(), SocketAddrUse::TcpConnect)
+        names.may_dial(address.parse().unwrap()).is_ok()
     }
 
     #[test]
@@ -258,17 +290,13 @@ mod tests {
         let one = names(&["127.0.0.1:25", "[::1]:26"], GuardSettings::default());
         assert!(dials(&one, "127.0.0.1:25") && dials(&one, "[::1]:26"));
         assert!(!dials(&one, "127.0.0.1:26") && !dials(&one, "127.0.0.2:25"));
-        let local: SocketAddr = "0.0.0.0:0".parse().unwrap();
-        assert!(one.may(local, SocketAddrUse::TcpBind));
-        for purpose in [
-            SocketAddrUse::TcpListen,
-            SocketAddrUse::TcpAccept,
-            SocketAddrUse::UdpBind,
-            SocketAddrUse::UdpSend,
-        ] {
-            assert!(!one.may(local, purpose), "{purpose:?}");
-        }
-        assert!(!one.may("127.0.0.1:25".parse().unwrap(), SocketAddrUse::TcpBind));
+    }
+
+    #[test]
+    fn a_call_dials_so_often() {
+        let names = names(&["127.0.0.1:25"], GuardSettings::default());
+        let dialled = (0..1_000).filter(|_| dials(&names, "127.0.0.1:25")).count();
+        assert_eq!(dialled, Limits::default().requests);
     }
 
     #[tokio::test]
@@ -284,16 +312,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn observed_without_effects_it_dials_nothing_and_looks_nothing_up() {
+        let recorder = Arc::new(Recorder::new(Effects::Suppressed));
+        let mut names = names(&["mail.invalid:25"], GuardSettings::default());
+        names.log = GuestLog::recorded("p", &Limits::default(), Clock::manual(Timestamp(0)), recorder.clone());
+        let found = names.clone().resolve("mail.invalid".to_owned()).await.unwrap();
+        let address = SocketAddr::new(found[0], 25);
+        assert!(!dials(&names, &address.to_string()));
+        assert!(!dials(&names, "127.0.0.1:26"), "not granted, and so no effect");
+        let trace = recorder.take();
+        let address = "mail.invalid:25".to_owned();
+        assert_eq!(trace.effects, [Effect::Tcp { address }]);
+        assert_eq!(trace.not_granted.len(), 1, "{trace:?}");
+        assert_eq!((trace.host_calls["resolve"], trace.host_calls["tcp"]), (1, 1));
+    }
+
+    #[tokio::test]
     async fn the_guard_has_the_last_word() {
-        let guard = || GuardSettings {
+        let guard = GuardSettings {
             deny_private: true,
             ..GuardSettings::default()
         };
-        let denied = names(&["localhost:587", "127.0.0.1:587"], guard());
-        assert!(!dials(&denied, "127.0.0.1:587"));
+        let denied = names(&["localhost:587"], guard);
         assert_eq!(
-            denied.resolve("localhost".to_owned()).await,
+            denied.clone().resolve("localhost".to_owned()).await,
             Err(ErrorCode::AccessDenied)
         );
+        let dialled = denied.client.connect("127.0.0.1:587".parse().unwrap()).await;
+        assert!(matches!(dialled, Err(net::Error::Blocked(_))));
     }
 }

@@ -4,14 +4,17 @@
 //! Latency is kept in buckets a quarter of an octave wide: quantiles are right to within a fifth, in constant space.
 //! Invariant: nothing here shows the value of an environment grant.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
+use tokio::sync::Notify;
 
 use super::generation::{PluginEntry, PluginSet};
+use super::rollback::Tally;
 use super::{CallError, PluginStatus, World, grants};
 use crate::metrics::{Metrics, Plugin, PluginCall};
 
@@ -32,7 +35,9 @@ impl CallError {
             Self::NotLoaded(_) => "not_loaded",
             Self::Trap(_) => "trap",
             Self::Deadline(_) => "deadline",
+            Self::Cpu(_) => "cpu",
             Self::Memory(_) => "memory",
+            Self::Egress(_) => "egress",
             Self::Busy => "busy",
             Self::Config(_) => "config",
             Self::Guest(_) => "guest",
@@ -46,7 +51,8 @@ impl std::fmt::Display for CallError {
             Self::NotLoaded(name) => write!(f, "no plugin `{name}` of the needed kind is loaded"),
             Self::Trap(what) => write!(f, "the plugin crashed: {what}"),
             Self::Deadline(limit) => write!(f, "the plugin took longer than its limit of {limit:?} (limits.timeout)"),
-            Self::Memory(what) => write!(f, "the plugin {what}"),
+            Self::Cpu(limit) => write!(f, "the plugin computed longer than its limit of {limit:?} (limits.cpu)"),
+            Self::Memory(what) | Self::Egress(what) => write!(f, "the plugin {what}"),
             Self::Busy => f.write_str("all instances of the plugin were busy (limits.instances)"),
             Self::Config(words) => write!(f, "the plugin refused its config: {words}"),
             Self::Guest(words) => write!(f, "the plugin failed: {words}"),
@@ -67,12 +73,16 @@ fn line(name: &str, entry: &PluginEntry) -> PluginStatus {
     PluginStatus {
         name: name.to_owned(),
         kind: live.map(|live| live.world().as_str()),
-        state: if entry.rejected.is_some() { "rejected" } else { "active" },
-        reason: entry.rejected.clone(),
+        state: match &entry.rejected {
+            Some(rejection) if rejection.was_live => "rolled_back",
+            Some(_) => "rejected",
+            None => "active",
+        },
+        reason: entry.rejected.as_ref().map(|rejection| rejection.reason.clone()),
         generation: live.map_or(0, |live| live.number),
         digest: live.map(|live| live.source.digest.clone()),
         summary: live.map(|live| live.about.summary.clone()),
-        config_schema: live.and_then(|live| live.about.config_schema.clone()),
+        config_schema: live.and_then(|live| Some(live.about.config_schema.as_ref()?.json().clone())),
         imports: live.map(|live| live.source.outline.imports.clone()).unwrap_or_default(),
         grants: live
             .map(|live| grants::describe(&live.settings.grants))
@@ -83,8 +93,20 @@ fn line(name: &str, entry: &PluginEntry) -> PluginStatus {
         p99_us: figures.latency.quantile_us(99),
         instances: figures.instances.load(Ordering::Relaxed),
         memory: figures.memory.load(Ordering::Relaxed),
+        errors_by_kind: figures.errors_by_kind(),
+        cpu_ms: figures.cpu.load(Ordering::Relaxed) / 1_000_000,
+        requests: figures.requests.load(Ordering::Relaxed),
+        egress: figures.egress.load(Ordering::Relaxed),
+        log_suppressed: figures.log_suppressed.load(Ordering::Relaxed),
+        kv: live.map_or(0, |live| live.maker.space.used()),
+        limits: live
+            .map(|live| live.settings.limits.show(Some(live.world())))
+            .unwrap_or_default(),
     }
 }
+
+/// The kinds of failed calls that are counted.
+const KINDS: [&str; 8] = ["trap", "deadline", "cpu", "memory", "egress", "busy", "config", "guest"];
 
 /// The counters of one plugin name.
 #[derive(Default)]
@@ -94,6 +116,23 @@ pub(super) struct Figures {
     pub(super) latency: Latency,
     pub(super) instances: AtomicUsize,
     pub(super) memory: AtomicUsize,
+    errors_by_kind: [AtomicU64; KINDS.len()],
+    /// Nanoseconds of computing.
+    cpu: AtomicU64,
+    /// Requests, connections, look-ups.
+    pub(super) requests: AtomicU64,
+    /// Bytes over the network.
+    pub(super) egress: AtomicU64,
+    /// Lines left out of the log.
+    pub(super) log_suppressed: AtomicU64,
+}
+
+impl Figures {
+    /// The kinds that happened.
+    fn errors_by_kind(&self) -> BTreeMap<&'static str, u64> {
+        let counts = self.errors_by_kind.iter().map(|count| count.load(Ordering::Relaxed));
+        KINDS.into_iter().zip(counts).filter(|(_, count)| *count > 0).collect()
+    }
 }
 
 /// Counts calls of one plugin, in its figures and in the hub's metrics.
@@ -101,13 +140,15 @@ pub(super) struct Meter {
     plugin: String,
     metrics: Arc<Metrics>,
     figures: Arc<Figures>,
+    /// What this load alone did.
+    pub(super) tally: Tally,
     /// Looked up once: the family's own look-up costs more than a short call.
     good: Counter,
     seconds: Histogram,
 }
 
 impl Meter {
-    pub(super) fn new(plugin: &str, metrics: Arc<Metrics>, figures: Arc<Figures>) -> Self {
+    pub(super) fn new(plugin: &str, metrics: Arc<Metrics>, figures: Arc<Figures>, failing: Arc<Notify>) -> Self {
         let good = metrics
             .plugin_calls
             .get_or_create(&PluginCall {
@@ -125,13 +166,37 @@ impl Meter {
             plugin: plugin.to_owned(),
             metrics,
             figures,
+            tally: Tally::new(failing),
             good,
             seconds,
         }
     }
 
+    /// The meter of another load of the same plugin.
+    pub(super) fn anew(&self) -> Self {
+        Self {
+            plugin: self.plugin.clone(),
+            metrics: self.metrics.clone(),
+            figures: self.figures.clone(),
+            tally: self.tally.anew(),
+            good: self.good.clone(),
+            seconds: self.seconds.clone(),
+        }
+    }
+
     /// One call ended, after this long, with this error if any.
     pub(super) fn count(&self, took: Duration, error: Option<&CallError>) {
+        self.note(took, error);
+        self.tally.count(error);
+    }
+
+    /// One call ended with the plugin's word that another try may help: that is about its sink, and no fault of its.
+    pub(super) fn put_off(&self, took: Duration, words: &str) {
+        self.note(took, Some(&CallError::Guest(words.to_owned())));
+        self.tally.count(None);
+    }
+
+    fn note(&self, took: Duration, error: Option<&CallError>) {
         self.figures.calls.fetch_add(1, Ordering::Relaxed);
         self.figures.latency.add(took);
         self.seconds.observe(took.as_secs_f64());
@@ -141,6 +206,12 @@ impl Meter {
             }
             Some(error) => self.fail(error),
         }
+    }
+
+    /// A call computed for so long.
+    pub(super) fn compute(&self, cpu: Duration) {
+        let nanos = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
+        self.figures.cpu.fetch_add(nanos, Ordering::Relaxed);
     }
 
     /// So many calls were never made, for want of an instance.
@@ -153,6 +224,10 @@ impl Meter {
 
     fn fail(&self, error: &CallError) {
         self.figures.errors.fetch_add(1, Ordering::Relaxed);
+        let counts = KINDS.iter().zip(&self.figures.errors_by_kind);
+        for (_, count) in counts.filter(|(kind, _)| **kind == error.label()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         let label = PluginCall {
             plugin: self.plugin.clone(),
             result: error.label(),
@@ -181,13 +256,53 @@ impl Latency {
         }
     }
 
-    /// The upper edge of the bucket in which this percentile lies, in microseconds, rounded up; 0 if nothing was added.
+    /// What was added until now.
+    pub(super) fn costs(&self) -> Costs {
+        Costs(self.0.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect())
+    }
+
     fn quantile_us(&self, percent: u64) -> u64 {
-        let counts: Vec<u64> = self.0.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
-        let total: u64 = counts.iter().sum();
-        let rank = (total * percent).div_ceil(100);
+        self.costs().quantile_us(percent)
+    }
+}
+
+/// How long calls took: counts in buckets, of which quantiles are read.
+#[derive(Debug, Clone, Default)]
+pub struct Costs(Vec<u64>);
+
+impl Costs {
+    /// Adds a call.
+    pub fn add(&mut self, took: Duration) {
+        self.0.resize(BUCKETS, 0);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        if let Some(bucket) = self.0.get_mut(bucket_of(nanos)) {
+            *bucket += 1;
+        }
+    }
+
+    /// What came after `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before = earlier.0.iter().chain(std::iter::repeat(&0));
+        Self(
+            self.0
+                .iter()
+                .zip(before)
+                .map(|(now, then)| now.saturating_sub(*then))
+                .collect(),
+        )
+    }
+
+    /// How many calls.
+    pub fn calls(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The upper edge of the bucket in which this percentile lies, in microseconds, rounded up; 0 if nothing was added.
+    pub fn quantile_us(&self, percent: u64) -> u64 {
+        let rank = (self.calls() * percent).div_ceil(100);
         let mut seen = 0;
-        for (bucket, count) in counts.into_iter().enumerate() {
+        for (bucket, &count) in self.0.iter().enumerate() {
             seen += count;
             if count > 0 && seen >= rank {
                 return upper_edge(bucket).div_ceil(1_000);
@@ -225,6 +340,21 @@ mod tests {
             prop_assert!(upper_edge(bucket) <= nanos + nanos / 4 + 1);
             prop_assert!(bucket == 8 || nanos >= upper_edge(bucket - 1));
         }
+    }
+
+    #[test]
+    fn costs_tell_a_stretch_of_time() {
+        let latency = Latency::default();
+        latency.add(Duration::from_secs(1));
+        let before = latency.costs();
+        let mut alone = Costs::default();
+        for _ in 0..100 {
+            latency.add(Duration::from_micros(10));
+            alone.add(Duration::from_micros(10));
+        }
+        let after = latency.costs().since(&before);
+        assert_eq!((after.calls(), after.quantile_us(99)), (100, alone.quantile_us(99)));
+        assert_eq!(latency.costs().since(&Costs::default()).calls(), 101);
     }
 
     #[test]

@@ -252,10 +252,13 @@ impl Worker {
             };
             let answer = self.answer(&mut batch, &event);
             let now = self.clock.instant();
-            batch
-                .generation
-                .meter
-                .count(now.saturating_duration_since(last), answer.as_ref().err());
+            let took = now.saturating_duration_since(last);
+            let generation = &batch.generation;
+            generation.meter.count(took, answer.as_ref().err());
+            if !generation.maker.linked.waits() {
+                // It has the thread until it is done.
+                generation.meter.compute(took);
+            }
             last = now;
             batch.answers.push(answer);
             if now.saturating_duration_since(began) >= TURN && batch.events.len() > 0 {

@@ -15,11 +15,11 @@ use wasmtime::component::{
 };
 use wasmtime::{Engine, Store};
 
-use self::bindings::busway::plugin::{events, log};
+use self::bindings::busway::plugin::{events, kv, log};
 use super::guest_log::Level;
 use super::host::{self, Host};
 use super::version::{About, Boxed, Guest, Linked};
-use super::{Delivery, NotifyError, Verdict, World, sockets};
+use super::{Delivery, NotifyError, Verdict, World, sockets, tls};
 use crate::event::Event;
 
 /// The package version whose worlds this file speaks.
@@ -37,7 +37,7 @@ pub struct EventHandle;
 mod bindings {
     wasmtime::component::bindgen!({
         path: "wit/v0",
-        interfaces: "import busway:plugin/events@0.1.0; import busway:plugin/log@0.1.0;",
+        interfaces: "import busway:plugin/events@0.1.0; import busway:plugin/log@0.1.0; import busway:plugin/kv@0.1.0;",
         with: { "busway:plugin/events.event": super::EventHandle },
         imports: { default: trappable },
     });
@@ -53,10 +53,12 @@ pub(super) fn link(
     let mut linker = Linker::<Host>::new(engine);
     events::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
     log::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
+    kv::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host)?;
     if waits {
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         sockets::add_to_linker(&mut linker)?;
+        tls::add_to_linker(&mut linker)?;
     }
     let exports = Exports::find(component, world)?;
     Ok(Box::new(LinkedV0 {
@@ -197,9 +199,9 @@ impl Guest for GuestV0 {
 
     fn evaluate(&self, store: &mut Store<Host>, event: &Arc<Event>) -> wasmtime::Result<Result<Verdict, String>> {
         let evaluate = self.call.evaluate()?;
-        store.data_mut().show(Some(event.clone()));
+        store.data_mut().show(event.clone());
         let (answer,) = evaluate.call(&mut *store, (head(event), Resource::new_borrow(0)))?;
-        store.data_mut().show(None);
+        store.data_mut().hide();
         Ok(answer.map(Verdict::from))
     }
 
@@ -210,11 +212,11 @@ impl Guest for GuestV0 {
     ) -> Boxed<'a, wasmtime::Result<Result<Verdict, String>>> {
         Box::pin(async move {
             let evaluate = self.call.evaluate()?;
-            store.data_mut().show(Some(event.clone()));
+            store.data_mut().show(event.clone());
             let (answer,) = evaluate
                 .call_async(&mut *store, (head(event), Resource::new_borrow(0)))
                 .await?;
-            store.data_mut().show(None);
+            store.data_mut().hide();
             Ok(answer.map(Verdict::from))
         })
     }
@@ -234,11 +236,11 @@ impl Guest for GuestV0 {
                 attempt: delivery.attempt,
                 id: delivery.id,
             };
-            store.data_mut().show(Some(event.clone()));
+            store.data_mut().show(event.clone());
             let (answer,) = notify
                 .call_async(&mut *store, (head(event), Resource::new_borrow(0), delivery))
                 .await?;
-            store.data_mut().show(None);
+            store.data_mut().hide();
             Ok(answer.map_err(NotifyError::from))
         })
     }
@@ -287,18 +289,22 @@ impl events::Host for Host {}
 
 impl events::HostEvent for Host {
     fn attribute(&mut self, _: Resource<EventHandle>, name: String) -> wasmtime::Result<Option<String>> {
+        self.count("attribute");
         Ok(self.event()?.attribute(&name).map(|value| value.into_owned()))
     }
 
     fn attributes(&mut self, _: Resource<EventHandle>) -> wasmtime::Result<Vec<(String, String)>> {
+        self.count("attributes");
         Ok(host::attributes(self.event()?))
     }
 
     fn data(&mut self, _: Resource<EventHandle>) -> wasmtime::Result<Vec<u8>> {
+        self.count("data");
         Ok(self.event()?.data().map(|data| data.bytes.to_vec()).unwrap_or_default())
     }
 
     fn at(&mut self, _: Resource<EventHandle>, pointer: String) -> wasmtime::Result<Option<String>> {
+        self.count("at");
         Ok(host::at(self.event()?, &pointer))
     }
 
@@ -317,5 +323,43 @@ impl log::Host for Host {
         };
         self.log.write(level, &message);
         Ok(())
+    }
+}
+
+impl kv::Host for Host {
+    fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, String>> {
+        self.count("kv");
+        Ok(self.kv.open().and_then(|(space, _)| space.get(&key)))
+    }
+
+    fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), String>> {
+        self.count("kv");
+        Ok(self
+            .kv
+            .open()
+            .and_then(|(space, most)| space.put(most, &key, Some(&value))))
+    }
+
+    fn compare_and_set(
+        &mut self,
+        key: String,
+        old: Option<Vec<u8>>,
+        new: Option<Vec<u8>>,
+    ) -> wasmtime::Result<Result<bool, String>> {
+        self.count("kv");
+        Ok(self
+            .kv
+            .open()
+            .and_then(|(space, most)| space.swap(most, &key, old.as_deref(), new.as_deref())))
+    }
+
+    fn remove(&mut self, key: String) -> wasmtime::Result<Result<(), String>> {
+        self.count("kv");
+        Ok(self.kv.open().and_then(|(space, most)| space.put(most, &key, None)))
+    }
+
+    fn keys(&mut self, prefix: String) -> wasmtime::Result<Result<Vec<String>, String>> {
+        self.count("kv");
+        Ok(self.kv.open().and_then(|(space, _)| space.keys(&prefix)))
     }
 }

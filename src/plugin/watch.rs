@@ -26,7 +26,7 @@ pub(super) const POLL: Duration = Duration::from_secs(3);
 /// What of a file changes when its content does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
-    inode: (u64, u64),
+    pub(super) inode: (u64, u64),
     len: u64,
     modified: (i64, i64),
     changed: (i64, i64),
@@ -141,6 +141,11 @@ impl Settling {
             Some(stamp) => drop(self.taken.insert(change.name.clone(), stamp)),
             None => drop(self.taken.remove(&change.name)),
         }
+    }
+
+    /// The inode of the file that was taken up last.
+    pub(super) fn inode(&self, name: &str) -> Option<(u64, u64)> {
+        self.taken.get(name).map(|stamp| stamp.inode)
     }
 
     /// Acting on it found that it had not come to rest: it counts as unseen.

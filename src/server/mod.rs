@@ -127,6 +127,7 @@ fn hub_settings(settings: &Settings) -> hub::Settings {
         plugins: plugin::Settings {
             dir: settings.data.plugins.clone(),
             cache: settings.data.dir.join("plugin-cache"),
+            kv: Some(settings.data.dir.join("plugin-kv")),
             plugins: settings.plugins.clone(),
         },
         egress: settings.egress.clone(),

@@ -154,9 +154,9 @@ pub struct DeliveryConfig {
     pub timeout: Duration,
     /// Deliveries in flight at once.
     pub concurrency: usize,
-    /// Whether order within a key is kept. Only `none` is served so far; the seam for the delivery issue.
+    /// Whether order within a key is kept.
     pub ordering: Ordering,
-    /// When a filter plugin fails.
+    /// When a plugin fails.
     pub on_error: OnError,
     /// For [`Format::Batch`].
     pub batch: BatchConfig,
@@ -182,18 +182,22 @@ pub enum Ordering {
     /// As fast as possible.
     #[default]
     None,
+    /// Events of one key (`partitionkey`, else `subject`) one at a time and in their order.
+    Key,
 }
 
-/// What happens to an event when a filter plugin fails on it.
+/// What happens to an event when a plugin fails on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum OnError {
     /// Try again on the schedule; dead letter at the end.
     #[default]
     Retry,
-    /// As if the filter had passed it.
+    /// Wait, at the cost of no attempt, until another generation of the plugin is loaded.
+    Hold,
+    /// For a filter: as if it had passed it.
     Pass,
-    /// As if the filter had dropped it.
+    /// For a filter: as if it had dropped it.
     Drop,
 }
 

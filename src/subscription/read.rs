@@ -176,14 +176,6 @@ fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, E
     if config.value("rate").is_some() {
         return Err(unserved("config.rate", "a limit on the rate of deliveries"));
     }
-    for (field, word, what) in [
-        ("ordering", "key", "order within a key"),
-        ("on_error", "hold", "parking events until a new plugin loads"),
-    ] {
-        if config.value(field).and_then(Value::as_str) == Some(word) {
-            return Err(unserved(&format!("config.{field}: \"{word}\""), what));
-        }
-    }
     let concurrency = config.number(
         "concurrency",
         1..=1_000,
@@ -198,7 +190,7 @@ fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, E
         concurrency: usize::try_from(concurrency).unwrap_or(1),
         ordering: match config.value("ordering") {
             None => defaults.ordering,
-            Some(_) => config.choice("ordering", &[("none", Ordering::None)])?,
+            Some(_) => config.choice("ordering", &[("none", Ordering::None), ("key", Ordering::Key)])?,
         },
         on_error: match config.value("on_error") {
             None => defaults.on_error,
@@ -206,6 +198,7 @@ fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, E
                 "on_error",
                 &[
                     ("retry", OnError::Retry),
+                    ("hold", OnError::Hold),
                     ("pass", OnError::Pass),
                     ("drop", OnError::Drop),
                 ],

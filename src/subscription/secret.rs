@@ -108,7 +108,8 @@ fn each_text(value: &mut Value, path: &str, found: &mut dyn FnMut(&str, &mut Str
     }
 }
 
-fn is_secret(name: &str) -> bool {
+/// Whether a setting of this name is taken to be a secret.
+pub fn is_secret(name: &str) -> bool {
     const MARKS: [&str; 11] = [
         "password",
         "passwd",

@@ -197,8 +197,8 @@ impl DeliveryConfig {
             "max_attempts": self.max_attempts,
             "timeout": show_duration(self.timeout),
             "concurrency": self.concurrency,
-            "ordering": match self.ordering { Ordering::None => "none" },
-            "on_error": match self.on_error { OnError::Retry => "retry", OnError::Pass => "pass", OnError::Drop => "drop" },
+            "ordering": match self.ordering { Ordering::None => "none", Ordering::Key => "key" },
+            "on_error": match self.on_error { OnError::Retry => "retry", OnError::Hold => "hold", OnError::Pass => "pass", OnError::Drop => "drop" },
             "batch": {"count": self.batch.count, "bytes": self.batch.bytes, "wait": show_duration(self.batch.wait)},
         })
     }

@@ -90,6 +90,7 @@ async fn open(home: &Path) -> Plugins {
     let settings = Settings {
         dir: home.join("plugins"),
         cache: home.join("cache"),
+        kv: None,
         plugins: BTreeMap::new(),
     };
     let client = Client::new(Guard::new(GuardSettings::default()));

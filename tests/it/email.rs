@@ -19,12 +19,11 @@ async fn hub_for(folder: &Path, server: &MailServer) -> HubProcess {
 
 /// A hub with this config and the plugin.
 async fn start(folder: &Path, config: &str) -> HubProcess {
-    let wasm = component("email");
-    place(folder, "email", &wasm);
+    place(folder, "email", &component("email"));
     std::fs::write(folder.join("busway.toml"), config).unwrap();
-    lend_compiled(folder, &wasm);
+    lend_compiled(folder);
     let hub = HubProcess::start(folder).await;
-    keep_compiled(folder, &wasm);
+    keep_compiled(folder);
     hub
 }
 

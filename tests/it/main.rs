@@ -15,11 +15,17 @@ mod demo; // the demo's ledger closes
 mod email; // the email notifier against a real mail server
 #[cfg(target_os = "linux")]
 mod full; // a full disk: told, survived, and over when there is room
+mod hold; // plugins that fail: parked and delivered once, in key order, over a kill; plugins taken away
+mod languages; // plugins in every language: built from source, run through a hub; new projects; their README
 mod life; // self-events, figures, a stop under load, a second hub
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
+mod plugin_cli; // plugin test, diff, show, docs, and options made of a schema
 mod plugins; // plugins: verdicts, grants, swaps under load, and whom a bad one hurts
 mod readme; // what the README says can be run, runs
+mod rollback; // a generation that fails where the one before it worked
+mod schema; // configs held to the schemas of their plugins: subscriptions, the operator's, and after a swap
 mod stream; // streams: filters, resumption over a kill, heartbeats, gaps, slow readers
 #[allow(dead_code, reason = "shared by all tests, and each uses its part")]
 mod support; // the program on a free port, a sink that does as it is told
+mod swaps; // swaps under fire: who judged what, nothing lost, nothing twice
 mod tidy; // the rules of the house, checked from the sources

@@ -37,7 +37,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("wasmtime_wasi", &["plugin/"]),
     ("wasmtime_wasi_http", &["plugin/"]),
     ("wasmtime_wasi_tls", &["plugin/tls.rs"]),
-    ("jsonschema", &["plugin/schema.rs"]),
+    ("jsonschema", &["plugin/schema/"]),
     ("axum", &["api/", "compat/", "console/", "server/"]),
     ("notify", &["plugin/watch.rs"]),
     (

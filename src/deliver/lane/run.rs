@@ -51,10 +51,11 @@ pub(in crate::deliver) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
         loop {
             let stopping = engine.tasks.is_stopping();
             let mut state = lane.lock();
-            let fed = state.window.is_live();
+            let before = state.to_write();
             let step = state.step(engine.parts.clock.now(), &lane.bus.position, stopping);
-            // Whether the bus floor speaks for this lane has changed: its row must say so before the floor moves on.
-            let note = state.window.is_live() != fed && state.mark();
+            // Whether the bus floor speaks for this lane has changed, and its row must say so before the floor moves
+            // on; or a record went behind another of its key.
+            let note = state.to_write() != before && state.mark();
             engine.note_if(note, &lane);
             drop(state);
             let flight = match step {
@@ -102,10 +103,16 @@ async fn fly(engine: Arc<Engine>, lane: Arc<Lane>, flight: Flight) -> Landed {
 }
 
 /// Takes in how a work ended, and tells whoever looks.
-fn finish(engine: &Arc<Engine>, lane: &Arc<Lane>, done: Done, loaded: u64) {
+fn finish(engine: &Arc<Engine>, lane: &Arc<Lane>, mut done: Done, loaded: u64) {
     let tried = tried(&done);
+    let generation = |plugin: &str| engine.parts.plugins.generation_of(plugin);
+    done.ends.iter_mut().for_each(|end| end.judge_age(generation));
     let now = engine.parts.clock.now();
     let held = done.ends.iter().any(|end| matches!(end, End::Held { .. }));
+    let blames = done
+        .ends
+        .iter()
+        .any(|end| matches!(end, End::Parked(_) | End::Spared(_)));
     let mut state = lane.lock();
     let effects = state.settle(done, now, &mut Jitter::random);
     let tried: Vec<Recent> = tried
@@ -127,7 +134,7 @@ fn finish(engine: &Arc<Engine>, lane: &Arc<Lane>, done: Done, loaded: u64) {
         engine.history.note(&lane.id, recent);
     }
     // The plugin may have come between the attempt and now, when the lane was not yet seen to be held.
-    if held && *engine.parts.plugins.changes().borrow() != loaded {
+    if blames || (held && *engine.parts.plugins.changes().borrow() != loaded) {
         engine.recheck(lane);
     }
 }

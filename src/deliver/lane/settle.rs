@@ -9,13 +9,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Change, Hold, Item, Queued, State, Work};
+use super::parked::Until;
+use super::{Change, Fault, Hold, Item, Queued, State, Waiting, Work};
 use crate::deliver::Notice;
 use crate::deliver::retry::{Jitter, Next, Outcome, RetryPolicy};
 use crate::deliver::window::Feed;
 use crate::event::json;
 use crate::log::{Offset, Record};
-use crate::subscription::{Attempt, DeadLetter, Retry, State as Running, Subscription};
+use crate::subscription::{Attempt, DeadLetter, State as Running, Subscription};
 use crate::time::Timestamp;
 
 /// Attempts that are kept with a retry or a dead letter.
@@ -50,10 +51,27 @@ pub(in crate::deliver) enum End {
         /// Which.
         plugin: String,
     },
+    /// A plugin failed, and the subscription wants to wait for another generation of it.
+    Parked(Fault),
+    /// A plugin failed that may yet be rolled back: it waits on its schedule, and spends no attempt.
+    Spared(Fault),
+    /// A plugin failed that has been replaced since.
+    Outdated,
     /// Retention removed the record.
     Lost,
     /// The log could not be read.
     Unread,
+}
+
+impl End {
+    /// A plugin's failure says nothing of the load that serves now, if it is another: the delivery tries again.
+    pub(in crate::deliver) fn judge_age(&mut self, generation: impl Fn(&str) -> u64) {
+        if let Self::Parked(fault) | Self::Spared(fault) = self
+            && ![0, fault.generation].contains(&generation(&fault.plugin))
+        {
+            *self = Self::Outdated;
+        }
+    }
 }
 
 /// What a change of the state asks for outside of it.
@@ -102,7 +120,14 @@ impl State {
                     let next = policy.next(attempt.number, &outcome, now, chance());
                     effects.extend(self.tried(item, (attempt, next), work.retry, now));
                 }
-                End::Held { .. } => self.come_back(item, work.retry, now),
+                End::Held { .. } | End::Outdated => self.come_back(item, work.retry, now),
+                End::Parked(fault) => {
+                    effects.extend(self.set_aside(item, (fault, Until::Loaded), work.retry, now));
+                }
+                End::Spared(fault) => {
+                    let due = now.plus(policy.wait(item.tries.saturating_add(1), chance()));
+                    effects.extend(self.set_aside(item, (fault, Until::Time(due)), work.retry, now));
+                }
                 End::Unread => self.come_back(item, work.retry, now.plus(READ_PAUSE)),
                 End::Lost => {
                     let reason = "retention removed the record before it was delivered".to_owned();
@@ -219,17 +244,11 @@ impl State {
             Next::At(due) => {
                 self.figures.failed += 1;
                 note(&mut item.attempts, attempt);
-                let (subscription, offset) = (self.subscription.id.clone(), item.offset);
-                let row = Retry {
-                    subscription,
-                    offset,
-                    due,
-                    attempts: item.attempts.clone(),
-                    tries,
+                let waiting = Waiting {
+                    key: self.row_key(&item, retry, false),
+                    ..Waiting::until(due, tries, item.attempts)
                 };
-                self.window.settle(offset);
-                self.retries.insert(offset, due, tries, item.attempts);
-                self.unsaved.insert(offset, Change::Retry(row));
+                self.write_down(item.offset, waiting, item.key.as_ref());
             }
             Next::DeadLetter => {
                 self.figures.failed += 1;
@@ -252,6 +271,7 @@ impl State {
             self.retries.remove(item.offset);
             self.unsaved.insert(item.offset, Change::Settled);
         }
+        self.let_next(item.key.as_ref());
     }
 
     /// Not settled, and no attempt was spent: it waits as it did before.
@@ -293,6 +313,7 @@ impl State {
         self.window.settle(offset);
         self.retries.remove(offset);
         self.unsaved.insert(offset, Change::Dead(Box::new(letter)));
+        self.let_next(item.key.as_ref());
         told
     }
 

@@ -5,7 +5,7 @@
 //! attempts. A blocked lane gives its queue back to the log.
 //! Invariant: a [`Step::Rest`] with nothing in flight ends the task in the same breath (`running` is false then).
 
-use super::{Feed, Item, MOST_RETRIES, QUEUE_BYTES, QUEUE_RECORDS, Queued, State, Work};
+use super::{Feed, Item, MOST_RETRIES, QUEUE_BYTES, QUEUE_RECORDS, State, Work};
 use crate::deliver::breaker::Admits;
 use crate::deliver::bus::Position;
 use crate::log::Offset;
@@ -157,6 +157,7 @@ impl State {
                 queued: None,
                 tries: waiting.tries,
                 attempts: waiting.attempts,
+                key: waiting.key,
             });
         }
         if items.is_empty() {
@@ -214,10 +215,16 @@ impl State {
             if !items.is_empty() && bytes > limit {
                 break;
             }
-            let Some(queued) = self.again.pop_front().or_else(|| self.dequeue()) else {
+            let again = self.again.pop_front();
+            let is_again = again.is_some();
+            // What begins may turn out to have to wait: in a row, or in memory, and there is room for only so much.
+            if !is_again && (self.retries.len() >= MOST_RETRIES || self.keys.waiting() >= QUEUE_RECORDS) {
+                break;
+            }
+            let Some(queued) = again.or_else(|| self.dequeue()) else {
                 break;
             };
-            items.push(first(queued));
+            items.extend(self.begin(queued, is_again));
         }
         items
     }
@@ -241,14 +248,5 @@ impl State {
             }
             Sink::Webhook(_) | Sink::Notifier { .. } => None,
         }
-    }
-}
-
-fn first(queued: Queued) -> Item {
-    Item {
-        offset: queued.candidate.offset(),
-        queued: Some(queued),
-        tries: 0,
-        attempts: Vec::new(),
     }
 }

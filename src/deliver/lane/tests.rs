@@ -1,6 +1,8 @@
 //! A lane's decisions without sockets or disk: the state, the time and the dispatcher's position go in, steps and
 //! changes come out.
 
+mod parking;
+
 use std::time::Duration;
 
 use super::*;
@@ -209,7 +211,7 @@ fn a_read_that_was_overtaken_is_thrown_away() {
     paused.state = Running::Paused {
         reason: "requested".to_owned(),
     };
-    let _ = hand.state.replace(Arc::new(paused.clone()));
+    let _ = hand.state.replace(Arc::new(paused.clone()), START);
     assert!(
         matches!(hand.step(), Step::Rest { end: false, .. }),
         "the read is still under way"
@@ -226,7 +228,7 @@ fn a_read_that_was_overtaken_is_thrown_away() {
         (0, before)
     );
     paused.state = Running::Active;
-    let _ = hand.state.replace(Arc::new(paused));
+    let _ = hand.state.replace(Arc::new(paused), START);
     assert_eq!(hand.run(&accepted()), (before.0..=1_100).collect::<Vec<_>>());
 }
 
@@ -322,7 +324,7 @@ fn a_held_lane_tries_one_when_plugins_change() {
         (hand.state(), hand.state.queue.len(), hand.state.again.len()),
         ("held", 0, 4)
     );
-    let _ = hand.state.plugins_changed();
+    let _ = hand.state.plugins_changed(|_| 1, hand.now);
     let works = hand.start();
     assert_eq!(works.len(), 1, "one tries for all");
     for work in works {
@@ -330,7 +332,7 @@ fn a_held_lane_tries_one_when_plugins_change() {
     }
     assert!(hand.start().is_empty());
     assert_eq!(hand.notices.len(), 1, "still held is no news");
-    let _ = hand.state.plugins_changed();
+    let _ = hand.state.plugins_changed(|_| 1, hand.now);
     let mut tried = hand.run(&accepted());
     tried.sort_unstable();
     assert_eq!(tried, (1..=300).collect::<Vec<_>>());
@@ -344,9 +346,10 @@ fn a_held_lane_tries_one_when_plugins_change() {
 fn too_many_retries_stop_first_attempts() {
     let mut hand = Hand::new(serde_json::json!({"concurrency": 8, "schedule": ["1h"], "max_attempts": 3}));
     for offset in 1..=MOST_RETRIES as u64 {
-        hand.state
-            .retries
-            .insert(Offset(offset), hand.now.plus(Duration::from_secs(60)), 1, Vec::new());
+        hand.state.retries.insert(
+            Offset(offset),
+            Waiting::until(hand.now.plus(Duration::from_secs(60)), 1, Vec::new()),
+        );
     }
     hand.bus.position.dispatch(Offset(20_000));
     hand.bus.position.publish(Offset(20_000));
@@ -418,7 +421,7 @@ fn what_the_sink_of_an_older_version_said_ends_nothing() {
     hand.offer_up_to(1);
     let work = hand.start().pop().unwrap();
     let moved = Arc::new(Subscription::clone(&hand.state.subscription));
-    assert!(hand.state.replace(moved).is_empty());
+    assert!(hand.state.replace(moved, START).is_empty());
     hand.end(work, &tried(Outcome::Gone));
     assert!(hand.notices.is_empty(), "{:?}", hand.notices);
     assert_eq!(

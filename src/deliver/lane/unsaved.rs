@@ -36,6 +36,11 @@ pub(in crate::deliver) struct Collected {
 }
 
 impl State {
+    /// What tells whether a step has changed something that a checkpoint must see.
+    pub(in crate::deliver) fn to_write(&self) -> (bool, usize, usize) {
+        (self.window.is_live(), self.unsaved.len(), self.window.outstanding())
+    }
+
     /// Takes what is to be written, given that the bus floor will be `dispatched`. `None` of a lane that is gone.
     pub(in crate::deliver) fn collect(&mut self, dispatched: Offset) -> Option<Collected> {
         if self.removed {

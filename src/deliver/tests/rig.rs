@@ -144,6 +144,7 @@ async fn parts(folder: &tempfile::TempDir, clock: Clock) -> (Parts, Kept, mpsc::
     let settings = plugin::Settings {
         dir: folder.path().join("plugins"),
         cache: folder.path().join("cache"),
+        kv: None,
         plugins: BTreeMap::new(),
     };
     std::fs::create_dir_all(&settings.dir).unwrap();
@@ -174,11 +175,17 @@ async fn parts(folder: &tempfile::TempDir, clock: Clock) -> (Parts, Kept, mpsc::
 
 /// The nth event: its type says whether n is odd, its data says n.
 pub(in crate::deliver) fn event(nth: u64) -> Event {
+    keyed(nth, None)
+}
+
+/// The same, with a subject.
+pub(in crate::deliver) fn keyed(nth: u64, key: Option<&str>) -> Event {
     let ty = if nth % 2 == 1 { "odd" } else { "even" };
     Draft {
         id: nth.to_string(),
         source: "/test".to_owned(),
         ty: ty.to_owned(),
+        subject: key.map(str::to_owned),
         data: Some(Data {
             kind: DataKind::Json,
             bytes: format!(r#"{{"n":{nth}}}"#).into(),

@@ -2,7 +2,11 @@
 #pragma once
 #include <stddef.h>
 
-void *memcpy(void *restrict to, const void *restrict from, size_t size);
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+void *memcpy(void *__restrict to, const void *__restrict from, size_t size);
 void *memmove(void *to, const void *from, size_t size);
 void *memset(void *to, int byte, size_t size);
 int memcmp(const void *one, const void *other, size_t size);
@@ -10,3 +14,7 @@ void *memchr(const void *in, int byte, size_t size);
 size_t strlen(const char *text);
 int strcmp(const char *one, const char *other);
 int strncmp(const char *one, const char *other, size_t size);
+
+#ifdef __cplusplus
+}
+#endif

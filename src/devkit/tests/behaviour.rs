@@ -19,8 +19,8 @@ use crate::tasks::Tasks;
 use crate::time::Clock;
 
 /// A host that serves one plugin, built from this folder.
-struct Bench {
-    plugins: Plugins,
+pub(super) struct Bench {
+    pub(super) plugins: Plugins,
     name: String,
     tasks: Tasks,
     _home: TempDir,
@@ -28,10 +28,6 @@ struct Bench {
 
 impl Bench {
     async fn open(folder: &str, http: &[String]) -> Self {
-        let home = TempDir::new().unwrap();
-        let dir = home.path().join("plugins");
-        let path = build(&repository().join(folder), Some(&dir), &mut |_| {}).unwrap();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let own = PluginSettings {
             grants: Grants {
                 http: http.to_vec(),
@@ -43,10 +39,19 @@ impl Bench {
             },
             ..PluginSettings::default()
         };
+        Self::open_with(folder, own).await
+    }
+
+    pub(super) async fn open_with(folder: &str, own: PluginSettings) -> Self {
+        let home = TempDir::new().unwrap();
+        let dir = home.path().join("plugins");
+        let path = build(&repository().join(folder), Some(&dir), &mut |_| {}).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let plugins = BTreeMap::from([(name.clone(), own)]);
         let settings = Settings {
             dir,
             cache: home.path().join("cache"),
+            kv: None,
             plugins,
         };
         let client = Client::new(Guard::new(GuardSettings::default()));
@@ -61,7 +66,7 @@ impl Bench {
         }
     }
 
-    async fn evaluate(&self, config: &str, data: &str) -> Result<Verdict, CallError> {
+    pub(super) async fn evaluate(&self, config: &str, data: &str) -> Result<Verdict, CallError> {
         let events = vec![event(data)];
         self.plugins
             .evaluate(&self.name, &config.into(), events)
@@ -69,7 +74,7 @@ impl Bench {
             .remove(0)
     }
 
-    async fn notify(&self, config: &str, data: &str, attempt: u32) -> Result<(), NotifyError> {
+    pub(super) async fn notify(&self, config: &str, data: &str, attempt: u32) -> Result<(), NotifyError> {
         let delivery = Delivery {
             subscription: "s".to_owned(),
             attempt,

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::explain::shown;
 use super::operators::Test;
 use super::scalar::{Attribute, Seen};
 use super::{Node, Object};
@@ -9,7 +10,15 @@ use crate::event::Event;
 
 /// Whether an event matches.
 pub(super) fn matches(root: &Object, event: &Event) -> bool {
-    let field = |(key, node): &(Box<str>, Node)| match (&**key, node) {
+    root.fields.iter().all(|field| field_matches(field, event))
+        && root
+            .either
+            .iter()
+            .all(|objects| objects.iter().any(|object| matches(object, event)))
+}
+
+fn field_matches((key, node): &(Box<str>, Node), event: &Event) -> bool {
+    match (&**key, node) {
         ("data", node) => node_matches(node, event.json()),
         // The parser lets only `data` nest.
         (_, Node::Object(_)) => false,
@@ -17,12 +26,60 @@ pub(super) fn matches(root: &Object, event: &Event) -> bool {
             Some(attribute) => tests.iter().any(|test| test.holds(attribute.seen())),
             None => tests.iter().any(Test::holds_for_missing),
         },
+    }
+}
+
+/// The first field that does not match, in words; `wanted` is the pattern as it was written.
+pub(super) fn first_failing(root: &Object, wanted: &Value, event: &Event) -> Option<String> {
+    let alone = |field: &(Box<str>, Node)| field_matches(field, event);
+    if let Some(failing) = root.fields.iter().find(|field| !alone(field)) {
+        return Some(told(failing, wanted.get(&*failing.0), event));
+    }
+    let failing = root
+        .either
+        .iter()
+        .find(|objects| !objects.iter().any(|object| matches(object, event)))?;
+    let written = wanted.get("$or").and_then(Value::as_array);
+    let each = failing.iter().enumerate().filter_map(|(at, object)| {
+        let wanted = written.and_then(|written| written.get(at)).unwrap_or(&Value::Null);
+        first_failing(object, wanted, event)
+    });
+    Some(format!(
+        "none of $or matches: {}",
+        each.take(TOLD).collect::<Vec<_>>().join("; ")
+    ))
+}
+
+/// Alternatives of an `$or` that are told.
+const TOLD: usize = 3;
+
+/// What a top-level field that does not match has, and what was wanted.
+fn told((key, node): &(Box<str>, Node), wanted: Option<&Value>, event: &Event) -> String {
+    let (mut path, mut node, mut wanted) = (key.to_string(), node, wanted);
+    let mut has = match &**key {
+        "data" => event.json().cloned(),
+        name => event.attribute(name).map(|value| Value::from(value.into_owned())),
     };
-    root.fields.iter().all(field)
-        && root
-            .either
-            .iter()
-            .all(|objects| objects.iter().any(|object| matches(object, event)))
+    // Down to the leaf that fails, as far as the way is plain: an array has many ways.
+    while let (Node::Object(object), Some(Value::Object(members))) = (node, &has) {
+        let failing = |(key, node): &&(Box<str>, Node)| !node_matches(node, members.get(&**key));
+        let Some((key, below)) = object.fields.iter().find(failing) else {
+            break;
+        };
+        path = format!("{path}.{key}");
+        (node, wanted) = (below, wanted.and_then(|wanted| wanted.get(&**key)));
+        has = members.get(&**key).cloned();
+    }
+    let is = has.map_or("is not there".to_owned(), |has| {
+        format!("is {}", shown(&has.to_string()))
+    });
+    let wanted = wanted.map(Value::to_string).unwrap_or_default();
+    let must = if matches!(node, Node::Leaf(_)) {
+        "be one of"
+    } else {
+        "match"
+    };
+    format!("{path} {is}, and must {must} {}", shown(&wanted))
 }
 
 /// `None` is a value that is not there.

@@ -109,6 +109,11 @@ impl Pattern {
         evaluate::matches(&self.0.root, event)
     }
 
+    /// The first field that does not match, what the event has there, and what was wanted; none if it matches.
+    pub(super) fn first_failing(&self, event: &Event) -> Option<String> {
+        evaluate::first_failing(&self.0.root, &self.to_json(), event)
+    }
+
     /// The compiled form, for the index.
     pub(super) fn root(&self) -> &Object {
         &self.0.root

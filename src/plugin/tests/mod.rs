@@ -4,7 +4,9 @@
 mod containment;
 mod loading;
 mod notifiers;
+mod observing;
 mod pooling;
+mod rollback;
 mod settings;
 mod swap;
 
@@ -144,7 +146,7 @@ fn component_with(text: &str, world: &str, more: &[&str]) -> Vec<u8> {
 }
 
 /// A filter that drops every event, giving these words.
-fn dropping(words: &'static str) -> Vec<u8> {
+pub(super) fn dropping(words: &'static str) -> Vec<u8> {
     let evaluate = match words.len() {
         1 => "(return (call $verdict (i32.const 1) (i32.const 1024) (i32.const 1)))",
         2 => "(return (call $verdict (i32.const 1) (i32.const 1024) (i32.const 2)))",
@@ -185,6 +187,7 @@ impl Bench {
         let settings = Settings {
             dir: home.path().join("plugins"),
             cache: home.path().join("cache"),
+            kv: Some(home.path().join("kv")),
             plugins: by_name(settings),
         };
         let client = Client::new(Guard::new(GuardSettings::default()));

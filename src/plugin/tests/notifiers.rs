@@ -156,6 +156,30 @@ async fn waiting_in_the_host_is_under_the_limit_too() {
     assert_eq!(notify(&bench).await, Ok(()));
 }
 
+/// Limits under which a call may wait long and compute little.
+fn computing(cpu: Duration) -> PluginSettings {
+    let mut settings = within(30_000);
+    settings.limits.cpu = Some(cpu);
+    settings
+}
+
+#[tokio::test]
+async fn computing_is_bounded_apart_from_waiting() {
+    let (little, cpu) = (Duration::from_millis(40), CallError::Cpu(Duration::from_millis(40)));
+    let looping = notifier("(loop $for_ever (br $for_ever))", "", "notifier-plugin");
+    let bench = Bench::open(&[("n", looping)], &[("n", computing(little))]).await;
+    assert_eq!(notify(&bench).await, Err(NotifyError::Call(cpu)));
+    let status = bench.status("n");
+    assert_eq!(status.errors_by_kind, [("cpu", 1)].into());
+    assert!(status.cpu_ms >= 40, "{} ms", status.cpu_ms);
+    // Waits for ten times as long as it may compute.
+    let asleep = notifier(&sleeping(400_000_000), SLEEP, "sleepy-notifier");
+    let bench = Bench::open(&[("n", asleep)], &[("n", computing(Duration::from_secs(5)))]).await;
+    assert_eq!(notify(&bench).await, Ok(()));
+    let waited = bench.status("n");
+    assert!(waited.cpu_ms < 400, "{} ms computing", waited.cpu_ms);
+}
+
 #[tokio::test]
 async fn many_deliveries_wait_side_by_side() {
     let mut settings = within(30_000);

@@ -81,37 +81,83 @@ async fn what_nobody_uses_is_dropped() {
     let generation = bench.plugins.0.live.generation("p").unwrap();
     assert_eq!((bench.status("p").instances, generation.pools()), (100, 100));
     let now = bench.plugins.0.clock.instant();
-    generation.sweep(now, false);
+    generation.sweep(now);
     assert_eq!(
         (bench.status("p").instances, generation.pools()),
         (100, 100),
         "they were used just now"
     );
-    generation.sweep(now, true);
+    generation.shed(100, 0);
     assert_eq!(bench.status("p").instances, 0, "there was no room");
-    generation.sweep(now + Duration::from_secs(61), false);
+    generation.sweep(now + Duration::from_secs(61));
     assert_eq!((bench.status("p").memory, generation.pools()), (0, 0));
     assert_eq!(bench.ask("p").await, dropped("a"));
 }
 
-#[tokio::test]
-async fn a_crowd_gives_way() {
-    let bench = Bench::open(&[("p", COUNTING.build()), ("q", dropping("q"))], &[]).await;
-    // One more config than instances may live: the last ones find no room, until the idle ones have been dropped.
-    let mut crowded = 0;
-    for number in 0..1_100 {
+/// Settings under which so many instances may live.
+fn at_most(total_instances: usize) -> PluginSettings {
+    let mut settings = PluginSettings::default();
+    settings.limits.total_instances = total_instances;
+    settings
+}
+
+/// Has an instance made for each of so many configs.
+async fn fill(bench: &Bench, name: &str, configs: usize) -> usize {
+    let mut turned_away = 0;
+    for number in 0..configs {
         let config = format!("{{\"n\":{number}}}").into();
-        match bench.plugins.check(World::Filter, "p", &config).await {
+        match bench.plugins.check(World::Filter, name, &config).await {
             Ok(()) => {}
             Err(CallError::Busy) => {
-                crowded += 1;
+                turned_away += 1;
                 tokio::task::yield_now().await;
             }
             Err(error) => panic!("{error:?}"),
         }
     }
-    assert!(crowded > 0 && bench.status("p").instances < 1_000);
-    assert_eq!(bench.ask("q").await, dropped("q"));
+    turned_away
+}
+
+#[tokio::test]
+async fn more_configs_than_instances_take_turns() {
+    let bench = Bench::open(&[("p", COUNTING.build())], &[("p", at_most(10))]).await;
+    assert_eq!(fill(&bench, "p", 100).await, 0, "the longest unused went");
+    assert!(bench.status("p").instances <= 10);
+    // The one used last is still there: it remembers its calls.
+    let ask = async |number: usize| {
+        let config = format!("{{\"n\":{number}}}").into();
+        bench.plugins.evaluate("p", &config, vec![event("1", "{}")]).await
+    };
+    assert_eq!(ask(99).await, [dropped("a")]);
+    assert_eq!(ask(0).await, [dropped("a")]);
+    assert_eq!(ask(99).await, [dropped("b")]);
+}
+
+#[tokio::test]
+async fn instances_share_their_memory() {
+    let mut settings = PluginSettings::default();
+    // Each has two pages; four times that, and room for one more to grow to its limit.
+    settings.limits.memory = 1 << 20;
+    settings.limits.total_memory = (1 << 20) + (8 << 16);
+    let bench = Bench::open(&[("p", COUNTING.build())], &[("p", settings)]).await;
+    assert_eq!(fill(&bench, "p", 100).await, 0);
+    let status = bench.status("p");
+    assert!(status.instances <= 5 && status.memory <= 10 << 16, "{status:?}");
+}
+
+#[tokio::test]
+async fn a_crowd_gives_way() {
+    let bench = Bench::open(
+        &[("p", COUNTING.build()), ("q", COUNTING.build())],
+        &[("p", at_most(1_500)), ("q", at_most(1_500))],
+    )
+    .await;
+    // More than may live in the engine: some find no room, until those that were not used for longest have been
+    // dropped, of whatever plugin.
+    assert_eq!(fill(&bench, "p", 1_500).await, 0);
+    assert!(fill(&bench, "q", 700).await > 0);
+    assert!(bench.status("p").instances < 1_500);
+    assert_eq!(bench.ask("q").await, dropped("a"));
 }
 
 #[tokio::test]

@@ -218,3 +218,32 @@ async fn fifty_swaps_cost_no_call() {
     assert_eq!((status.errors, status.generation), (0, 51));
     assert!(status.instances <= 4, "{} instances", status.instances);
 }
+
+/// An editor that writes in place: the same inode, shorter for a moment, then longer.
+#[tokio::test]
+async fn a_file_written_in_place_swaps() {
+    let mut bench = Bench::open(&[("p", dropping("a"))], &[]).await;
+    bench.loaded().await;
+    std::fs::write(bench.file("p"), dropping("bb")).unwrap();
+    assert_eq!(bench.loaded().await, ("p".to_owned(), 2));
+    answers(&bench, "bb").await;
+    std::fs::write(bench.file("p"), dropping("c")).unwrap();
+    assert_eq!(bench.loaded().await, ("p".to_owned(), 3));
+    answers(&bench, "c").await;
+}
+
+#[tokio::test]
+async fn of_two_quick_changes_the_last_stays() {
+    let mut bench = Bench::open(&[("p", dropping("a"))], &[]).await;
+    bench.loaded().await;
+    for words in ["b", "c"] {
+        bench.replace("p", &dropping(words));
+    }
+    assert_eq!(bench.loaded().await, ("p".to_owned(), 2));
+    answers(&bench, "c").await;
+    // Deleted and made again in one breath: the same name, another inode, other bytes.
+    std::fs::remove_file(bench.file("p")).unwrap();
+    bench.replace("p", &dropping("d"));
+    assert_eq!(bench.loaded().await, ("p".to_owned(), 3));
+    answers(&bench, "d").await;
+}

@@ -48,7 +48,7 @@ pub struct Attempt {
     pub answer: Option<String>,
 }
 
-/// A delivery that waits for its next attempt.
+/// A delivery that waits for its next attempt, or is parked until a plugin works again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
     /// Whose.
@@ -61,6 +61,8 @@ pub struct Retry {
     pub attempts: Vec<Attempt>,
     /// How many attempts so far.
     pub tries: u32,
+    /// What must go out in order: of those that wait with the same key, the oldest goes first.
+    pub key: Option<Arc<str>>,
 }
 
 /// A delivery that was given up.
@@ -124,6 +126,8 @@ pub struct DeadQuery {
     pub subscription: Option<SubscriptionId>,
     /// Only these.
     pub ids: Option<Vec<u64>>,
+    /// Only of this record of their bus.
+    pub offset: Option<Offset>,
     /// Only with an id after this one (for paging).
     pub after: Option<u64>,
 }

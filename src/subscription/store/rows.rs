@@ -82,7 +82,7 @@ fn read_pairs(connection: &Connection, query: &str) -> rusqlite::Result<Vec<(Sub
 }
 
 fn read_retries(connection: &Connection) -> rusqlite::Result<Vec<Retry>> {
-    let mut statement = connection.prepare("SELECT subscription, offset, due, tries, attempts FROM retry")?;
+    let mut statement = connection.prepare("SELECT subscription, offset, due, tries, attempts, key FROM retry")?;
     let rows = statement.query_map([], |row| {
         Ok(Retry {
             subscription: id(row, 0)?,
@@ -90,6 +90,7 @@ fn read_retries(connection: &Connection) -> rusqlite::Result<Vec<Retry>> {
             due: Timestamp(row.get(2)?),
             tries: row.get(3)?,
             attempts: attempts(row, 4)?,
+            key: row.get::<_, Option<String>>(5)?.map(Arc::from),
         })
     })?;
     rows.collect()
@@ -153,6 +154,10 @@ fn clause(query: &DeadQuery) -> (String, Vec<Cell>) {
     if let Some(subscription) = &query.subscription {
         parts.push("subscription = ?");
         values.push(Cell::Text(subscription.as_str().to_owned()));
+    }
+    if let Some(Offset(offset)) = query.offset {
+        parts.push("offset = ?");
+        values.push(Cell::Integer(i64::try_from(offset).unwrap_or(i64::MAX)));
     }
     if let Some(after) = query.after {
         parts.push("id > ?");
@@ -246,9 +251,9 @@ fn put_cursor(connection: &Connection, id: &SubscriptionId, cursor: Offset) -> r
 }
 
 fn put_retry(connection: &Connection, retry: &Retry) -> rusqlite::Result<()> {
-    let query = "INSERT INTO retry (subscription, offset, due, tries, attempts)
-                 SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM subscription WHERE id = ?1)
-                 ON CONFLICT (subscription, offset) DO UPDATE SET due = ?3, tries = ?4, attempts = ?5";
+    let query = "INSERT INTO retry (subscription, offset, due, tries, attempts, key)
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM subscription WHERE id = ?1)
+                 ON CONFLICT (subscription, offset) DO UPDATE SET due = ?3, tries = ?4, attempts = ?5, key = ?6";
     let attempts = written(&retry.attempts);
     connection
         .prepare_cached(query)?
@@ -257,7 +262,8 @@ fn put_retry(connection: &Connection, retry: &Retry) -> rusqlite::Result<()> {
             integer(retry.offset),
             retry.due.0,
             retry.tries,
-            attempts
+            attempts,
+            retry.key.as_deref()
         ])
         .map(drop)
 }

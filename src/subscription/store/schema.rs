@@ -15,7 +15,8 @@ use crate::error::{Error, Kind};
 const APPLICATION: i64 = 0x4273_5779;
 
 /// Each runs once, in its order, in a transaction.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE subscription (id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE floor (bus TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE cursor (subscription TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;
@@ -30,7 +31,9 @@ const MIGRATIONS: [&str; 1] = ["
         reason TEXT NOT NULL, tries INTEGER NOT NULL, attempts TEXT NOT NULL, event BLOB NOT NULL,
         UNIQUE (subscription, bus, offset)
     );
-"];
+",
+    "ALTER TABLE retry ADD COLUMN key TEXT;",
+];
 
 /// Opens or creates the file for writing.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {

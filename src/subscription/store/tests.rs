@@ -60,6 +60,7 @@ fn retry(subscription: &str, offset: u64, tries: u32) -> Retry {
         due: NOW,
         attempts: vec![attempt(tries)],
         tries,
+        key: (offset % 2 == 0).then(|| "k".into()),
     }
 }
 
@@ -340,6 +341,28 @@ fn a_file_of_a_later_version_is_refused() {
         ("store_newer", true),
         "{error}"
     );
+}
+
+#[test]
+fn a_file_of_the_first_format_is_brought_up() {
+    let (_dir, path) = folder();
+    let first = schema::open(&path).unwrap();
+    let stored = subscription("s").to_stored().to_string();
+    rows::put(&first, &id("s"), &stored, None).unwrap();
+    first
+        .execute_batch(
+            "ALTER TABLE retry DROP COLUMN key; PRAGMA user_version = 1;
+             INSERT INTO retry (subscription, offset, due, tries, attempts) VALUES ('s', 7, 1, 2, '[]');",
+        )
+        .unwrap();
+    drop(first);
+    let (_store, kept) = Store::open(&path).unwrap();
+    let kept: Vec<_> = kept
+        .retries
+        .iter()
+        .map(|one| (one.offset, one.tries, &one.key))
+        .collect();
+    assert_eq!(kept, [(Offset(7), 2, &None)]);
 }
 
 #[test]

@@ -16,6 +16,13 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// Now, for another process to subtract from its own.
+#[allow(clippy::disallowed_methods, reason = "a bench measures the machine's own time")]
+pub(crate) fn unix_nanos() -> u128 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("after 1970").as_nanos()
+}
+
 /// Runs `work` on a fresh multi-thread runtime.
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()

@@ -131,6 +131,7 @@ pub(crate) fn serve_role() {
                 get(|State(seen): State<Arc<AtomicU64>>| async move { seen.load(Ordering::Relaxed).to_string() }),
             )
             .with_state(seen),
+        "clock" => clock(),
         other => panic!("no such role: {other}"),
     };
     super::block_on(async move {
@@ -144,4 +145,28 @@ pub(crate) fn serve_role() {
         .expect("serve");
     });
     std::process::exit(0);
+}
+
+/// A sink that knows from `ce-sent` (nanoseconds since 1970) how long each event took; `/taken` gives the sorted
+/// microseconds since the last time somebody asked.
+fn clock() -> Router {
+    type Taken = Arc<std::sync::Mutex<Vec<u64>>>;
+    async fn note(State(taken): State<Taken>, headers: axum::http::HeaderMap, _body: Bytes) -> StatusCode {
+        let sent: u128 = headers["ce-sent"].to_str().expect("text").parse().expect("a time");
+        let took = super::unix_nanos().saturating_sub(sent) / 1000;
+        taken
+            .lock()
+            .expect("the list")
+            .push(u64::try_from(took).expect("a short time"));
+        StatusCode::NO_CONTENT
+    }
+    async fn tell(State(taken): State<Taken>) -> axum::Json<Vec<u64>> {
+        let mut taken = std::mem::take(&mut *taken.lock().expect("the list"));
+        taken.sort_unstable();
+        axum::Json(taken)
+    }
+    Router::new()
+        .route("/", post(note))
+        .route("/taken", get(tell))
+        .with_state(Taken::default())
 }

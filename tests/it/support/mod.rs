@@ -4,8 +4,10 @@
 //! ([`until`], the one place that asks again and again).
 
 mod command;
+mod guests;
 mod hub;
 mod mail;
+mod marked;
 mod plugins;
 mod receiver;
 mod wire;
@@ -13,9 +15,11 @@ mod wire;
 use std::time::Duration;
 
 pub(crate) use command::{busway, run};
+pub(crate) use guests::{built, keep_compiled, lend_compiled, tools};
 pub(crate) use hub::HubProcess;
 pub(crate) use mail::{Letter, MailServer};
-pub(crate) use plugins::{component, generation, keep_compiled, lend_compiled, place, take_away};
+pub(crate) use marked::{Deed, mark, marked};
+pub(crate) use plugins::{component, generation, place, take_away};
 pub(crate) use receiver::{Receiver, Request, status};
 pub(crate) use wire::{Received, Sse, WebSocket, basic};
 

@@ -3,7 +3,6 @@
 //! They are built once a test process, by the same code as `busway plugin build`, and kept as bytes.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -16,6 +15,7 @@ const FOLDERS: &[&str] = &[
     "plugins/notifier-chat",
     "tests/guests/misbehave",
     "tests/guests/misbehave-notifier",
+    "tests/guests/reach",
 ];
 
 /// The component of this name. Blocks while the first caller builds.
@@ -53,38 +53,6 @@ pub(crate) fn place(folder: &Path, name: &str, wasm: &[u8]) {
     let beside = plugins.join(format!("{name}.next"));
     std::fs::write(&beside, wasm).expect("write");
     std::fs::rename(&beside, plugins.join(format!("{name}.wasm"))).expect("rename");
-}
-
-/// Gives the hub that will start in `folder` what others compiled of this component: a large one takes seconds each time.
-pub(crate) fn lend_compiled(folder: &Path, wasm: &[u8]) {
-    std::fs::create_dir_all(folder.join("data")).expect("the data folder");
-    let cache = folder.join("data/plugin-cache");
-    // The hub trusts no other.
-    let made = std::fs::DirBuilder::new().mode(0o700).create(&cache);
-    made.expect("the folder of compiled code");
-    copy_compiled(Path::new(COMPILED), &cache, wasm);
-}
-
-/// Keeps what the hub in `folder` compiled of it, for the next.
-pub(crate) fn keep_compiled(folder: &Path, wasm: &[u8]) {
-    copy_compiled(&folder.join("data/plugin-cache"), Path::new(COMPILED), wasm);
-}
-
-const COMPILED: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/compiled");
-
-/// Each file whole or not at all: tests run side by side.
-fn copy_compiled(from: &Path, to: &Path, wasm: &[u8]) {
-    std::fs::create_dir_all(to).expect("a folder");
-    let digest = ring::digest::digest(&ring::digest::SHA256, wasm);
-    let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    for entry in std::fs::read_dir(from).into_iter().flatten() {
-        let name = entry.expect("an entry").file_name();
-        if name.to_string_lossy().starts_with(&digest) && !to.join(&name).exists() {
-            let beside = tempfile::NamedTempFile::new_in(to).expect("a file");
-            std::fs::copy(from.join(&name), beside.path()).expect("copy");
-            beside.persist(to.join(&name)).expect("rename");
-        }
-    }
 }
 
 /// Takes it out again.

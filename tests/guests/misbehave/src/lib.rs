@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
-use busway::plugin::log;
+use busway::plugin::{kv, log};
 use exports::busway::plugin::filter::{About, Event, Guest, Head, Verdict};
 
 wit_bindgen::generate!({ path: "../../../wit/v0", world: "filter-plugin" });
@@ -63,7 +63,13 @@ impl Guest for Misbehave {
         let asked = event
             .at("/do")
             .and_then(|json| serde_json::from_str::<String>(&json).ok());
-        act(asked.as_deref().unwrap_or(&config.deed), config.size, &head)
+        match asked.as_deref().unwrap_or(&config.deed) {
+            // In the host most of the time, and never waiting there.
+            "ask-for-ever" => loop {
+                black_box(event.at("/do"));
+            },
+            deed => act(deed, config.size, &head),
+        }
     }
 }
 
@@ -79,6 +85,11 @@ fn act(deed: &str, size: usize, head: &Head) -> Result<Verdict, String> {
         "mark" => {
             return Ok(Verdict::Drop(String::from_utf8_lossy(black_box(&MARK)).into_owned()));
         }
+        "odd-fails" => {
+            if black_box(&MARK)[11] % 2 == 1 {
+                return Err("odd generations fail".to_owned());
+            }
+        }
         "error" => return Err("it went wrong".to_owned()),
         "loop" => spin(),
         "busy" => (0..size).for_each(|round| _ = black_box(round)),
@@ -91,10 +102,34 @@ fn act(deed: &str, size: usize, head: &Head) -> Result<Verdict, String> {
         "huge-drop" => return Ok(Verdict::Drop("x".repeat(size))),
         "huge-error" => return Err("x".repeat(size)),
         "huge-log" => log::write(log::Level::Warn, &"x".repeat(size)),
+        "count" => return count().map(|count| Verdict::Drop(count.to_string())),
+        "set-for-ever" => set_for_ever(),
         "flood" => (0..size).for_each(|line| log::write(log::Level::Warn, &format!("line {line}"))),
         other => return Err(format!("does not know how to {other}")),
     }
     Ok(Verdict::Pass)
+}
+
+/// Adds one to a count that all instances share; what it is then.
+fn count() -> Result<u64, String> {
+    loop {
+        let old = kv::get("count")?;
+        let count = old
+            .as_ref()
+            .map_or(0, |old| String::from_utf8_lossy(old).parse().unwrap_or(0))
+            + 1;
+        if kv::compare_and_set("count", old.as_deref(), Some(count.to_string().as_bytes()))? {
+            return Ok(count);
+        }
+    }
+}
+
+/// Fills the key-value space until it is full, and goes on asking.
+fn set_for_ever() -> ! {
+    for number in (0_u64..).cycle() {
+        let _ = kv::set(&format!("key {number}"), &[b'x'; 1_000]);
+    }
+    unreachable!("there is always another number")
 }
 
 /// Never ends, and asks nothing of the host meanwhile.
