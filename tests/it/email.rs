@@ -5,18 +5,26 @@ use std::path::Path;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{HubProcess, Letter, MailServer, component, place};
+use crate::support::{HubProcess, Letter, MailServer, component, keep_compiled, lend_compiled, place};
 
 /// A hub that may talk to this server, with a password for it.
 async fn hub_for(folder: &Path, server: &MailServer) -> HubProcess {
-    place(folder, "email", &component("email"));
     let grants = format!(
         "[plugins.email]\ngrants = {{ tcp = [\"localhost:{}\"], env = {{ PASSWORD = \"secret\" }} }}\n\
          limits = {{ instances = 1 }}\n",
         server.port
     );
-    std::fs::write(folder.join("busway.toml"), grants).unwrap();
-    HubProcess::start(folder).await
+    start(folder, &grants).await
+}
+
+/// A hub with this config and the plugin.
+async fn start(folder: &Path, config: &str) -> HubProcess {
+    place(folder, "email", &component("email"));
+    std::fs::write(folder.join("busway.toml"), config).unwrap();
+    lend_compiled(folder);
+    let hub = HubProcess::start(folder).await;
+    keep_compiled(folder);
+    hub
 }
 
 /// A subscription to `type_*` events that mails them to `a@example.org`, with more settings laid over.
@@ -111,6 +119,30 @@ async fn pulps_form_is_the_data_as_indented_ascii_json() {
         letter.body(),
         "{\n  \"n\": 1,\n  \"reason\": \"no room for gr\\u00f6\\u00dfer\"\n}\n"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_need_not_be_ascii_if_the_server_can() {
+    let settings = json!({"addresses": ["Jürgen <jürgen@example.org>"]});
+    let (folder, server) = (tempfile::tempdir().unwrap(), MailServer::start(&[]).await);
+    let hub = hub_for(folder.path(), &server).await;
+    subscribe(&hub, &mailed(&server, &settings)).await;
+    hub.publish(&event("e1")).await;
+    let letter = server.wait_for(1).await.remove(0);
+    assert_eq!(letter.delivery("to"), &json!(["jürgen@example.org"]));
+    assert!(
+        letter.header("To").ends_with("<jürgen@example.org>"),
+        "{}",
+        letter.header("To")
+    );
+
+    let (folder, server) = (tempfile::tempdir().unwrap(), MailServer::start(&["--ascii"]).await);
+    let hub = hub_for(folder.path(), &server).await;
+    subscribe(&hub, &mailed(&server, &settings)).await;
+    hub.publish(&event("e1")).await;
+    let reason = dead(&hub).await;
+    assert!(reason.contains("SMTPUTF8"), "{reason}");
+    assert_eq!(attempts(&hub).await, [1]);
 }
 
 /// A login over an encrypted connection, by this way of encrypting and with these mechanisms of the server.
@@ -293,14 +325,12 @@ async fn what_is_not_granted_is_not_dialled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_says_what_is_the_same_for_all() {
     let (folder, server) = (tempfile::tempdir().unwrap(), MailServer::start(&[]).await);
-    place(folder.path(), "email", &component("email"));
     let port = server.port;
     let config = format!(
         "[plugins.email]\nconfig = {{ host = \"127.0.0.1\", port = {port}, security = \"none\", from = \"hub@example.com\" }}\n\
          grants = {{ tcp = [\"127.0.0.1:{port}\"] }}\n"
     );
-    std::fs::write(folder.path().join("busway.toml"), config).unwrap();
-    let hub = HubProcess::start(folder.path()).await;
+    let hub = start(folder.path(), &config).await;
     let short = json!({"types": ["t"], "protocol": "email", "sink": "mailto:a@example.org,b@example.org"});
     subscribe(&hub, &short).await;
     hub.publish(&event("e1")).await;

@@ -98,15 +98,17 @@ impl Session {
         let Some(mechanism) = self.server.get_auth_mechanism(&login.mechanisms) else {
             return Err(later("login: the server offers none of the ways in `auth`"));
         };
-        let words = |error: lettre::transport::smtp::Error| later(&format!("login: {error}"));
-        let first = Auth::new(mechanism, login.credentials.clone(), None).map_err(words)?;
+        let first = Auth::new(mechanism, login.credentials.clone(), None);
+        let first = first.map_err(|error| later(&format!("login: {error}")))?;
         let mut answer = self.must("login", &first.to_string(), deadline)?;
         for _ in 0..MOST_CHALLENGES {
             if !answer.has_code(334) {
                 return Ok(());
             }
-            let next = Auth::new_from_response(mechanism, login.credentials.clone(), &answer).map_err(words)?;
-            answer = self.must("login", &next.to_string(), deadline)?;
+            // XOAUTH2 tells its refusal as a challenge; an empty answer gets it in words.
+            let next = Auth::new_from_response(mechanism, login.credentials.clone(), &answer);
+            let next = next.map_or_else(|_| "\r\n".to_owned(), |next| next.to_string());
+            answer = self.must("login", &next, deadline)?;
         }
         Err(later("login: the server asks without end"))
     }

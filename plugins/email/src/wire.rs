@@ -157,7 +157,64 @@ fn answer_in(read: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
+
+    fn soon(milliseconds: u64) -> Instant {
+        #[allow(clippy::disallowed_methods, reason = "what is tested is a real socket's patience")]
+        let now = Instant::now();
+        now + Duration::from_millis(milliseconds)
+    }
+
+    /// A connection to a server that has sent this.
+    fn told(words: &str) -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let wire = Wire::connect("127.0.0.1", listener.local_addr().unwrap().port(), soon(10_000)).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        server.write_all(words.as_bytes()).unwrap();
+        (wire, server)
+    }
+
+    #[test]
+    fn answers_are_read_one_by_one() {
+        let (mut wire, server) = told("220 hello\r\n250-one\r\n250 two\r\n250 three\r\n");
+        for code in [220, 250, 250] {
+            assert!(wire.answer(soon(10_000)).unwrap().has_code(code));
+        }
+        drop(server);
+        assert_eq!(wire.answer(soon(10_000)).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn what_is_no_answer_is_told() {
+        let check = |words: &str, says: &str| {
+            let (mut wire, server) = told(words);
+            drop(server);
+            let error = wire.answer(soon(10_000)).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+        };
+        check("HTTP/1.1 400 Bad Request\r\n", "no SMTP server answered");
+        check(&"x".repeat(LONGEST_ANSWER + 2000), "has no end");
+    }
+
+    #[test]
+    fn silence_lasts_until_the_deadline() {
+        let (mut wire, _server) = told("220-and");
+        assert!(is_timeout(&wire.answer(soon(20)).unwrap_err()));
+    }
+
+    #[test]
+    fn words_before_the_encryption_are_not_taken_for_answers() {
+        let (mut wire, _server) = told("220 ready\r\n250 injected\r\n");
+        wire.answer(soon(10_000)).unwrap();
+        let config = crate::config::Config::parse(
+            r#"{"host": "localhost", "from": "a@example.com", "addresses": ["a@example.com"]}"#,
+            None,
+        );
+        let error = wire.encrypt(&config.unwrap().server.tls, soon(10_000)).err().unwrap();
+        assert!(error.to_string().contains("before the encryption"), "{error}");
+    }
 
     #[test]
     fn an_answer_ends_with_the_line_without_a_dash() {

@@ -122,6 +122,7 @@ async def main():
     parser.add_argument("--security", default="none")
     parser.add_argument("--login", default="")
     parser.add_argument("--no-plain", action="store_true")
+    parser.add_argument("--ascii", action="store_true")
     parser.add_argument("--silent", action="store_true")
     arguments = parser.parse_args()
 
@@ -129,7 +130,7 @@ async def main():
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(tls)
     script = Script()
-    settings = {"ident": "test", "hostname": "localhost", "enable_SMTPUTF8": True}
+    settings = {"ident": "test", "hostname": "localhost", "enable_SMTPUTF8": not arguments.ascii}
     if arguments.security == "starttls":
         settings |= {"tls_context": tls, "require_starttls": True}
     if arguments.login:
