@@ -145,7 +145,11 @@ impl Write for Connection {
 
 fn connect(address: &Address, deadline: Instant) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name leads to no address");
-    for found in (address.host.as_str(), address.port).to_socket_addrs()? {
+    let found = (address.host.as_str(), address.port).to_socket_addrs();
+    // WASI's own words do not tell a name that is not granted from one that is not there.
+    let found = found
+        .map_err(|error| io::Error::other(format!("{error} (if the name is not granted, grant it in grants.tcp)")))?;
+    for found in found {
         match TcpStream::connect_timeout(&found, left(deadline)?) {
             Ok(tcp) => return Ok(tcp),
             Err(error) => last = error,

@@ -91,9 +91,9 @@ async fn play(mut client: TcpStream) -> Result<(), String> {
     attach(&mut client).await?;
     exchange(&mut client).await?;
     transfer(&mut client).await?;
-    send(&mut client, &completed(2)).await?;
     // A flush while nothing is under way: answered when the publisher speaks next, with what it got (the result).
-    send(&mut client, &frame(CONTROL, &hex("020c 0400"))).await?;
+    let flush = frame(CONTROL, &hex("020c 0400"));
+    send(&mut client, &[completed(2), flush].concat()).await?;
     expect(&mut client, "completed", &completed(0)).await?;
     transfer(&mut client).await?;
     send(&mut client, &completed(3)).await
