@@ -49,7 +49,6 @@ pub(super) fn why(subscription: &Subscription, rules: &[Rule], standing: &Standi
             format!("it is parked until another generation of the plugin {plugin} is loaded: {reason}")
         }
         "in_flight" => "it is on its way now".to_owned(),
-        "parked" => format!("it waits for a plugin that works: {reason}"),
         "held" => format!("it is held: {reason}; it goes on by itself once that is mended"),
         "paused" => format!("the subscription is paused ({reason}); `busway subscription resume {id}` lets it go on"),
         "waiting" => match &standing.reason {
