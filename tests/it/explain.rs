@@ -1,6 +1,8 @@
 //! Why an event did, or did not, arrive: every end of a delivery, told from the outside.
 
 use http::Method;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::support::{HubProcess, Receiver, component, place, run, status};
@@ -17,12 +19,11 @@ async fn publish(hub: &HubProcess, id: &str, subject: &str, n: u64) -> u64 {
     hub.publish(&event).await["events"][0]["offset"].as_u64().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_end_of_a_delivery_is_explained() {
-    let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
+/// Subscriptions whose deliveries end in every way, and the offsets of the events: early, good, small and other.
+async fn every_end(folder: &Path, receiver: &Receiver) -> (HubProcess, [u64; 4]) {
     receiver.answer(|request| status(if request.path == "/down" { 503 } else { 200 }));
-    place(folder.path(), "judge", &component("filter-threshold"));
-    let hub = HubProcess::start(folder.path()).await;
+    place(folder, "judge", &component("filter-threshold"));
+    let hub = HubProcess::start(folder).await;
     let early = publish(&hub, "early", "/a", 9).await;
     let filters =
         json!([{"prefix": {"subject": "/a"}}, {"plugin": {"name": "judge", "config": {"pointer": "/n", "min": 5}}}]);
@@ -55,6 +56,13 @@ async fn every_end_of_a_delivery_is_explained() {
         all["deliveries"][0].is_object()
     })
     .await;
+    (hub, [early, good, small, other])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_end_of_a_delivery_is_explained() {
+    let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
+    let (hub, [early, good, small, other]) = every_end(folder.path(), &receiver).await;
     for (offset, subscription, state, words) in [
         (good, "up", "delivered", "attempt 1, delivered, status 20"),
         (

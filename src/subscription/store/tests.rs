@@ -60,7 +60,7 @@ fn retry(subscription: &str, offset: u64, tries: u32) -> Retry {
         due: NOW,
         attempts: vec![attempt(tries)],
         tries,
-        key: (offset % 2 == 0).then(|| "k".into()),
+        key: offset.is_multiple_of(2).then(|| "k".into()),
     }
 }
 
