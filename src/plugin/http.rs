@@ -117,10 +117,10 @@ impl Way {
                 continue;
             };
             if whole.len() + piece.len() > self.most {
-                return Err(Error::HttpRequestBodySize(None));
+                return Err(refused(body, self.most, Error::HttpRequestBodySize(None)).await);
             }
             if !self.allowance.bytes(piece.len()) {
-                return Err(spent());
+                return Err(refused(body, self.most, spent()).await);
             }
             whole.extend_from_slice(&piece);
         }
@@ -128,16 +128,20 @@ impl Way {
     }
 }
 
-/// The body is taken all the same: a guest that is still writing it would hear of a broken stream before it hears why,
-/// and JavaScript's engine ends itself at that.
 async fn deny(request: Request<WasiBody>, most: usize, error: Error) -> Result<(Response<WasiBody>, Io)> {
-    let (mut body, mut taken) = (request.into_body(), 0);
+    Err(refused(request.into_body(), most, error).await)
+}
+
+/// The error, once what is left of the body is taken: a guest that is still writing it would hear of a broken stream
+/// before it hears why, and JavaScript's engine ends itself at that. Nothing is kept, and no more than `most` taken.
+async fn refused(mut body: WasiBody, most: usize, error: Error) -> Error {
+    let mut taken = 0;
     while taken <= most
         && let Some(Ok(frame)) = body.frame().await
     {
         taken += frame.data_ref().map_or(0, Bytes::len);
     }
-    Err(error)
+    error
 }
 
 /// What a call hears that has used up its allowance.

@@ -5,8 +5,8 @@
 //! the host's parsed data, C searches the raw data for a word that is not there, text looks for a subject, Python
 //! runs a regular expression over `/n`, and JavaScript parses the data, blanks `/n` and gives the whole of it back.
 //! Beside them: a native closure that compares `/n` with a bound, on data that is parsed already. The notifiers post
-//! to one sink on loopback, each in its service's form: Rust, C++ (the first kilobytes), JavaScript and Python the
-//! data, C one number. Beside them: the hub's own client posting the data.
+//! to one sink on loopback, each in its service's form: Rust, C++, JavaScript and Python the data, C one number. Beside
+//! them: the hub's own client posting the data.
 //!
 //! `cargo bench --bench languages`, or with the languages to measure: `cargo bench --bench languages -- rust python`.
 //! JavaScript and Python are built with their own tools, which the kit fetches, and compile for half a minute.
@@ -207,14 +207,11 @@ async fn measure(example: &Example, world: World, sink: SocketAddr) -> Found {
     let built = home.path().join("built");
     let component = devkit::build(&source, Some(&built), &mut |_| {}).expect("build the example");
     let component = std::fs::read(component).expect("the component");
-    let bare = opened(home.path(), sink).await.1;
+    let bare = quickest(home.path(), example.folder, sink).await;
     put(home.path(), example.folder, &component);
-    let compile = opened(home.path(), sink).await.1;
-    let mut cached = Vec::new();
-    for _ in 0..5 {
-        cached.push(opened(home.path(), sink).await.1 - bare);
-    }
-    let plugins = opened(home.path(), sink).await.0;
+    let compile = opened(home.path(), example.folder, sink).await.1;
+    let cached = quickest(home.path(), example.folder, sink).await;
+    let plugins = opened(home.path(), example.folder, sink).await.0;
     let config = example.config.replace("SINK", &format!("http://{sink}"));
     let before = resident();
     let mut first = Vec::new();
@@ -236,7 +233,7 @@ async fn measure(example: &Example, world: World, sink: SocketAddr) -> Found {
     Found {
         size: component.len() as u64,
         compile: compile - bare,
-        cached: median(cached),
+        cached: cached - bare,
         first: median(first),
         held: status.memory as f64 / status.instances.max(1) as f64,
         resident,
@@ -245,10 +242,11 @@ async fn measure(example: &Example, world: World, sink: SocketAddr) -> Found {
     }
 }
 
-/// A host on the plugins in `home`, and how long it took to be ready, in microseconds.
-async fn opened(home: &Path, sink: SocketAddr) -> (Plugins, f64) {
+/// A host on the plugins in `home`, and how long it took until this one was live, if it is there; in microseconds.
+async fn opened(home: &Path, name: &str, sink: SocketAddr) -> (Plugins, f64) {
     let folder = home.join("plugins");
     std::fs::create_dir_all(&folder).expect("a folder");
+    let awaited = folder.join(format!("{name}.wasm"));
     let granted = PluginSettings {
         grants: Grants {
             http: vec![format!("http://{sink}")],
@@ -268,7 +266,21 @@ async fn opened(home: &Path, sink: SocketAddr) -> (Plugins, f64) {
     let (clock, tasks, metrics) = (Clock::system(), Tasks::new(), Arc::new(Metrics::new()));
     let began = Instant::now();
     let plugins = Plugins::open(settings, client(), clock, tasks, metrics, tell).await;
-    (plugins.expect("a host"), micros(began))
+    let plugins = plugins.expect("a host");
+    // A large guest is not waited for by the start: it compiles on, aside.
+    while std::fs::exists(&awaited).expect("look") && plugins.generation_of(name) == 0 {
+        tokio::time::sleep(Duration::from_micros(100)).await;
+    }
+    (plugins, micros(began))
+}
+
+/// The shortest of a few starts: what is added to it is the plugin's, and not the machine's.
+async fn quickest(home: &Path, name: &str, sink: SocketAddr) -> f64 {
+    let mut found = f64::INFINITY;
+    for _ in 0..10 {
+        found = found.min(opened(home, name, sink).await.1);
+    }
+    found
 }
 
 fn client() -> Client {
@@ -401,7 +413,7 @@ async fn crowd(name: &str, sink: SocketAddr, config_of: impl Fn(usize) -> usize)
         "filter-threshold",
         &std::fs::read(built).expect("the component"),
     );
-    let plugins = opened(home.path(), sink).await.0;
+    let plugins = opened(home.path(), "filter-threshold", sink).await.0;
     let configs: Vec<Arc<str>> = (0..SUBSCRIPTIONS)
         .map(|nth| format!(r#"{{"pointer":"/n","min":{}}}"#, config_of(nth)).into())
         .collect();
