@@ -27,6 +27,7 @@ use super::observe::Observed;
 use super::pool::{Instance, Pool, Slot};
 use super::schema::{ConfigFault, Schema};
 use super::sockets::Names;
+use super::standing::Standing;
 use super::status::{Figures, Meter};
 use super::tls::Handshakes;
 use super::version::Linked;
@@ -67,6 +68,7 @@ pub(super) struct Generation {
     pub(super) source: Source,
     pub(super) settings: PluginSettings,
     pub(super) meter: Meter,
+    pub(super) standing: Standing,
     pub(super) maker: Arc<Maker>,
     /// The right to use an instance of whatever config.
     in_all: Arc<Semaphore>,
@@ -98,6 +100,7 @@ impl Generation {
             source,
             settings,
             meter,
+            standing: Standing::default(),
             maker: Arc::new(maker),
             pool_by_config: Mutex::default(),
         }
@@ -113,6 +116,7 @@ impl Generation {
             source: self.source.clone(),
             settings: self.settings.clone(),
             meter: self.meter.anew(),
+            standing: Standing::default(),
             maker: self.maker.clone(),
             pool_by_config: Mutex::default(),
         }
