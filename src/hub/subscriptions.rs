@@ -187,7 +187,7 @@ impl Hub {
         };
         let new = Subscription::from_json(id, bus, json, &self.0.defaults, self.0.clock.now())?;
         self.refuse_when_full()?;
-        self.check(&new).await?;
+        let new = self.checked(new).await?;
         let from = self.position(&new.bus, new.config.start).await?;
         self.0.store.put(&new, Some(from)).await?;
         self.0.delivery.put(new.clone(), Some(from));
@@ -209,7 +209,7 @@ impl Hub {
     }
 
     async fn change(&self, new: Subscription) -> Result<Subscription, Error> {
-        self.check(&new).await?;
+        let new = self.checked(new).await?;
         self.0.store.put(&new, None).await?;
         self.0.delivery.put(new.clone(), None);
         self.0.life.tell(life::subscription("updated", &new));

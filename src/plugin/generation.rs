@@ -25,7 +25,7 @@ use super::limits::{self, Limiter};
 use super::load::Source;
 use super::observe::Observed;
 use super::pool::{Instance, Pool, Slot};
-use super::schema::{ConfigFault, Schema};
+use super::schema::{ConfigFault, Schema, texts};
 use super::sockets::Names;
 use super::standing::Standing;
 use super::status::{Figures, Meter};
@@ -229,6 +229,32 @@ impl Generation {
             (Some(schema), Ok(merged)) => schema.faults(&merged),
             _ => Vec::new(),
         }
+    }
+
+    /// The JSON Pointers of what is secret in a subscription's config.
+    pub(super) fn secrets(&self, config: &str) -> Vec<String> {
+        let schema = self.about.config_schema.as_ref();
+        match (schema, serde_json::from_str(config)) {
+            (Some(schema), Ok(own)) => schema.secrets(&own),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The texts that no account of what this plugin did with a config may show: what its schema calls secret, and
+    /// the values that were granted.
+    pub(super) fn secret_texts(&self, config: &str) -> Vec<String> {
+        let merged = Value::Object(self.config(config).unwrap_or_default());
+        let places = self.about.config_schema.as_ref().map(|schema| schema.secrets(&merged));
+        let of_config = places
+            .into_iter()
+            .flatten()
+            .filter_map(|place| merged.pointer(&place).map(texts));
+        let granted = self.maker.allowed.env().iter();
+        let granted = granted.map(|(_, value)| texts(&value.as_str().into()));
+        let mut found: Vec<String> = of_config.chain(granted).flatten().collect();
+        // The longest first: one may hold another.
+        found.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        found
     }
 
     /// What is wrong with the operator's config alone, in one sentence.

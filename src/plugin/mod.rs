@@ -208,6 +208,13 @@ impl Plugins {
             .unwrap_or_default()
     }
 
+    /// The JSON Pointers of what is secret in a subscription's config, by the schema of the plugin that is loaded.
+    pub fn secrets(&self, world: World, name: &str, config: &str) -> Vec<String> {
+        self.generation(world, name)
+            .map(|live| live.secrets(config))
+            .unwrap_or_default()
+    }
+
     /// Whether a field at the top of a plugin's config stands in the operator's config for it.
     pub fn is_operators(&self, name: &str, field: &str) -> bool {
         let live = self.0.live.generation(name);
