@@ -246,7 +246,7 @@ async fn a_name_that_is_not_the_hubs_is_refused() {
         ("[::1]", 200),
     ] {
         let headers = [("host", host)];
-        let (status, _) = hub.send(http::Method::GET, "/v1/events", &headers, "").await;
+        let (status, _) = hub.send(http::Method::GET, "/v1/subscriptions", &headers, "").await;
         assert_eq!(status, expected, "{host}");
         // As a browser would post for it: of the same site, as far as that goes.
         let origin = format!("http://{host}");
