@@ -56,6 +56,16 @@ impl Tasks {
         self.tracker.spawn_blocking(move || span.in_scope(work))
     }
 
+    /// The same for work that a stop cuts off: nobody waits for its end.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "what is to be waited for is not its own, but what awaits it"
+    )]
+    pub fn expendable<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> tokio::task::JoinHandle<T> {
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || span.in_scope(work))
+    }
+
     /// Resolves once the tasks have been asked to stop.
     pub async fn stopping(&self) {
         self.stop.cancelled().await;

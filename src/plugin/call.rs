@@ -54,7 +54,7 @@ pub(super) async fn evaluate_waiting(
     let (answer, cpu) = bounded(limit, &generation.maker.clock, guest.evaluate_waiting(store, event)).await;
     let answer = settle(answer, store, limit).and_then(|answer| answer.map_err(CallError::Guest));
     generation.meter.compute(cpu);
-    generation.standing.note(cpu, answer.as_ref().err());
+    generation.conduct.note(cpu, answer.as_ref().err());
     answer
 }
 
@@ -91,7 +91,7 @@ pub(super) async fn notify_on(
     let (answer, cpu) = bounded(limit, &generation.maker.clock, guest.notify(store, event, delivery)).await;
     let answer = settle(answer, store, limit);
     generation.meter.compute(cpu);
-    generation.standing.note(cpu, answer.as_ref().err());
+    generation.conduct.note(cpu, answer.as_ref().err());
     answer.map_err(NotifyError::Call)?
 }
 

@@ -1,8 +1,8 @@
 //! Where guests run that may wait: notifiers, and filters that import WASI. Away from the hub's own runtime.
 //!
 //! Such a guest computes between its waits and gives its thread up at every tick of the epoch only, so that a few that
-//! loop would take every second turn of the hub's own tasks. Here they take it from each other, and those in bad
-//! standing (`standing`) only from their like, on a thread of their own. (Rejected: blocking threads; a notifier that
+//! loop would take every second turn of the hub's own tasks. Here they take it from each other, and those under
+//! suspicion (`conduct`) only from their like, on a thread of their own. (Rejected: blocking threads; a notifier that
 //! waits a minute for its sink would hold one for a minute.)
 //!
 //! Invariant: what a caller no longer waits for is stopped at its next tick.
@@ -13,7 +13,7 @@ use std::future::Future;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::standing::Standing;
+use super::conduct::Conduct;
 use crate::error::Error;
 use crate::tasks::Tasks;
 
@@ -25,7 +25,7 @@ pub(super) struct Guests {
 }
 
 impl Guests {
-    /// Starts them, the one for guests in good standing with this many threads.
+    /// Starts them, the one for guests that are not suspect with this many threads.
     pub(super) fn start(threads: usize, tasks: Tasks) -> Result<Self, Error> {
         Ok(Self {
             sound: Some(runtime("busway-guest", threads)?),
@@ -37,10 +37,10 @@ impl Guests {
     /// Runs this to its end; none if the hub itself failed in it, or is stopping.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        standing: &Standing,
+        conduct: &Conduct,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        let runtime = match standing.is_suspect() {
+        let runtime = match conduct.is_suspect() {
             true => &self.suspect,
             false => &self.sound,
         };

@@ -5,7 +5,7 @@
 //! compiles it, `version` and `v0` link it, a trial instance describes itself, and `live` swaps the snapshot.
 //! A call takes the snapshot's `generation`, leases an instance from its `pool`, and runs on the filter `threads` or,
 //! if it may wait, on the runtimes of `guests` (`call`), within `limits`; who held a thread for long shares one with
-//! its like (`standing`); `host`, `http`, `sockets` and `guest_log` are what the
+//! its like (`conduct`); `host`, `http`, `sockets` and `guest_log` are what the
 //! guest can reach. `observe` calls a generation and tells all that happens (what `recorder` wrote down); a `workbench`
 //! loads what is to be observed and never served.
 //!
@@ -18,6 +18,7 @@
 mod allowance;
 mod cache;
 mod call;
+mod conduct;
 mod engine;
 mod generation;
 mod grants;
@@ -41,7 +42,6 @@ mod rollback;
 mod schema;
 mod shadow;
 mod sockets;
-mod standing;
 mod status;
 mod streams;
 mod tcp;
@@ -410,7 +410,7 @@ impl Plugins {
         let (batch, answers) = Batch::new(generation.clone(), config.clone(), slot, events);
         if generation.maker.linked.waits() {
             let work = batch.run_waiting(self.0.clock.clone());
-            self.0.guests.run(&generation.standing, work).await;
+            self.0.guests.run(&generation.conduct, work).await;
         } else {
             self.0.threads.push(batch);
         }
@@ -427,7 +427,7 @@ impl Plugins {
         let (leased, config, event) = (generation.clone(), config.clone(), event.clone());
         let clock = self.0.clock.clone();
         let work = async move { call::notify(&leased, &config, &event, delivery, &clock).await };
-        let answer = self.0.guests.run(&generation.standing, work).await;
+        let answer = self.0.guests.run(&generation.conduct, work).await;
         answer.unwrap_or(Err(NotifyError::Call(CallError::Busy)))
     }
 }

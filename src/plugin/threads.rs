@@ -1,7 +1,7 @@
 //! The filter threads: where filters compute that never wait, away from the async runtime.
 //!
 //! A batch comes over in one hop. Plugins take turns (`turns`), and while more than one is known, none has every thread
-//! at once, so a plugin that loops delays its own deliveries and nobody else's. Those in bad standing (`standing`)
+//! at once, so a plugin that loops delays its own deliveries and nobody else's. Those under suspicion (`conduct`)
 //! share one thread, so that a pack of them takes no more than one does. A batch that has run for a while goes to the
 //! back of its plugin's queue, so that one long batch does not hold up the plugin's other configs. (Rejected: tokio's
 //! blocking pool, where hundreds of looping calls would be hundreds of threads fighting for two cores.)
@@ -21,13 +21,13 @@ use super::call;
 use super::generation::Generation;
 use super::pool::{Instance, Slot};
 use super::turns::{Turn, Turns, Waits};
-use super::{CallError, Verdict, standing};
+use super::{CallError, Verdict, conduct};
 use crate::error::Error;
 use crate::event::Event;
 use crate::time::Clock;
 
 /// After so long a batch lets others of its plugin go first.
-const TURN: Duration = standing::LONG;
+const TURN: Duration = conduct::LONG;
 
 /// One answer of a filter.
 pub(super) type Answer = Result<Verdict, CallError>;
@@ -77,7 +77,7 @@ impl Waits for Batch {
     }
 
     fn is_suspect(&self) -> bool {
-        self.generation.standing.is_suspect()
+        self.generation.conduct.is_suspect()
     }
 }
 
@@ -274,7 +274,7 @@ impl Worker {
             generation.meter.count(took, answer.as_ref().err());
             // It has the thread until it is done.
             generation.meter.compute(took);
-            generation.standing.note(took, answer.as_ref().err());
+            generation.conduct.note(took, answer.as_ref().err());
             last = now;
             batch.answers.push(answer);
             if now.saturating_duration_since(began) >= TURN && batch.events.len() > 0 {

@@ -4,7 +4,7 @@
 //! be skipped for ever by those that do not.)
 //!
 //! Invariant: with T threads and several plugins, one plugin runs on at most T-1 of them (T is at least 2).
-//! Invariant: while several are known, those in bad standing together begin a turn on at most one thread.
+//! Invariant: while several are known, suspects together begin a turn on at most one thread.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) trait Waits {
     /// Of which plugin it is.
     fn plugin(&self) -> &str;
-    /// Whether that one is in bad standing now.
+    /// Whether that one is suspect now.
     fn is_suspect(&self) -> bool;
 }
 
@@ -21,7 +21,7 @@ pub(super) struct Turns<W> {
     lanes: BTreeMap<String, Lane<W>>,
     /// Turns begun so far.
     begun: u64,
-    /// Turns under way that began in bad standing.
+    /// Turns under way that began under suspicion.
     suspects: usize,
 }
 
@@ -113,7 +113,7 @@ impl Turn {
 mod tests {
     use super::*;
 
-    /// In bad standing if its name says so.
+    /// Suspect if its name says so.
     impl Waits for &'static str {
         fn plugin(&self) -> &str {
             self
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pack_in_bad_standing_shares_one_thread() {
+    fn suspects_share_one_thread() {
         let mut turns = Turns::default();
         ["bad-1", "bad-1", "bad-2", "bad-2", "good"]
             .into_iter()

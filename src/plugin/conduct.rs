@@ -3,7 +3,7 @@
 //!
 //! Why a count of calls and not a time: a plugin that is called seldom and loops each time would be good again at
 //! every call.
-//! Invariant: a load begins in good standing, whatever the one before it did.
+//! Invariant: a load begins unsuspected, whatever the one before it did.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -17,11 +17,11 @@ const AMENDS: u32 = 100;
 
 /// What one load still has to make up for.
 #[derive(Default)]
-pub(super) struct Standing {
+pub(super) struct Conduct {
     owed: AtomicU32,
 }
 
-impl Standing {
+impl Conduct {
     /// A call ended that computed for so long, with this error if any.
     pub(super) fn note(&self, computed: Duration, error: Option<&CallError>) {
         let limited = matches!(error, Some(CallError::Cpu(_) | CallError::Memory(_)));
@@ -46,10 +46,10 @@ mod tests {
 
     #[test]
     fn a_long_call_is_made_up_for_by_many_short_ones() {
-        let standing = Standing::default();
+        let conduct = Conduct::default();
         let check = |millis: u64, error: Option<CallError>, suspect: bool| {
-            standing.note(Duration::from_millis(millis), error.as_ref());
-            assert_eq!(standing.is_suspect(), suspect, "{millis} ms, {error:?}");
+            conduct.note(Duration::from_millis(millis), error.as_ref());
+            assert_eq!(conduct.is_suspect(), suspect, "{millis} ms, {error:?}");
         };
         check(1, None, false);
         check(1, Some(CallError::Guest("no".to_owned())), false);
