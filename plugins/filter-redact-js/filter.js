@@ -1,22 +1,8 @@
 // Blanks fields of the data before this subscription's sink sees them: personal data stays in the house.
 // A pure filter: it has no clock, no chance and no network, so the same event always gets the same verdict.
+import schema from './config.schema.json';
 import { write } from 'busway:plugin/log@0.1.0';
 import { blank, parsePointer } from './pointer.js';
-
-const schema = {
-  type: 'object',
-  properties: {
-    fields: {
-      type: 'array',
-      items: { type: 'string', pattern: '^/' },
-      minItems: 1,
-      description: 'JSON Pointers to blank; a * stands for every element of a list or every member of an object',
-    },
-    with: { type: 'string', default: '[redacted]', description: 'what stands there instead' },
-  },
-  required: ['fields'],
-  additionalProperties: false,
-};
 
 let fields;
 let mask;

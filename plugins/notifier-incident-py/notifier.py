@@ -14,9 +14,17 @@ from wit_world.imports.events import About, Delivery, Event, Failure, Head
 SCHEMA = {
     "type": "object",
     "properties": {
-        "routing_key": {"type": "string", "minLength": 1, "description": "the integration's key"},
-        "url": {"type": "string", "default": "https://events.pagerduty.com/v2/enqueue"},
-        "severity": {"enum": ["critical", "error", "warning", "info"], "default": "error"},
+        "routing_key": {"type": "string", "minLength": 1, "writeOnly": True, "description": "the integration's key"},
+        "url": {
+            "type": "string",
+            "default": "https://events.pagerduty.com/v2/enqueue",
+            "description": "where the events API is",
+        },
+        "severity": {
+            "enum": ["critical", "error", "warning", "info"],
+            "default": "error",
+            "description": "how bad an opened incident is",
+        },
         "closes": {
             "type": "array",
             "items": {"type": "string"},

@@ -18,9 +18,9 @@ static struct {
 static const char SCHEMA[] =
     "{\"type\":\"object\",\"properties\":{"
     "\"url\":{\"type\":\"string\",\"pattern\":\"^https?://\",\"description\":\"where lines are written, such as http://127.0.0.1:8086/api/v2/write?bucket=events&org=home\"},"
-    "\"measurement\":{\"type\":\"string\",\"minLength\":1,\"default\":\"events\"},"
+    "\"measurement\":{\"type\":\"string\",\"minLength\":1,\"default\":\"events\",\"description\":\"the series to write to\"},"
     "\"pointer\":{\"type\":\"string\",\"pattern\":\"^/\",\"description\":\"JSON Pointer to the number; without it, every event counts 1\"},"
-    "\"authorization\":{\"type\":\"string\",\"description\":\"the header's value, such as Token abc\"}"
+    "\"authorization\":{\"type\":\"string\",\"writeOnly\":true,\"description\":\"the header's value, such as Token abc\"}"
     "},\"required\":[\"url\"],\"additionalProperties\":false}";
 
 void exports_busway_plugin_notifier_describe(exports_busway_plugin_notifier_about_t *about) {

@@ -1,17 +1,7 @@
 // Sends events as push notifications through ntfy (https://ntfy.sh, or one's own server of it).
 // `fetch` is the way out; it reaches what the operator granted under `http`, and nothing else.
 
-const schema = {
-  type: 'object',
-  properties: {
-    url: { type: 'string', pattern: '^https?://', description: 'the topic, such as https://ntfy.sh/my-alerts' },
-    title: { type: 'string', default: '{type}', description: 'with {type}, {subject} or another attribute, or {/a/b} out of the data' },
-    text: { type: 'string', default: '{subject}', description: 'the same' },
-    priority: { type: 'integer', minimum: 1, maximum: 5, default: 3 },
-  },
-  required: ['url'],
-  additionalProperties: false,
-};
+import schema from './config.schema.json';
 
 let config;
 

@@ -11,10 +11,10 @@ namespace {
 
 constexpr const char *kSchema =
     R"({"type":"object","properties":{)"
-    R"("token":{"type":"string","minLength":1,"description":"the bot's token, as BotFather gave it"},)"
+    R"("token":{"type":"string","minLength":1,"writeOnly":true,"description":"the bot's token, as BotFather gave it"},)"
     R"("chat":{"type":"string","minLength":1,"description":"the chat's id, or @ and a channel's name"},)"
     R"("pointer":{"type":"string","pattern":"^/","description":"JSON Pointer to a value that is shown too"},)"
-    R"("api":{"type":"string","pattern":"^https?://","default":"https://api.telegram.org"}},)"
+    R"("api":{"type":"string","pattern":"^https?://","default":"https://api.telegram.org","description":"where the bot API is"}},)"
     R"("required":["token","chat"],"additionalProperties":false})";
 
 // A text_t that frees itself and reads well.

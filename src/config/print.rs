@@ -1,11 +1,13 @@
 //! Shows settings: the effective ones with where each came from, or the reference of all keys.
 //!
-//! Invariant: secrets do not leave: values of `grants.env`, and config entries that sound like one, show as `***`.
+//! Invariant: secrets do not leave: values of `grants.env`, config entries that sound like one, and of a URL all but the host show
+//! as `***`.
 
 use serde_json::{Map, Value, json};
 
 use super::{Config, KEYS, Settings};
 use crate::plugin::{PluginSettings, Rollback};
+use crate::subscription::is_secret;
 use crate::units::{show_duration, show_size};
 
 /// What stands in the place of a secret.
@@ -110,7 +112,7 @@ fn hide(value: &Value) -> Value {
     match value {
         Value::Object(entries) => {
             let hidden = entries.iter().map(|(name, value)| {
-                let shown = if sounds_secret(name) {
+                let shown = if is_secret(name) {
                     Value::from(HIDDEN)
                 } else {
                     hide(value)
@@ -120,34 +122,31 @@ fn hide(value: &Value) -> Value {
             Value::Object(hidden.collect())
         }
         Value::Array(items) => items.iter().map(hide).collect(),
-        Value::String(text) => Value::from(without_password(text)),
+        Value::String(text) => Value::from(without_secrets(text)),
         other => other.clone(),
     }
 }
 
-fn sounds_secret(name: &str) -> bool {
-    const SOUNDS: &[&str] = &[
-        "password",
-        "passwd",
-        "secret",
-        "token",
-        "api_key",
-        "apikey",
-        "private_key",
-        "credential",
-    ];
-    let name = name.to_ascii_lowercase().replace('-', "_");
-    SOUNDS.iter().any(|sound| name.contains(sound))
-}
-
-/// A URL with credentials in it loses them. Chat webhooks carry theirs in the path, so that goes too.
-fn without_password(text: &str) -> String {
+/// Of a URL the host: what is secret in one stands as the user, in the path (chat webhooks) or in the query.
+fn without_secrets(text: &str) -> String {
     match url::Url::parse(text) {
-        Ok(url) if url.password().is_some() || !url.username().is_empty() => {
-            format!("{}://{HIDDEN}@{}", url.scheme(), url.host_str().unwrap_or_default())
-        }
-        Ok(url) if url.path().to_ascii_lowercase().contains("hook") => {
-            format!("{}/{HIDDEN}", url.origin().ascii_serialization())
+        Ok(url) if url.has_host() => {
+            let credentials = url.password().is_some() || !url.username().is_empty();
+            let user = if credentials {
+                format!("{HIDDEN}@")
+            } else {
+                String::new()
+            };
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            let rest = match url.path().len() > 1 || url.query().is_some() {
+                true => format!("/{HIDDEN}"),
+                false => String::new(),
+            };
+            format!(
+                "{}://{user}{}{port}{rest}",
+                url.scheme(),
+                url.host_str().unwrap_or_default()
+            )
         }
         _ => text.to_owned(),
     }

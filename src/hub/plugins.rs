@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::plugin::{CallError, ConfigFault, PluginSettings, PluginStatus, World};
-use crate::subscription::{Sink, Subscription, is_secret};
+use crate::subscription::{Sink, Subscription, is_secret, secrets_by_name};
 
 /// The most faults of a config that one answer tells.
 const MOST_FAULTS: usize = 5;
@@ -80,15 +80,38 @@ impl Hub {
         self.0.plugins.reconfigure(plugins).await;
     }
 
-    /// Checks that everything a subscription needs is there and takes its config.
-    pub(super) async fn check(&self, subscription: &Subscription) -> Result<(), Error> {
-        for user in uses(subscription) {
+    /// Checks that everything a subscription needs is there and takes its config, and marks what is secret in it.
+    pub(super) async fn checked(&self, subscription: Subscription) -> Result<Subscription, Error> {
+        for user in uses(&subscription) {
             self.check_use(&user).await?;
         }
-        match &subscription.sink {
-            Sink::Notifier { .. } => Ok(()),
-            Sink::Webhook(webhook) => self.check_address(&webhook.url),
+        if let Sink::Webhook(webhook) = &subscription.sink {
+            self.check_address(&webhook.url)?;
         }
+        let places = self.secrets(&subscription);
+        subscription.hiding(places)
+    }
+
+    /// JSON Pointers of what is secret in a subscription by its plugins: by their schemas, and in the config of filters
+    /// by name too.
+    fn secrets(&self, subscription: &Subscription) -> Vec<String> {
+        let mut found = Vec::new();
+        for user in uses(subscription) {
+            let at = user.config_at.replace(['[', '.'], "/").replace(']', "");
+            let mut places = self.0.plugins.secrets(user.world, user.name, user.config);
+            if user.world == World::Filter {
+                places.extend(secrets_by_name(&serde_json::from_str(user.config).unwrap_or_default()));
+            }
+            found.extend(
+                places
+                    .into_iter()
+                    .map(|place| match user.from_sink && place == "/sink" {
+                        true => place,
+                        false => format!("/{at}{place}"),
+                    }),
+            );
+        }
+        found
     }
 
     /// Why a plugin that a subscription needs no longer takes its config, if one does not: a newer generation may ask

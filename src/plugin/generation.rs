@@ -16,6 +16,7 @@ use wasmtime::{Engine, Store};
 
 use super::allowance::Allowance;
 use super::call::{self, Bounds, bounded};
+use super::conduct::Conduct;
 use super::grants::Allowed;
 use super::guest_log::GuestLog;
 use super::host::{Host, WaysOut};
@@ -25,7 +26,7 @@ use super::limits::{self, Limiter};
 use super::load::Source;
 use super::observe::Observed;
 use super::pool::{Instance, Pool, Slot};
-use super::schema::{ConfigFault, Schema};
+use super::schema::{ConfigFault, Schema, texts};
 use super::sockets::Names;
 use super::status::{Figures, Meter};
 use super::tls::Handshakes;
@@ -67,6 +68,7 @@ pub(super) struct Generation {
     pub(super) source: Source,
     pub(super) settings: PluginSettings,
     pub(super) meter: Meter,
+    pub(super) conduct: Conduct,
     pub(super) maker: Arc<Maker>,
     /// The right to use an instance of whatever config.
     in_all: Arc<Semaphore>,
@@ -98,6 +100,7 @@ impl Generation {
             source,
             settings,
             meter,
+            conduct: Conduct::default(),
             maker: Arc::new(maker),
             pool_by_config: Mutex::default(),
         }
@@ -113,6 +116,7 @@ impl Generation {
             source: self.source.clone(),
             settings: self.settings.clone(),
             meter: self.meter.anew(),
+            conduct: Conduct::default(),
             maker: self.maker.clone(),
             pool_by_config: Mutex::default(),
         }
@@ -225,6 +229,32 @@ impl Generation {
             (Some(schema), Ok(merged)) => schema.faults(&merged),
             _ => Vec::new(),
         }
+    }
+
+    /// The JSON Pointers of what is secret in a subscription's config.
+    pub(super) fn secrets(&self, config: &str) -> Vec<String> {
+        let schema = self.about.config_schema.as_ref();
+        match (schema, serde_json::from_str(config)) {
+            (Some(schema), Ok(own)) => schema.secrets(&own),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The texts that no account of what this plugin did with a config may show: what its schema calls secret, and
+    /// the values that were granted.
+    pub(super) fn secret_texts(&self, config: &str) -> Vec<String> {
+        let merged = Value::Object(self.config(config).unwrap_or_default());
+        let places = self.about.config_schema.as_ref().map(|schema| schema.secrets(&merged));
+        let of_config = places
+            .into_iter()
+            .flatten()
+            .filter_map(|place| merged.pointer(&place).map(texts));
+        let granted = self.maker.allowed.env().iter();
+        let granted = granted.map(|(_, value)| texts(&value.as_str().into()));
+        let mut found: Vec<String> = of_config.chain(granted).flatten().collect();
+        // The longest first: one may hold another.
+        found.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        found
     }
 
     /// What is wrong with the operator's config alone, in one sentence.

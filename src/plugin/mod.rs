@@ -4,7 +4,8 @@
 //! starts a load, `load` reads its outline and checks its imports against its `grants`, `cache` has its code or
 //! compiles it, `version` and `v0` link it, a trial instance describes itself, and `live` swaps the snapshot.
 //! A call takes the snapshot's `generation`, leases an instance from its `pool`, and runs on the filter `threads` or,
-//! for a notifier, on the runtime (`call`), within `limits`; `host`, `http`, `sockets` and `guest_log` are what the
+//! if it may wait, on the runtimes of `guests` (`call`), within `limits`; who held a thread for long shares one with
+//! its like (`conduct`); `host`, `http`, `sockets` and `guest_log` are what the
 //! guest can reach. `observe` calls a generation and tells all that happens (what `recorder` wrote down); a `workbench`
 //! loads what is to be observed and never served.
 //!
@@ -17,10 +18,12 @@
 mod allowance;
 mod cache;
 mod call;
+mod conduct;
 mod engine;
 mod generation;
 mod grants;
 mod guest_log;
+mod guests;
 mod host;
 mod http;
 mod inspect;
@@ -46,6 +49,7 @@ mod tcp;
 mod tests;
 mod threads;
 mod tls;
+mod turns;
 mod v0;
 mod version;
 mod watch;
@@ -83,6 +87,7 @@ use crate::time::Clock;
 use cache::Cache;
 use engine::Engines;
 use generation::Generation;
+use guests::Guests;
 use kv::Spaces;
 use live::Live;
 use load::Loader;
@@ -97,6 +102,7 @@ pub struct Plugins(Arc<Inner>);
 struct Inner {
     live: Arc<Live>,
     threads: FilterThreads,
+    guests: Guests,
     workbench: Workbench,
     taps: Arc<Taps>,
     folder: PathBuf,
@@ -134,7 +140,7 @@ impl Plugins {
             engines: Engines::new()?,
             cache,
             spaces: Spaces::new(settings.kv),
-            client,
+            client: client.apart(),
             clock: clock.clone(),
             metrics,
             crowded: crowded.clone(),
@@ -143,6 +149,7 @@ impl Plugins {
         let workbench = Workbench::with(loader.clone(), tasks.clone());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = FilterThreads::start(cores, &Handle::current(), &clock)?;
+        let guests = Guests::start(cores.max(2), tasks.clone())?;
         let parts = Parts {
             folder: settings.dir.clone(),
             loader,
@@ -159,6 +166,7 @@ impl Plugins {
         Ok(Self(Arc::new(Inner {
             live,
             threads,
+            guests,
             workbench,
             taps: Arc::default(),
             folder: settings.dir,
@@ -197,6 +205,13 @@ impl Plugins {
     pub fn faults(&self, world: World, name: &str, config: &str) -> Vec<ConfigFault> {
         self.generation(world, name)
             .map(|live| live.faults(config))
+            .unwrap_or_default()
+    }
+
+    /// The JSON Pointers of what is secret in a subscription's config, by the schema of the plugin that is loaded.
+    pub fn secrets(&self, world: World, name: &str, config: &str) -> Vec<String> {
+        self.generation(world, name)
+            .map(|live| live.secrets(config))
             .unwrap_or_default()
     }
 
@@ -275,7 +290,7 @@ impl Plugins {
         };
         let shadow = self.0.taps.of(name).map(|tap| (tap, delivery.clone()));
         let began = self.0.clock.instant();
-        let answer = call::notify(&generation, config, event, delivery, &self.0.clock).await;
+        let answer = self.on_its_runtime(&generation, config, event, delivery).await;
         let took = self.0.clock.instant().saturating_duration_since(began);
         match &answer {
             Ok(()) => generation.meter.count(took, None),
@@ -393,8 +408,27 @@ impl Plugins {
         let slot = generation.slot(config, longest).await;
         let slot = slot.inspect_err(|_| generation.meter.turn_away(events.len()))?;
         let (batch, answers) = Batch::new(generation.clone(), config.clone(), slot, events);
-        self.0.threads.push(batch);
+        if generation.maker.linked.waits() {
+            let work = batch.run_waiting(self.0.clock.clone());
+            self.0.guests.run(&generation.conduct, work).await;
+        } else {
+            self.0.threads.push(batch);
+        }
         answers.await.map_err(|_| CallError::Busy)
+    }
+
+    async fn on_its_runtime(
+        &self,
+        generation: &Arc<Generation>,
+        config: &Arc<str>,
+        event: &Arc<Event>,
+        delivery: Delivery,
+    ) -> Result<(), NotifyError> {
+        let (leased, config, event) = (generation.clone(), config.clone(), event.clone());
+        let clock = self.0.clock.clone();
+        let work = async move { call::notify(&leased, &config, &event, delivery, &clock).await };
+        let answer = self.0.guests.run(&generation.conduct, work).await;
+        answer.unwrap_or(Err(NotifyError::Call(CallError::Busy)))
     }
 }
 

@@ -75,7 +75,7 @@ impl Observer {
         effects: Effects,
         (clock, tasks): (Clock, Tasks),
     ) -> Self {
-        let recorder = Arc::new(Recorder::new(effects));
+        let recorder = Arc::new(Recorder::new(effects).hiding(generation.secret_texts(&config)));
         let log = GuestLog::recorded(
             &generation.name,
             &generation.settings.limits,

@@ -92,6 +92,8 @@ fn is_none_left_out(count: &u64) -> bool {
 /// Writes down what one observed instance does.
 pub(super) struct Recorder {
     effects: Effects,
+    /// Texts that are not shown.
+    hidden: Vec<String>,
     trace: Mutex<Trace>,
     /// What the guest keeps while nothing of it may be kept.
     scratch: OnceLock<Space>,
@@ -101,9 +103,16 @@ impl Recorder {
     pub(super) fn new(effects: Effects) -> Self {
         Self {
             effects,
+            hidden: Vec::new(),
             trace: Mutex::default(),
             scratch: OnceLock::new(),
         }
+    }
+
+    /// Shows `***` in the place of each of these texts.
+    pub(super) fn hiding(mut self, texts: Vec<String>) -> Self {
+        self.hidden = texts;
+        self
     }
 
     /// What was written down since the last call of this.
@@ -123,7 +132,7 @@ impl Recorder {
 
     /// One line for the log.
     pub(super) fn line(&self, level: &'static str, text: &str) {
-        let text = text.to_owned();
+        let text = self.without_secrets(text.to_owned());
         let mut trace = self.lock();
         match trace.logs.len() < KEPT {
             true => trace.logs.push(Line { level, text }),
@@ -141,7 +150,12 @@ impl Recorder {
 
     /// A request that is about to leave.
     pub(super) fn request(&self, head: &http::request::Parts, body: &Bytes) {
-        self.effect(request(&head.method, &head.uri, &head.headers, body));
+        let mut effect = request(&head.method, &head.uri, &head.headers, body);
+        if let Effect::Http { url, headers, body, .. } = &mut effect {
+            let shown = headers.iter_mut().map(|(_, value)| value).chain([url, body]);
+            shown.for_each(|text| *text = self.without_secrets(std::mem::take(text)));
+        }
+        self.effect(effect);
     }
 
     /// A connection that is about to be made.
@@ -157,6 +171,15 @@ impl Recorder {
     /// A copy of the plugin's keys and values, in the place of them.
     pub(super) fn scratch(&self, space: &Space) -> &Space {
         self.scratch.get_or_init(|| space.copy())
+    }
+
+    fn without_secrets(&self, text: String) -> String {
+        self.hidden
+            .iter()
+            .fold(text, |text, secret| match text.contains(secret) {
+                true => text.replace(secret, "***"),
+                false => text,
+            })
     }
 
     fn effect(&self, effect: Effect) {

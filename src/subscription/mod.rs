@@ -18,5 +18,5 @@ mod tests;
 mod webhook;
 
 pub use model::*;
-pub use secret::is_secret;
+pub use secret::{is_secret, secrets_by_name};
 pub use store::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, Store};

@@ -43,6 +43,9 @@ pub struct Subscription {
     pub created: Timestamp,
     /// When it was last changed.
     pub updated: Timestamp,
+    /// JSON Pointers into its JSON: what is secret by the plugins that it names. (What is secret by its own name in
+    /// `protocolsettings` is so anyhow.)
+    pub write_only: Arc<[String]>,
 }
 
 /// Whether a subscription runs.

@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use super::fields::refuse;
 use super::model::{DeliveryConfig, Sink, Subscription};
 use super::secret;
 use crate::error::Error;
@@ -17,9 +18,11 @@ impl Subscription {
     /// As [`Subscription::from_json`]; `credentials_required` if the sink moves and kept credentials would go along.
     pub fn replaced(&self, json: &Value, defaults: &DeliveryConfig, now: Timestamp) -> Result<Self, Error> {
         let mut json = json.clone();
-        let kept = json
+        let by_schema = secret::restore_at(&mut json, &self.to_stored(), &self.write_only);
+        let by_name = json
             .get_mut("protocolsettings")
             .is_some_and(|settings| secret::restore(settings, &self.sink.settings()));
+        let kept = by_schema || by_name;
         let mut next = Self::from_json(self.id.clone(), self.bus.clone(), &json, defaults, now)?;
         if kept && target(&next.sink) != target(&self.sink) {
             let text = "the sink moves to another place: send its credentials again (those that are kept belong to the old one), or remove them";
@@ -28,6 +31,23 @@ impl Subscription {
         next.created = self.created;
         next.state = self.state.clone();
         Ok(next)
+    }
+
+    /// This subscription with these places of its JSON hidden from now on.
+    ///
+    /// # Errors
+    /// If a `"***"` stands at one of them: there was nothing to put back.
+    pub fn hiding(mut self, places: Vec<String>) -> Result<Self, Error> {
+        let stored = self.to_stored();
+        if let Some(place) = places
+            .iter()
+            .find(|place| stored.pointer(place).is_some_and(|value| value == secret::MASK))
+        {
+            let path = place.trim_start_matches('/').replace('/', ".");
+            return Err(refuse(&path, secret::NOT_KEPT));
+        }
+        self.write_only = places.into();
+        Ok(self)
     }
 
     /// JSON merge patch (RFC 7396) of the shown form, then the checks of [`Subscription::from_json`]; secrets that

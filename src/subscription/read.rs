@@ -70,6 +70,7 @@ impl Subscription {
             state: State::Active,
             created: now,
             updated: now,
+            write_only: Arc::default(),
         })
     }
 }
@@ -113,10 +114,7 @@ fn sink(fields: &Fields<'_>) -> Result<Sink, Error> {
     let sink = fields.text("sink", LONGEST_SINK)?;
     let settings = fields.value("protocolsettings");
     if let Some(path) = settings.and_then(|settings| secret::unresolved(settings, "protocolsettings")) {
-        return Err(refuse(
-            &path,
-            "\"***\" stands for a secret that is already kept, and there is none here; send the secret itself",
-        ));
+        return Err(refuse(&path, secret::NOT_KEPT));
     }
     if protocol.eq_ignore_ascii_case("http") {
         return webhook::read(sink, settings).map(|webhook| Sink::Webhook(Arc::new(webhook)));

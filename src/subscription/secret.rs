@@ -1,17 +1,76 @@
 //! Secrets are write-only: shown as `"***"`, and a `"***"` that is sent back keeps the one that is stored.
 //!
 //! A notifier's settings are its own, so the hub cannot know which of them are secret: it goes by the name, on the
-//! safe side. The same rule covers custom headers (`authorization`, `x-api-key`) and the native settings.
-//! Invariant: [`restore`] only ever fills a place that [`mask`] would have masked.
+//! safe side. The same rule covers custom headers (`authorization`, `x-api-key`) and the native settings. What a
+//! plugin's schema calls secret besides is kept with the subscription as places (`write_only`), so that it stays hidden
+//! while the plugin is away.
+//! Invariant: [`restore`] only ever fills a place that [`mask`] would have masked, [`restore_at`] one of [`mask_at`]'s.
 
 use serde_json::Value;
 
 /// What stands for a secret.
 pub(super) const MASK: &str = "***";
+/// What is wrong with one that stands for none.
+pub(super) const NOT_KEPT: &str =
+    "\"***\" stands for a secret that is already kept, and there is none here; send the secret itself";
 
 /// Hides every secret under `settings`.
 pub(super) fn mask(settings: &mut Value) {
     each_secret(settings, "", &mut |_, text| *text = MASK.into());
+}
+
+/// Hides what stands at these places of a subscription's JSON.
+pub(super) fn mask_at(shown: &mut Value, places: &[String]) {
+    for place in places {
+        if let Some(value) = shown.pointer_mut(place) {
+            *value = MASK.into();
+        }
+    }
+}
+
+/// Puts what is stored where `incoming` has `"***"` at one of these places, if it is still the same plugin's; whether
+/// any of a notifier's was put back.
+pub(super) fn restore_at(incoming: &mut Value, stored: &Value, places: &[String]) -> bool {
+    places.iter().fold(false, |any, place| {
+        let of_filter = place
+            .split_once("/plugin/config")
+            .map(|(filter, _)| format!("{filter}/plugin/name"));
+        if of_filter
+            .as_ref()
+            .is_some_and(|name| incoming.pointer(name) != stored.pointer(name))
+        {
+            return any;
+        }
+        match (incoming.pointer_mut(place), stored.pointer(place)) {
+            (Some(value), Some(kept)) if *value == MASK => {
+                value.clone_from(kept);
+                any || of_filter.is_none()
+            }
+            _ => any,
+        }
+    })
+}
+
+/// The JSON Pointers of what is secret by its name, below a config.
+pub fn secrets_by_name(config: &Value) -> Vec<String> {
+    let named = |(name, value): (&String, &Value)| {
+        let place = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        match is_secret(name) && (value.is_string() || value.is_array() || value.is_object()) {
+            true => vec![place],
+            false => below(&place, value),
+        }
+    };
+    let below_item = |(i, item): (usize, &Value)| below(&format!("/{i}"), item);
+    match config {
+        Value::Object(members) => members.iter().flat_map(named).collect(),
+        Value::Array(items) => items.iter().enumerate().flat_map(below_item).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn below(place: &str, value: &Value) -> Vec<String> {
+    let found = secrets_by_name(value);
+    found.into_iter().map(|rest| format!("{place}{rest}")).collect()
 }
 
 /// The path of a `"***"` that stands where a secret should, below `path`.
@@ -203,5 +262,35 @@ mod tests {
         );
         assert_eq!(check(json!({"secrets": ["a", "***"]})), Some("s.secrets[1]".into()));
         assert_eq!(check(json!({"plain": "***", "secret": "x"})), None);
+    }
+
+    #[test]
+    fn what_a_plugin_calls_secret_is_put_back_for_that_plugin_only() {
+        let body = |name: &str, pin: &str, url: &str| json!({"filters": [{"plugin": {"name": name, "config": {"pin": pin}}}], "protocolsettings": {"url": url}});
+        let places = ["/filters/0/plugin/config/pin", "/protocolsettings/url"].map(str::to_owned);
+        let stored = body("mine", "1234", "https://a");
+        let mut shown = stored.clone();
+        mask_at(&mut shown, &places);
+        assert_eq!(shown, body("mine", "***", "***"));
+        for (sent, expected, of_notifier) in [
+            (body("mine", "***", "***"), stored.clone(), true),
+            (body("mine", "***", "new"), body("mine", "1234", "new"), false),
+            (body("other", "***", "new"), body("other", "***", "new"), false),
+            (json!({"filters": []}), json!({"filters": []}), false),
+        ] {
+            let mut restored = sent.clone();
+            let kept = restore_at(&mut restored, &stored, &places);
+            assert_eq!((kept, restored), (of_notifier, expected), "{sent}");
+        }
+    }
+
+    #[test]
+    fn secrets_of_a_config_are_found_by_name() {
+        let config =
+            json!({"a": {"api_key": "k", "plain": "p"}, "list": [{"pass/word": "p"}], "tokens": ["t"], "token": 7});
+        assert_eq!(
+            secrets_by_name(&config),
+            ["/a/api_key", "/list/0/pass~1word", "/tokens"]
+        );
     }
 }

@@ -22,18 +22,20 @@ impl Subscription {
     pub fn to_json(&self) -> Value {
         let mut settings = self.sink.settings();
         secret::mask(&mut settings);
-        let mut shown = self.body(settings);
+        let mut body = self.body(settings);
         let (state, reason) = match &self.state {
             State::Active => ("active", None),
             State::Paused { reason } => ("paused", Some(reason)),
         };
-        shown.insert("state".into(), state.into());
+        body.insert("state".into(), state.into());
         if let Some(reason) = reason {
-            shown.insert("reason".into(), reason.as_str().into());
+            body.insert("reason".into(), reason.as_str().into());
         }
-        shown.insert("created".into(), self.created.to_string().into());
-        shown.insert("updated".into(), self.updated.to_string().into());
-        Value::Object(shown)
+        body.insert("created".into(), self.created.to_string().into());
+        body.insert("updated".into(), self.updated.to_string().into());
+        let mut shown = Value::Object(body);
+        secret::mask_at(&mut shown, &self.write_only);
+        shown
     }
 
     /// The JSON kept in the store: everything, secrets too; [`Subscription::from_stored`] reads it.
@@ -48,6 +50,12 @@ impl Subscription {
         );
         body.insert("created".into(), self.created.0.into());
         body.insert("updated".into(), self.updated.0.into());
+        if !self.write_only.is_empty() {
+            body.insert(
+                "write_only".into(),
+                self.write_only.iter().map(String::as_str).collect(),
+            );
+        }
         body.insert("v".into(), VERSION.into());
         Value::Object(body)
     }
@@ -81,10 +89,13 @@ impl Subscription {
         let paused = body
             .remove("paused")
             .and_then(|reason| reason.as_str().map(str::to_owned));
+        let write_only = body.remove("write_only");
         let text = |name: &str| body.get(name).and_then(Value::as_str).ok_or_else(|| broken(name));
         let (id, bus) = (SubscriptionId(text("id")?.into()), BusName::parse(text("bus")?)?);
         let mut read = Self::from_json(id, bus, &Value::Object(body), &DeliveryConfig::default(), updated)?;
         read.created = created;
+        let write_only = write_only.as_ref().and_then(Value::as_array).into_iter().flatten();
+        read.write_only = write_only.filter_map(Value::as_str).map(str::to_owned).collect();
         if let Some(reason) = paused {
             read.state = State::Paused { reason };
         }

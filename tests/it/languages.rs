@@ -38,6 +38,7 @@ async fn hub_with(folder: &Path, receiver: &Receiver, plugins: &[&str]) -> HubPr
     }
     for name in plugins {
         loaded(&hub, name).await;
+        describes_itself(&hub, name).await;
     }
     keep_compiled(folder);
     hub
@@ -61,6 +62,22 @@ async fn loaded(hub: &HubProcess, name: &str) {
     };
     let waited = tokio::time::timeout(COMPILING, asked).await;
     assert!(waited.is_ok(), "{name} was never loaded: {:#?}", hub.log());
+}
+
+/// The schema that it gives is the one in its folder, of which its README's table is made.
+async fn describes_itself(hub: &HubProcess, name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins").join(name);
+    let kept = std::fs::read(folder.join("config.schema.json")).ok();
+    let schema = |text: Vec<u8>| {
+        let mut schema: Value = serde_json::from_slice(&text).unwrap();
+        schema.as_object_mut().unwrap().remove("$schema");
+        schema
+    };
+    let mut given = hub.get(&format!("/v1/plugins/{name}")).await["config_schema"].clone();
+    if let Some(given) = given.as_object_mut() {
+        given.remove("$schema");
+    }
+    assert_eq!(given, kept.map_or(Value::Null, schema), "{name}");
 }
 
 /// Subscribes to orders through a filter, the sink being a path of its own.

@@ -5,7 +5,7 @@ use std::path::Path;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{HubProcess, component, place, run};
+use crate::support::{HubProcess, Receiver, component, place, run};
 
 /// A hub with the threshold filter and, granted, the chat notifier.
 async fn hub(folder: &Path) -> HubProcess {
@@ -97,6 +97,80 @@ async fn a_notifier_that_does_not_know_the_sink_is_not_given_it() {
         "protocolsettings": {"url": url, "template": "{type}"}});
     let made = hub.put("/v1/subscriptions/chat", &chat).await;
     assert_eq!(made["sink"], url);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_schema_calls_secret_is_never_shown_again() {
+    let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
+    place(folder.path(), "notifier-chat", &component("notifier-chat"));
+    let grant = format!(
+        "[plugins.notifier-chat]\ngrants = {{ http = [\"{}\"] }}\n",
+        receiver.url("")
+    );
+    std::fs::write(folder.path().join("busway.toml"), grant).unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    let path = "/v1/subscriptions/chat";
+    let url = receiver.url("/hooks/hunter2");
+    let body = json!({"types": ["n"], "protocol": "notifier-chat", "protocolsettings": {"url": url, "template": "a"}});
+    let shows = |answer: &Value, template: &str| {
+        assert_eq!(answer["protocolsettings"], json!({"url": "***", "template": template}));
+        assert!(!answer.to_string().contains("hunter2"), "{answer}");
+    };
+    shows(&hub.put(path, &body).await, "a");
+    let patch = json!({"protocolsettings": {"template": "b"}}).to_string();
+    let (status, answer) = hub.send(Method::PATCH, path, &[], patch).await;
+    assert_eq!(status, 200);
+    shows(&serde_json::from_slice(&answer).unwrap(), "b");
+    let mut shown = hub.get(path).await;
+    shows(&shown, "b");
+    shown["protocolsettings"]["template"] = "c".into();
+    shows(&hub.put(path, &shown).await, "c");
+    let told = hub
+        .until("the changes are told", "/v1/buses/busway/events", |events| {
+            events.to_string().contains("subscription.updated")
+        })
+        .await
+        .to_string();
+    assert!(!told.contains("hunter2"), "{told}");
+
+    // What was hidden still leads where it led.
+    let event = json!({"specversion": "1.0", "id": "1", "source": "/t", "type": "n"});
+    let offset = &hub.publish(&event).await["events"][0]["offset"];
+    let arrived = receiver.wait_until("the post", |all| !all.is_empty()).await;
+    assert_eq!(arrived[0].path, "/hooks/hunter2");
+    let explained = hub
+        .get(&format!("/v1/explain?offset={offset}&subscription=chat&notify=true"))
+        .await
+        .to_string();
+    assert!(
+        explained.contains(&receiver.url("/***")) && !explained.contains("hunter2"),
+        "{explained}"
+    );
+
+    // It stays hidden while the plugin is away, and over a restart.
+    std::fs::remove_file(folder.path().join("plugins/notifier-chat.wasm")).unwrap();
+    drop(hub);
+    let hub = HubProcess::start(folder.path()).await;
+    assert_eq!(hub.get(path).await["protocolsettings"]["url"], "***");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mask_without_a_secret_behind_it_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = hub(folder.path()).await;
+    let filter = json!({"plugin": {"name": "filter-threshold", "config": {"pointer": "/n", "min": 1}}});
+    let body = json!({"filters": [filter], "protocol": "notifier-chat",
+        "protocolsettings": {"url": "***", "template": "a"}});
+    let (status, answer) = hub.send(Method::POST, "/v1/subscriptions", &[], body.to_string()).await;
+    let problem: Value = serde_json::from_slice(&answer).unwrap();
+    assert_eq!(status, 400, "{problem}");
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .starts_with("protocolsettings.url: "),
+        "{problem}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

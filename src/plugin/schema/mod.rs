@@ -11,9 +11,11 @@
 
 mod fault;
 mod fields;
+mod secrets;
 
 pub use fault::ConfigFault;
 pub use fields::{Field, FieldKind, fields};
+pub(super) use secrets::texts;
 
 use std::sync::Arc;
 
@@ -87,6 +89,11 @@ impl Schema {
         let mut faults = self.faults(part);
         faults.retain(|fault| fault.top().is_some_and(|field| part.contains_key(field)));
         faults
+    }
+
+    /// The JSON Pointers of what is secret in a config.
+    pub(super) fn secrets(&self, config: &Value) -> Vec<String> {
+        secrets::places(&self.0.json, config)
     }
 
     /// Whether a config may hold `sink`, which the hub adds to a notifier's settings: one that names all its fields and
