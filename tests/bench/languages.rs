@@ -13,6 +13,8 @@
 #![allow(missing_docs, reason = "a bench")]
 #![allow(
     clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "a bench prints and may stop"
