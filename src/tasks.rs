@@ -41,10 +41,29 @@ impl Tasks {
         self.tracker.spawn(work.in_current_span())
     }
 
+    /// The same, on another runtime than the caller's.
+    pub fn spawn_on<F>(&self, runtime: &tokio::runtime::Handle, work: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tracker.spawn_on(work.in_current_span(), runtime)
+    }
+
     /// Runs `work` on a thread that may block, in the caller's span.
     pub fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> tokio::task::JoinHandle<T> {
         let span = tracing::Span::current();
         self.tracker.spawn_blocking(move || span.in_scope(work))
+    }
+
+    /// The same for work that a stop cuts off: nobody waits for its end.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "what is to be waited for is not its own, but what awaits it"
+    )]
+    pub fn expendable<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> tokio::task::JoinHandle<T> {
+        let span = tracing::Span::current();
+        tokio::task::spawn_blocking(move || span.in_scope(work))
     }
 
     /// Resolves once the tasks have been asked to stop.

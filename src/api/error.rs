@@ -63,6 +63,7 @@ fn status(kind: Kind, code: &str) -> (StatusCode, &'static str) {
         Kind::Invalid if code == "method_not_allowed" => {
             (StatusCode::METHOD_NOT_ALLOWED, "This method is not served here")
         }
+        Kind::Invalid if code == "host_unknown" => (StatusCode::FORBIDDEN, "The hub does not answer to this name"),
         Kind::Invalid if code == "cross_origin" => (StatusCode::FORBIDDEN, "Web pages of other sites may not do this"),
         Kind::Invalid => (StatusCode::BAD_REQUEST, "The request is not valid"),
         Kind::NotFound => (StatusCode::NOT_FOUND, "Not found"),
@@ -70,6 +71,9 @@ fn status(kind: Kind, code: &str) -> (StatusCode, &'static str) {
         Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
         Kind::UnsupportedMedia => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The media type is not understood"),
         Kind::Busy { .. } => (StatusCode::TOO_MANY_REQUESTS, "The hub is full for the moment"),
+        Kind::Unavailable if code == "too_many_subscriptions" => {
+            (StatusCode::INSUFFICIENT_STORAGE, "There is no room for this")
+        }
         Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "The hub cannot do this now"),
         Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "A fault of the hub"),
     }
@@ -125,6 +129,7 @@ mod tests {
             (Kind::Invalid, "x", 400, None),
             (Kind::Invalid, "method_not_allowed", 405, None),
             (Kind::Invalid, "cross_origin", 403, None),
+            (Kind::Invalid, "host_unknown", 403, None),
             (Kind::NotFound, "x", 404, None),
             (Kind::Conflict, "x", 409, None),
             (Kind::TooLarge, "x", 413, None),

@@ -23,10 +23,11 @@ mod trial;
 mod unique;
 mod websocket;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::{from_fn, map_response_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response_with_state};
 use axum::routing::{get, post};
 
 use crate::hub::Hub;
@@ -36,12 +37,15 @@ use crate::hub::Hub;
 pub struct Settings {
     /// A stream on which nothing happens says that it is alive this often.
     pub heartbeat: Duration,
+    /// What the hub answers to besides addresses and `localhost`; none: to every name.
+    pub names: Option<Arc<[String]>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_secs(15),
+            names: None,
         }
     }
 }
@@ -61,6 +65,17 @@ pub fn router(hub: Hub) -> Router {
 /// The routes.
 pub fn router_with(hub: Hub, settings: Settings) -> Router {
     let door = Door { hub, settings };
+    let routes = routes();
+    let guarded = match &door.settings.names {
+        Some(names) => routes.layer(from_fn_with_state(names.clone(), origin::refuse_other_names)),
+        None => routes,
+    };
+    guarded
+        .layer(map_response_with_state(door.clone(), error::count))
+        .with_state(door)
+}
+
+fn routes() -> Router<Door> {
     Router::new()
         .nest("/v1", on_a_bus())
         .nest("/v1/buses/{bus}", on_a_bus())
@@ -84,8 +99,6 @@ pub fn router_with(hub: Hub, settings: Settings) -> Router {
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
         .layer(from_fn(origin::refuse_other_sites))
-        .layer(map_response_with_state(door.clone(), error::count))
-        .with_state(door)
 }
 
 /// The nouns that live on a bus.

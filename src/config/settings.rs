@@ -33,6 +33,8 @@ pub struct Settings {
 pub struct ListenSettings {
     /// Where.
     pub addresses: Vec<Address>,
+    /// Names by which a hub on a loopback address may be called, besides `localhost`.
+    pub hosts: Vec<String>,
     /// Whether addresses that other machines can reach are allowed although nobody is asked for credentials.
     pub insecure: bool,
     /// Where to write the bound addresses, one a line.
@@ -81,6 +83,7 @@ impl Default for Settings {
         Self {
             listen: ListenSettings {
                 addresses: vec![Address::Tcp(([127, 0, 0, 1], 8080).into())],
+                hosts: Vec::new(),
                 insecure: false,
                 ports_file: None,
                 drain_timeout: Duration::from_secs(10),
@@ -106,6 +109,7 @@ impl Default for Settings {
                 event_bytes: 1 << 20,
                 batch_bytes: 8 << 20,
                 batch_events: 1_000,
+                subscriptions: 1_000_000,
             },
             log_output: LogOutput {
                 filter: "info".to_owned(),

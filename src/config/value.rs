@@ -147,10 +147,12 @@ impl Address {
 
     /// Whether only this machine can reach it.
     pub fn is_local(&self) -> bool {
-        match self {
-            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
-            Self::Unix(_) => true,
-        }
+        matches!(self, Self::Unix(_)) || self.is_loopback()
+    }
+
+    /// Whether a web browser on this machine can reach it, and nothing elsewhere.
+    pub fn is_loopback(&self) -> bool {
+        matches!(self, Self::Tcp(address) if address.ip().to_canonical().is_loopback())
     }
 }
 

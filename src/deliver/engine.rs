@@ -180,6 +180,11 @@ impl Engine {
         self.lanes().values().cloned().collect()
     }
 
+    /// How many lanes there are.
+    pub(super) fn count(&self) -> usize {
+        self.lanes().len()
+    }
+
     /// All buses that have had a subscription.
     pub(super) fn buses(&self) -> Vec<Arc<Bus>> {
         self.buses

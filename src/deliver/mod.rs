@@ -300,6 +300,11 @@ impl Delivery {
         all
     }
 
+    /// How many subscriptions there are.
+    pub fn count(&self) -> usize {
+        self.0.count()
+    }
+
     /// What the lanes of each bus still have to do, all together. Buses without a subscription are not in it.
     pub fn backlogs(&self) -> BTreeMap<BusName, Backlog> {
         let mut all = BTreeMap::new();

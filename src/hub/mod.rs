@@ -72,6 +72,8 @@ pub struct Limits {
     pub batch_bytes: usize,
     /// Events of a batch.
     pub batch_events: usize,
+    /// Subscriptions, of all buses together.
+    pub subscriptions: usize,
 }
 
 /// The hub. Cheap to clone.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::deliver::{LaneStatus, Recent};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::event::{Data, DataKind, Draft};
 use crate::hub::{Hub, life};
 use crate::log::{BusName, Offset, Record};
@@ -186,6 +186,7 @@ impl Hub {
             (None, None) => BusName::default_bus(),
         };
         let new = Subscription::from_json(id, bus, json, &self.0.defaults, self.0.clock.now())?;
+        self.refuse_when_full()?;
         let new = self.checked(new).await?;
         let from = self.position(&new.bus, new.config.start).await?;
         self.0.store.put(&new, Some(from)).await?;
@@ -193,6 +194,18 @@ impl Hub {
         self.0.metrics.subscriptions.inc();
         self.0.life.tell(life::subscription("created", &new));
         Ok(new)
+    }
+
+    /// Callers that come at the same moment may all pass: it bounds, and does not count.
+    fn refuse_when_full(&self) -> Result<(), Error> {
+        let most = self.0.limits.subscriptions;
+        if self.0.delivery.count() < most {
+            return Ok(());
+        }
+        let text = format!(
+            "there are {most} subscriptions, which is as many as may be (`limits.subscriptions`): delete some, or raise it"
+        );
+        Err(Error::new(Kind::Unavailable, "too_many_subscriptions", text))
     }
 
     async fn change(&self, new: Subscription) -> Result<Subscription, Error> {

@@ -44,6 +44,7 @@ async fn open_at(folder: &Path, clock: Clock) -> Hub {
             event_bytes: 4_096,
             batch_bytes: 16_384,
             batch_events: 5,
+            subscriptions: 100,
         },
     };
     Hub::open(settings, clock).await.unwrap()

@@ -63,6 +63,16 @@ impl Client {
         }
     }
 
+    /// The same way out with connections of its own: for another runtime, since a connection lives on the one that
+    /// opened it.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self {
+            dialler: self.dialler.clone(),
+            pool: Arc::default(),
+        }
+    }
+
     /// The guard it dials through.
     pub fn guard(&self) -> &Guard {
         &self.dialler.guard

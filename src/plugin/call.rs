@@ -52,8 +52,10 @@ pub(super) async fn evaluate_waiting(
     } = instance;
     *calls += 1;
     let (answer, cpu) = bounded(limit, &generation.maker.clock, guest.evaluate_waiting(store, event)).await;
+    let answer = settle(answer, store, limit).and_then(|answer| answer.map_err(CallError::Guest));
     generation.meter.compute(cpu);
-    settle(answer, store, limit)?.map_err(CallError::Guest)
+    generation.conduct.note(cpu, answer.as_ref().err());
+    answer
 }
 
 /// Has a notifier deliver one event: leases an instance, calls it, and gives it back if it is sound.
@@ -87,8 +89,10 @@ pub(super) async fn notify_on(
     } = instance;
     *calls += 1;
     let (answer, cpu) = bounded(limit, &generation.maker.clock, guest.notify(store, event, delivery)).await;
+    let answer = settle(answer, store, limit);
     generation.meter.compute(cpu);
-    settle(answer, store, limit).map_err(NotifyError::Call)?
+    generation.conduct.note(cpu, answer.as_ref().err());
+    answer.map_err(NotifyError::Call)?
 }
 
 /// The slot's idle instance, or a new one.

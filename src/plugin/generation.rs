@@ -16,6 +16,7 @@ use wasmtime::{Engine, Store};
 
 use super::allowance::Allowance;
 use super::call::{self, Bounds, bounded};
+use super::conduct::Conduct;
 use super::grants::Allowed;
 use super::guest_log::GuestLog;
 use super::host::{Host, WaysOut};
@@ -67,6 +68,7 @@ pub(super) struct Generation {
     pub(super) source: Source,
     pub(super) settings: PluginSettings,
     pub(super) meter: Meter,
+    pub(super) conduct: Conduct,
     pub(super) maker: Arc<Maker>,
     /// The right to use an instance of whatever config.
     in_all: Arc<Semaphore>,
@@ -98,6 +100,7 @@ impl Generation {
             source,
             settings,
             meter,
+            conduct: Conduct::default(),
             maker: Arc::new(maker),
             pool_by_config: Mutex::default(),
         }
@@ -113,6 +116,7 @@ impl Generation {
             source: self.source.clone(),
             settings: self.settings.clone(),
             meter: self.meter.anew(),
+            conduct: Conduct::default(),
             maker: self.maker.clone(),
             pool_by_config: Mutex::default(),
         }

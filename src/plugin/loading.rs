@@ -12,6 +12,7 @@ use super::cache::sha256;
 use super::generation::Generation;
 use super::load::{LARGEST, Load, Loader, Source};
 use super::watch::Stamp;
+use crate::tasks::Tasks;
 
 /// What came of a load.
 pub(super) struct Loaded {
@@ -28,7 +29,7 @@ pub(super) enum Outcome {
     Same,
     /// The bytes that were refused already.
     StillRefused,
-    /// The file changed while it was read.
+    /// The file changed while it was read, or the hub stops: nothing is known of it.
     Moved,
     Good(Box<Generation>),
     /// `settings`: it is the operator's change that cannot be, not the file's.
@@ -49,6 +50,7 @@ pub(super) struct FileLoad {
     /// Configs that what is live has taken, if what comes is to be measured by it.
     pub(super) taken: Vec<Arc<str>>,
     pub(super) loader: Arc<Loader>,
+    pub(super) tasks: Tasks,
     pub(super) began: Instant,
 }
 
@@ -105,6 +107,10 @@ impl FileLoad {
         let source = self
             .loader
             .source(&load.name, digest.clone(), &load.settings.grants, bytes);
+        if self.tasks.is_stopping() {
+            // The runtime may be gone by now, and nobody listens.
+            return Outcome::Moved;
+        }
         let made = source.and_then(|source| runtime.block_on(self.make(source, load)));
         match made {
             Ok(generation) => Outcome::Good(Box::new(generation)),

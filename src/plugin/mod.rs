@@ -6,8 +6,9 @@
 //! and `live` swaps the snapshot; `loading` does all of it on a thread of its own. `rollback` watches a new generation,
 //! and says when it fails where the one before it worked.
 //! A call takes the snapshot's `generation`, leases an instance from its `pool`, and runs on the filter `threads` or,
-//! for a notifier, on the runtime (`call`), within `limits` and its `allowance`; `host`, `http`, `sockets` (over `tcp`,
-//! `streams` and `tls`), `kv` and `guest_log` are what the guest can reach.
+//! if it may wait, on the runtimes of `guests` (`call`), within `limits` and its `allowance`; who held a thread for long
+//! shares one with its like (`conduct`). `host`, `http`, `sockets` (over `tcp`, `streams` and `tls`), `kv` and
+//! `guest_log` are what the guest can reach.
 //! `observe` calls a generation and tells all that happens (what `recorder` wrote down); `shadow` lets a trial follow
 //! live calls; a `workbench` loads what is to be observed and never served; `install` puts a file into the directory,
 //! and `inspect` reads one. `model` has the types that others see, `status` the page on every plugin.
@@ -21,10 +22,12 @@
 mod allowance;
 mod cache;
 mod call;
+mod conduct;
 mod engine;
 mod generation;
 mod grants;
 mod guest_log;
+mod guests;
 mod host;
 mod http;
 mod inspect;
@@ -50,6 +53,7 @@ mod tcp;
 mod tests;
 mod threads;
 mod tls;
+mod turns;
 mod v0;
 mod version;
 mod watch;
@@ -87,6 +91,7 @@ use crate::time::Clock;
 use cache::Cache;
 use engine::Engines;
 use generation::Generation;
+use guests::Guests;
 use kv::Spaces;
 use live::Live;
 use load::Loader;
@@ -101,6 +106,7 @@ pub struct Plugins(Arc<Inner>);
 struct Inner {
     live: Arc<Live>,
     threads: FilterThreads,
+    guests: Guests,
     workbench: Workbench,
     taps: Arc<Taps>,
     folder: PathBuf,
@@ -138,7 +144,7 @@ impl Plugins {
             engines: Engines::new()?,
             cache,
             spaces: Spaces::new(settings.kv),
-            client,
+            client: client.apart(),
             clock: clock.clone(),
             metrics,
             crowded: crowded.clone(),
@@ -147,6 +153,7 @@ impl Plugins {
         let workbench = Workbench::with(loader.clone(), tasks.clone());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = FilterThreads::start(cores, &Handle::current(), &clock)?;
+        let guests = Guests::start(cores.max(2), tasks.clone())?;
         let parts = Parts {
             folder: settings.dir.clone(),
             loader,
@@ -163,6 +170,7 @@ impl Plugins {
         Ok(Self(Arc::new(Inner {
             live,
             threads,
+            guests,
             workbench,
             taps: Arc::default(),
             folder: settings.dir,
@@ -286,7 +294,7 @@ impl Plugins {
         };
         let shadow = self.0.taps.of(name).map(|tap| (tap, delivery.clone()));
         let began = self.0.clock.instant();
-        let answer = call::notify(&generation, config, event, delivery, &self.0.clock).await;
+        let answer = self.on_its_runtime(&generation, config, event, delivery).await;
         let took = self.0.clock.instant().saturating_duration_since(began);
         match &answer {
             Ok(()) => generation.meter.count(took, None),
@@ -404,8 +412,27 @@ impl Plugins {
         let slot = generation.slot(config, longest).await;
         let slot = slot.inspect_err(|_| generation.meter.turn_away(events.len()))?;
         let (batch, answers) = Batch::new(generation.clone(), config.clone(), slot, events);
-        self.0.threads.push(batch);
+        if generation.maker.linked.waits() {
+            let work = batch.run_waiting(self.0.clock.clone());
+            self.0.guests.run(&generation.conduct, work).await;
+        } else {
+            self.0.threads.push(batch);
+        }
         answers.await.map_err(|_| CallError::Busy)
+    }
+
+    async fn on_its_runtime(
+        &self,
+        generation: &Arc<Generation>,
+        config: &Arc<str>,
+        event: &Arc<Event>,
+        delivery: Delivery,
+    ) -> Result<(), NotifyError> {
+        let (leased, config, event) = (generation.clone(), config.clone(), event.clone());
+        let clock = self.0.clock.clone();
+        let work = async move { call::notify(&leased, &config, &event, delivery, &clock).await };
+        let answer = self.0.guests.run(&generation.conduct, work).await;
+        answer.unwrap_or(Err(NotifyError::Call(CallError::Busy)))
     }
 }
 

@@ -198,6 +198,7 @@ impl Reload {
                 .filter(|refused| !wanted && refused.inode != Some(stamp.inode))
                 .map(|refused| refused.digest.clone()),
             loader: self.loader.clone(),
+            tasks: self.tasks.clone(),
             began: change.since,
         };
         let load = self.next_load(&change.name);
@@ -232,12 +233,21 @@ impl Reload {
                 None => None,
             };
             let _permit = threads.acquire_owned().await;
-            let ran = tasks.blocking(move || run(load, &runtime)).await;
-            ran.unwrap_or_else(|error| {
-                error!(plugin = name, cause = %error, "the hub itself failed in a load");
-                let outcome = Outcome::Refused {
-                    reason: "the hub failed to load it; its log has the cause".to_owned(),
-                    settings: false,
+            // A stop does not wait for half a minute of compiling.
+            let ran = tokio::select! {
+                ran = Tasks::expendable(move || run(load, &runtime)) => ran.map_err(Some),
+                () = tasks.stopping() => Err(None),
+            };
+            ran.unwrap_or_else(|failed| {
+                let outcome = match failed {
+                    None => Outcome::Moved,
+                    Some(error) => {
+                        error!(plugin = name, cause = %error, "the hub itself failed in a load");
+                        Outcome::Refused {
+                            reason: "the hub failed to load it; its log has the cause".to_owned(),
+                            settings: false,
+                        }
+                    }
                 };
                 Loaded {
                     name,

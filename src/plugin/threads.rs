@@ -1,15 +1,14 @@
-//! The filter threads: where filters compute, away from the async runtime.
+//! The filter threads: where filters compute that never wait, away from the async runtime.
 //!
-//! A batch comes over in one hop. Plugins take turns, and while more than one is known, none has every thread at once,
-//! so a plugin that loops delays its own deliveries and nobody else's. A batch that has run for a while goes to the
+//! A batch comes over in one hop. Plugins take turns (`turns`), and while more than one is known, none has every thread
+//! at once, so a plugin that loops delays its own deliveries and nobody else's. Those under suspicion (`conduct`)
+//! share one thread, so that a pack of them takes no more than one does. A batch that has run for a while goes to the
 //! back of its plugin's queue, so that one long batch does not hold up the plugin's other configs. (Rejected: tokio's
 //! blocking pool, where hundreds of looping calls would be hundreds of threads fighting for two cores.)
 //!
-//! Invariant: with T threads and several plugins, one plugin runs on at most T-1 of them (T is at least 2).
 //! Invariant: a batch is answered once, with one verdict for each event, in order; if the threads are gone, its
 //! answer channel closes.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,13 +20,14 @@ use tracing::error;
 use super::call;
 use super::generation::Generation;
 use super::pool::{Instance, Slot};
-use super::{CallError, Verdict};
+use super::turns::{Turn, Turns, Waits};
+use super::{CallError, Verdict, conduct};
 use crate::error::Error;
 use crate::event::Event;
 use crate::time::Clock;
 
 /// After so long a batch lets others of its plugin go first.
-const TURN: Duration = Duration::from_millis(50);
+const TURN: Duration = conduct::LONG;
 
 /// One answer of a filter.
 pub(super) type Answer = Result<Verdict, CallError>;
@@ -71,7 +71,59 @@ impl Batch {
     }
 }
 
+impl Waits for Batch {
+    fn plugin(&self) -> &str {
+        &self.generation.name
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.generation.conduct.is_suspect()
+    }
+}
+
 impl Batch {
+    /// Runs it to its end, for a filter that may wait.
+    pub(super) async fn run_waiting(mut self, clock: Clock) {
+        let mut last = clock.instant();
+        while let Some(event) = self.events.next() {
+            let answer = self.answer_waiting(&event).await;
+            let now = clock.instant();
+            let took = now.saturating_duration_since(last);
+            self.generation.meter.count(took, answer.as_ref().err());
+            last = now;
+            self.answers.push(answer);
+        }
+        self.end(last);
+    }
+
+    async fn answer_waiting(&mut self, event: &Arc<Event>) -> Answer {
+        let mut instance = self.instance().await?;
+        let answer = call::evaluate_waiting(&self.generation, &mut instance, event).await;
+        self.keep(instance, &answer);
+        answer
+    }
+
+    /// An instance to call next.
+    async fn instance(&mut self) -> Result<Instance, CallError> {
+        if let Some(error) = &self.hopeless {
+            return Err(error.clone());
+        }
+        if let Some(instance) = self.instance.take() {
+            return Ok(instance);
+        }
+        let made = call::ready(&self.generation, &self.slot, &self.config).await;
+        // No other event of this batch would fare better, and each try may take long.
+        self.hopeless = made.as_ref().err().cloned();
+        made
+    }
+
+    /// Keeps an instance for the next event, if it is sound after this answer.
+    fn keep(&mut self, instance: Instance, answer: &Answer) {
+        if matches!(answer, Ok(_) | Err(CallError::Guest(_))) {
+            self.instance = Some(instance);
+        }
+    }
+
     /// Answers. Everything else is given back first: who hears the answer may want the slot at once, or look at what
     /// is held.
     fn end(self, now: Instant) {
@@ -102,7 +154,7 @@ impl FilterThreads {
     pub(super) fn start(threads: usize, runtime: &Handle, clock: &Clock) -> Result<Self, Error> {
         let threads = threads.max(2);
         let queue = Arc::new(Queue {
-            turns: Mutex::default(),
+            state: Mutex::default(),
             wake: Condvar::new(),
             threads,
         });
@@ -121,100 +173,68 @@ impl FilterThreads {
 
     /// Hands a batch over.
     pub(super) fn push(&self, batch: Batch) {
-        self.queue.push(batch, false);
+        self.queue.push(batch);
     }
 }
 
 impl Drop for FilterThreads {
     fn drop(&mut self) {
-        let mut turns = self.queue.lock();
-        turns.closed = true;
+        let mut state = self.queue.lock();
+        state.closed = true;
         // Their senders close, so nobody waits for answers that will not come.
-        turns.lanes.clear();
+        state.turns.clear();
         self.queue.wake.notify_all();
     }
 }
 
 struct Queue {
-    turns: Mutex<Turns>,
+    state: Mutex<State>,
     wake: Condvar,
     threads: usize,
 }
 
 #[derive(Default)]
-struct Turns {
-    lanes: BTreeMap<String, Lane>,
-    /// Whose turn it was last.
-    last: String,
+struct State {
+    turns: Turns<Batch>,
     closed: bool,
 }
 
-/// What waits and runs of one plugin.
-#[derive(Default)]
-struct Lane {
-    waiting: VecDeque<Batch>,
-    running: usize,
-}
-
 impl Queue {
-    fn lock(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `again`: this thread ran it until now.
-    fn push(&self, batch: Batch, again: bool) {
-        let mut turns = self.lock();
-        if turns.closed {
-            return;
+    fn push(&self, batch: Batch) {
+        let mut state = self.lock();
+        if !state.closed {
+            state.turns.push(batch);
+            self.wake.notify_one();
         }
-        if !turns.lanes.contains_key(&batch.generation.name) {
-            turns.lanes.insert(batch.generation.name.clone(), Lane::default());
-        }
-        if let Some(lane) = turns.lanes.get_mut(&batch.generation.name) {
-            lane.running -= usize::from(again && lane.running > 0);
-            lane.waiting.push_back(batch);
-        }
-        self.wake.notify_one();
     }
 
     /// The next batch to run; none once the threads are to end.
-    fn next(&self) -> Option<Batch> {
-        let mut turns = self.lock();
+    fn next(&self) -> Option<(Turn, Batch)> {
+        let mut state = self.lock();
         loop {
-            if turns.closed {
+            if state.closed {
                 return None;
             }
-            if let Some(batch) = turns.next(self.threads) {
-                return Some(batch);
+            if let Some(next) = state.turns.next(self.threads) {
+                return Some(next);
             }
-            turns = self.wake.wait(turns).unwrap_or_else(PoisonError::into_inner);
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn done(&self, plugin: &str) {
-        let mut turns = self.lock();
-        if let Some(lane) = turns.lanes.get_mut(plugin) {
-            lane.running = lane.running.saturating_sub(1);
+    /// A turn is over; what is left of its batch waits for another.
+    fn over(&self, turn: &Turn, rest: Option<Batch>) {
+        let mut state = self.lock();
+        state.turns.over(turn);
+        if let Some(rest) = rest.filter(|_| !state.closed) {
+            state.turns.push(rest);
         }
-        // A batch of the same plugin may have waited for this thread's place.
+        // What waits may have waited for this thread's place.
         self.wake.notify_one();
-    }
-}
-
-impl Turns {
-    fn next(&mut self, threads: usize) -> Option<Batch> {
-        let most = if self.lanes.len() > 1 { threads - 1 } else { threads };
-        let may_run = |lane: &Lane| lane.running < most && !lane.waiting.is_empty();
-        let after = self.lanes.iter().filter(|(name, _)| **name > self.last);
-        let until = self.lanes.iter().filter(|(name, _)| **name <= self.last);
-        let name = after
-            .chain(until)
-            .find(|(_, lane)| may_run(lane))
-            .map(|(name, _)| name.clone())?;
-        let lane = self.lanes.get_mut(&name)?;
-        self.last = name;
-        lane.running += 1;
-        lane.waiting.pop_front()
     }
 }
 
@@ -226,19 +246,16 @@ struct Worker {
 
 impl Worker {
     fn run(&self) {
-        while let Some(batch) = self.queue.next() {
-            let plugin = batch.generation.name.clone();
-            match catch_unwind(AssertUnwindSafe(|| self.turn(batch))) {
-                Ok(Some(rest)) => self.queue.push(rest, true),
-                Ok(None) => self.queue.done(&plugin),
-                Err(_) => {
-                    error!(
-                        plugin,
-                        "the hub itself failed in a filter call; the batch counts as failed"
-                    );
-                    self.queue.done(&plugin);
-                }
-            }
+        while let Some((turn, batch)) = self.queue.next() {
+            let rest = catch_unwind(AssertUnwindSafe(|| self.turn(batch))).unwrap_or_else(|_| {
+                let plugin = turn.plugin();
+                error!(
+                    plugin,
+                    "the hub itself failed in a filter call; the batch counts as failed"
+                );
+                None
+            });
+            self.queue.over(&turn, rest);
         }
     }
 
@@ -255,10 +272,9 @@ impl Worker {
             let took = now.saturating_duration_since(last);
             let generation = &batch.generation;
             generation.meter.count(took, answer.as_ref().err());
-            if !generation.maker.linked.waits() {
-                // It has the thread until it is done.
-                generation.meter.compute(took);
-            }
+            // It has the thread until it is done.
+            generation.meter.compute(took);
+            generation.conduct.note(took, answer.as_ref().err());
             last = now;
             batch.answers.push(answer);
             if now.saturating_duration_since(began) >= TURN && batch.events.len() > 0 {
@@ -270,33 +286,9 @@ impl Worker {
     }
 
     fn answer(&self, batch: &mut Batch, event: &Arc<Event>) -> Answer {
-        if let Some(error) = &batch.hopeless {
-            return Err(error.clone());
-        }
-        let generation = &batch.generation;
-        let mut instance = match batch.instance.take() {
-            Some(instance) => instance,
-            None => match self
-                .runtime
-                .block_on(call::ready(generation, &batch.slot, &batch.config))
-            {
-                Ok(instance) => instance,
-                Err(error) => {
-                    // No other event of this batch would fare better, and each try may take long.
-                    batch.hopeless = Some(error.clone());
-                    return Err(error);
-                }
-            },
-        };
-        let answer = match generation.maker.linked.waits() {
-            true => self
-                .runtime
-                .block_on(call::evaluate_waiting(generation, &mut instance, event)),
-            false => call::evaluate(generation, &mut instance, event),
-        };
-        if matches!(answer, Ok(_) | Err(CallError::Guest(_))) {
-            batch.instance = Some(instance);
-        }
+        let mut instance = self.runtime.block_on(batch.instance())?;
+        let answer = call::evaluate(&batch.generation, &mut instance, event);
+        batch.keep(instance, &answer);
         answer
     }
 }

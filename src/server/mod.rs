@@ -94,7 +94,7 @@ impl Server {
 
     async fn open_doors(&mut self, settings: &Settings) -> Result<(), Error> {
         let listen = &settings.listen;
-        let service = TowerToHyperService::new(api::router(self.hub.clone()));
+        let names: Arc<[String]> = listen.hosts.clone().into();
         let limits = ConnectionLimits {
             slots: Arc::new(tokio::sync::Semaphore::new(listen.connections)),
             header_timeout: listen.header_timeout,
@@ -108,7 +108,12 @@ impl Server {
         }
         for bound in doors {
             let tasks = self.connections.clone();
-            let serving = accept(bound, service.clone(), limits.clone(), tasks);
+            let own = api::Settings {
+                names: bound.address.is_loopback().then(|| names.clone()),
+                ..api::Settings::default()
+            };
+            let service = TowerToHyperService::new(api::router_with(self.hub.clone(), own));
+            let serving = accept(bound, service, limits.clone(), tasks);
             self.connections.spawn(serving);
         }
         if let Some(path) = &listen.ports_file {

@@ -233,6 +233,29 @@ async fn a_hangup_reads_the_settings_again() {
     assert_eq!(hub.get("/readyz").await, json!({"ready": true}));
 }
 
+/// A page that was loaded from a name of its own, which then leads here, could do whatever its neighbours may.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_not_the_hubs_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HubProcess::start_with(folder.path(), &["--listen-hosts", "hub.example.com"]).await;
+    for (host, expected) in [
+        ("evil.example:8080", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("hub.example.com", 200),
+        ("localhost:1", 200),
+        ("[::1]", 200),
+    ] {
+        let headers = [("host", host)];
+        let (status, _) = hub.send(http::Method::GET, "/v1/subscriptions", &headers, "").await;
+        assert_eq!(status, expected, "{host}");
+        // As a browser would post for it: of the same site, as far as that goes.
+        let origin = format!("http://{host}");
+        let headers = [("host", host), ("origin", &origin)];
+        let (status, _) = hub.send(http::Method::POST, "/v1/subscriptions", &headers, "{}").await;
+        assert_eq!(status == 403, expected == 403, "{host}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_hub_on_the_same_store_is_refused() {
     let folder = tempfile::tempdir().unwrap();

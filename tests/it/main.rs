@@ -18,6 +18,7 @@ mod explain; // why an event did, or did not, arrive: every end of a delivery
 #[cfg(target_os = "linux")]
 mod full; // a full disk: told, survived, and over when there is room
 mod hold; // plugins that fail: parked and delivered once, in key order, over a kill; plugins taken away
+mod hostile; // the whole pack of bad guests under load: contained, told, and nobody else hurt
 mod languages; // plugins in every language: built from source, run through a hub; new projects; their README
 mod life; // self-events, figures, a stop under load, a second hub
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn

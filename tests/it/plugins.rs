@@ -359,8 +359,8 @@ async fn a_config_is_refused_in_the_plugins_own_words() {
     for (body, code, says) in [
         (
             filtered("n", receiver.url("/"), "filter-threshold", json!({})),
-            "plugin_refused_config",
-            "missing field `pointer`",
+            "plugin_config_invalid",
+            "pointer: is required",
         ),
         (
             filtered(

@@ -130,6 +130,7 @@ pub(crate) fn serve_role() {
                 "/count",
                 get(|State(seen): State<Arc<AtomicU64>>| async move { seen.load(Ordering::Relaxed).to_string() }),
             )
+            .fallback(|_body: Bytes| async { StatusCode::NO_CONTENT })
             .with_state(seen),
         "clock" => clock(),
         other => panic!("no such role: {other}"),
