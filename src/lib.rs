@@ -18,11 +18,13 @@
 //! - `main`: arguments in, exit code out. [`cli`]: one file a command; [`cli`]'s demo shows all of it at work.
 //! - [`server`]: the only place that builds things; the order of the start and of the stop stand in its header.
 //!   [`config`]: every key in one table.
-//! - [`api`]: `/v1`, the route table on one screen. [`devkit`]: from a plugin's source to a component.
-//! - [`hub`]: what every front door calls, and nothing below it.
-//! - [`deliver`]: lanes, retry, breaker, webhooks, notifiers.
+//! - [`api`]: `/v1`, the route table on one screen. [`devkit`]: from a plugin's source, in any language, to a component.
+//! - [`hub`]: what every front door calls, and nothing below it; its `trial` shadows live traffic, its `explain` tells
+//!   why an event arrived or did not.
+//! - [`deliver`]: lanes, retry, hold, breaker, webhooks, notifiers.
 //! - [`subscription`]: what subscribers asked for, kept. [`filter`]: which subscriptions an event matches.
-//!   [`log`]: the events, on disk. [`plugin`]: components, their limits, their grants, their swap.
+//!   [`log`]: the events, on disk. [`plugin`]: components, their limits, grants, schemas and key-value spaces; their
+//!   swap and roll-back.
 //! - [`net`]: the only way out. [`event`]: CloudEvents in every form.
 //! - [`error`], [`time`], [`chance`], [`units`], [`nearest`], [`tasks`], [`metrics`]: what everything uses.
 //!

@@ -2,12 +2,16 @@
 //!
 //! A file in the plugin directory becomes live in these steps, each a file here: `watch` sees it come to rest, `reload`
 //! starts a load, `load` reads its outline and checks its imports against its `grants`, `cache` has its code or
-//! compiles it, `version` and `v0` link it, a trial instance describes itself, and `live` swaps the snapshot.
+//! compiles it, `version` and `v0` link it, a trial instance describes itself (`schema` holds configs to what it says),
+//! and `live` swaps the snapshot; `loading` does all of it on a thread of its own. `rollback` watches a new generation,
+//! and says when it fails where the one before it worked.
 //! A call takes the snapshot's `generation`, leases an instance from its `pool`, and runs on the filter `threads` or,
-//! if it may wait, on the runtimes of `guests` (`call`), within `limits`; who held a thread for long shares one with
-//! its like (`conduct`); `host`, `http`, `sockets` and `guest_log` are what the
-//! guest can reach. `observe` calls a generation and tells all that happens (what `recorder` wrote down); a `workbench`
-//! loads what is to be observed and never served.
+//! if it may wait, on the runtimes of `guests` (`call`), within `limits` and its `allowance`; who held a thread for long
+//! shares one with its like (`conduct`). `host`, `http`, `sockets` (over `tcp`, `streams` and `tls`), `kv` and
+//! `guest_log` are what the guest can reach.
+//! `observe` calls a generation and tells all that happens (what `recorder` wrote down); `shadow` lets a trial follow
+//! live calls; a `workbench` loads what is to be observed and never served; `install` puts a file into the directory,
+//! and `inspect` reads one. `model` has the types that others see, `status` the page on every plugin.
 //!
 //! Only this module names wasmtime. Why components and pooled instances: see `engine` and `pool`.
 //!

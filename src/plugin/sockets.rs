@@ -57,7 +57,8 @@ impl Names {
             return Err(ErrorCode::NewSocketLimit);
         }
         match self.is_withheld(address) {
-            true => Err(ErrorCode::AccessDenied),
+            // Not denied: the guest would say that a grant is missing.
+            true => Err(ErrorCode::ConnectionRefused),
             false => Ok(()),
         }
     }

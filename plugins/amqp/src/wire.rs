@@ -150,12 +150,20 @@ fn connect(address: &Address, deadline: Instant) -> io::Result<TcpStream> {
     let found = found
         .map_err(|error| io::Error::other(format!("{error} (if the name is not granted, grant it in grants.tcp)")))?;
     for found in found {
-        match TcpStream::connect_timeout(&found, left(deadline)?) {
+        match TcpStream::connect_timeout(&found, left(deadline)?).and_then(connected) {
             Ok(tcp) => return Ok(tcp),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// A dial that fails while it is waited for is told here only: std takes the end of the wait for a connection.
+fn connected(tcp: TcpStream) -> io::Result<TcpStream> {
+    match tcp.take_error()? {
+        Some(error) => Err(error),
+        None => Ok(tcp),
+    }
 }
 
 fn left(deadline: Instant) -> io::Result<Duration> {

@@ -36,7 +36,7 @@ impl Wire {
         let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
         for (nth, address) in found.iter().enumerate() {
             let share = u32::try_from(found.len() - nth).unwrap_or(1);
-            match TcpStream::connect_timeout(address, left_of(deadline)? / share) {
+            match TcpStream::connect_timeout(address, left_of(deadline)? / share).and_then(connected) {
                 Ok(stream) => {
                     return Ok(Self {
                         stream: Stream::Plain(stream),
@@ -128,6 +128,14 @@ fn bound(socket: &TcpStream, deadline: Instant) -> io::Result<()> {
     let left = left_of(deadline)?;
     socket.set_read_timeout(Some(left))?;
     socket.set_write_timeout(Some(left))
+}
+
+/// A dial that fails while it is waited for is told here only: std takes the end of the wait for a connection.
+fn connected(tcp: TcpStream) -> io::Result<TcpStream> {
+    match tcp.take_error()? {
+        Some(error) => Err(error),
+        None => Ok(tcp),
+    }
 }
 
 fn left_of(deadline: Instant) -> io::Result<Duration> {

@@ -116,7 +116,7 @@ fn unanswered(error: ErrorCode) -> Failure {
     match error {
         ErrorCode::HttpRequestDenied => refused("the hub refused the request: grant this origin in grants.http"),
         error => Failure {
-            reason: format!("no answer: {error:?}"),
+            reason: format!("no answer: {error:?}").replace("ErrorCode::", ""),
             retry: true,
             retry_after_ms: None,
         },
