@@ -48,6 +48,7 @@ impl Site {
         let hub = open(folder.path()).await;
         let settings = Settings {
             heartbeat: Duration::from_millis(5),
+            ..Settings::default()
         };
         Self {
             _folder: folder,

@@ -40,7 +40,7 @@ pub struct Health {
     pub plugins: usize,
 }
 
-/// Subscriptions that wait for plugins, told one by one; of the others the number.
+/// Plugins, and subscriptions that wait for them, told one by one; of the others the number.
 const MOST_TOLD: usize = 20;
 
 /// What the embedded engine does before an event is acknowledged.
@@ -51,10 +51,16 @@ impl Hub {
     pub fn health(&self) -> Health {
         let plugins = self.plugins();
         let failing: Vec<String> = self.failures();
-        let rejected = plugins.iter().filter_map(|plugin| {
-            let reason = plugin.reason.as_ref()?;
-            Some(format!("plugin {}: {}: {reason}", plugin.name, plugin.state))
-        });
+        let mut rejected: Vec<String> = plugins
+            .iter()
+            .filter_map(|plugin| {
+                let reason = plugin.reason.as_ref()?;
+                Some(format!("plugin {}: {}: {reason}", plugin.name, plugin.state))
+            })
+            .collect();
+        let left_out = rejected.len().saturating_sub(MOST_TOLD);
+        rejected.truncate(MOST_TOLD);
+        rejected.extend((left_out > 0).then(|| format!("{left_out} more plugins are not as they should be")));
         let mut waiting = self.0.delivery.troubled();
         // One that is paused waits for its operator before anything else.
         waiting.retain(|(_, lane)| matches!(lane.state, "held" | "parking"));

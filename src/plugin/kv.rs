@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ impl Spaces {
                 plugin: plugin.to_owned(),
                 file,
                 table: Mutex::default(),
+                failures: AtomicU64::new(0),
             })
         });
         space.clone()
@@ -88,6 +90,8 @@ pub(super) struct Space {
     plugin: String,
     file: Option<PathBuf>,
     table: Mutex<Option<Table>>,
+    /// Calls that the file itself failed.
+    failures: AtomicU64,
 }
 
 /// An open file, and what its entries cost.
@@ -136,6 +140,7 @@ impl Space {
             plugin: self.plugin.clone(),
             file: None,
             table: Mutex::default(),
+            failures: AtomicU64::new(0),
         };
         let entries = self.with(|table| {
             let mut all = table.connection.prepare("SELECT key, value FROM entry")?;
@@ -161,8 +166,11 @@ impl Space {
 
     fn with<T>(&self, work: impl FnOnce(&mut Table) -> rusqlite::Result<T>) -> Answer<T> {
         let failed = |cause: rusqlite::Error| {
-            // Who must act is the operator; the guest can only try again.
-            error!(plugin = self.plugin, cause = %cause, "a plugin's key-value space cannot be used");
+            let failures = 1 + self.failures.fetch_add(1, Ordering::Relaxed);
+            // Who must act is the operator; the guest can only try again, and may do so a million times a minute.
+            if failures.is_power_of_two() {
+                error!(plugin = self.plugin, failures, cause = %cause, "a plugin's key-value space cannot be used");
+            }
             format!("the hub cannot use the key-value space: {cause}")
         };
         let mut slot = self.lock();

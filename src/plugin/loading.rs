@@ -2,6 +2,8 @@
 //!
 //! Invariant: a file that changes while it is read is not loaded; it is looked at again once it rests.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -90,8 +92,11 @@ impl FileLoad {
         if size > LARGEST {
             return Err(format!("the file has {size} bytes; plugins may have {LARGEST}"));
         }
-        match std::fs::read(&self.path) {
-            Ok(bytes) => Ok(unmoved().then_some(bytes)),
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+        // It may grow meanwhile: then it is not what was seen.
+        let read = File::open(&self.path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
+        match read {
+            Ok(_) => Ok(unmoved().then_some(bytes)),
             Err(_) if !unmoved() => Ok(None),
             Err(error) => Err(format!("its file cannot be read: {error}")),
         }

@@ -11,7 +11,7 @@ use crate::support::{HubProcess, Receiver, Request, generation, place, take_away
 /// generation is odd.
 fn holding(sink: String) -> Value {
     json!({"types": ["n"], "sink": sink, "filters": [{"plugin": {"name": "misbehave", "config": {"do": "pass"}}}],
-        "protocolsettings": {"format": "raw"}, "config": {"schedule": ["50ms"], "max_attempts": 1, "on_error": "hold"}})
+        "protocolsettings": {"format": "raw"}, "config": {"schedule": ["50ms"], "max_attempts": 1, "on_error": "hold", "ordering": "key"}})
 }
 
 async fn publish(hub: &HubProcess, n: u64, key: &str, deed: &str) {
