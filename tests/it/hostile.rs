@@ -188,6 +188,14 @@ async fn the_whole_pack_is_contained() {
     assert_eq!(good(&sink.seen()), (0..GOOD).collect::<Vec<_>>(), "everything, once");
     println!("the hub held {most} MiB at most");
     assert!(most < MEMORY, "the hub held {most} MiB");
+    no_more_subscriptions(&hub, &sink).await;
+    // With the pack still at work.
+    hub.publish_many("bad", 1_000..1_100, 0).await;
+    assert_eq!(hub.terminate().await, Some(0), "{:#?}", hub.log());
+}
+
+/// The pack made as many as may be.
+async fn no_more_subscriptions(hub: &HubProcess, sink: &Receiver) {
     let (refused, problem) = hub
         .send(
             Method::POST,
@@ -202,7 +210,4 @@ async fn the_whole_pack_is_contained() {
         (507, &json!("too_many_subscriptions")),
         "{problem}"
     );
-    // With the pack still at work.
-    hub.publish_many("bad", 1_000..1_100, 0).await;
-    assert_eq!(hub.terminate().await, Some(0), "{:#?}", hub.log());
 }
