@@ -390,6 +390,7 @@ impl Maker {
             store,
             guest,
             calls: 0,
+            settled: None,
             since: self.clock.instant(),
         })
     }

@@ -216,6 +216,11 @@ impl Limiter {
         self.held
     }
 
+    /// The same, and what it may hold at most.
+    pub(super) fn held_of(&self) -> (usize, usize) {
+        (self.held, self.most)
+    }
+
     /// Growth that its own maximum forbids is not counted. Growth that is granted here and then fails for want of
     /// pages stays counted: wasmtime tells of failures that were never asked for too, so giving back on its word
     /// would let a guest talk its sum down.

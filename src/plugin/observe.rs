@@ -202,7 +202,7 @@ impl Seat {
                     true => call::evaluate_waiting(&generation, &mut instance, event).await,
                     false => call::evaluate(&generation, &mut instance, event),
                 };
-                if matches!(answer, Ok(_) | Err(CallError::Guest(_))) {
+                if matches!(answer, Ok(_) | Err(CallError::Guest(_))) && !instance.is_worn() {
                     self.instance = Some(instance);
                 }
                 answer
@@ -220,7 +220,7 @@ impl Seat {
             Err(error) => Err(NotifyError::Call(error)),
             Ok(mut instance) => {
                 let answer = call::notify_on(&generation, &mut instance, event, delivery).await;
-                if !matches!(answer, Err(NotifyError::Call(_))) {
+                if !matches!(answer, Err(NotifyError::Call(_))) && !instance.is_worn() {
                     self.instance = Some(instance);
                 }
                 answer

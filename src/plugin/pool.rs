@@ -27,6 +27,20 @@ pub(super) struct Instance {
     pub(super) calls: u32,
     /// When it was given back last.
     pub(super) since: Instant,
+    /// What it held after its first call, in bytes.
+    pub(super) settled: Option<usize>,
+}
+
+impl Instance {
+    /// Whether it has had its day: many calls, or memory that has grown close to its limit.
+    ///
+    /// Why not wait for the limit: engines with a garbage collector take what they can get before they collect, and
+    /// then fail a call for want of memory that a new instance has. One that holds much from its first call on stays.
+    pub(super) fn is_worn(&mut self) -> bool {
+        let (held, most) = self.store.data().limiter.held_of();
+        let settled = *self.settled.get_or_insert(held);
+        self.calls >= CALLS || held > settled && held >= most / 4 * 3
+    }
 }
 
 /// The instances of one config.
@@ -127,7 +141,7 @@ impl Slot {
 
     /// Gives a sound instance back.
     pub(super) fn give_back(&self, mut instance: Instance, now: Instant) {
-        if instance.calls < CALLS {
+        if !instance.is_worn() {
             instance.since = now;
             let mut state = self.pool.lock();
             state.used = now;

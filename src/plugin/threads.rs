@@ -118,8 +118,8 @@ impl Batch {
     }
 
     /// Keeps an instance for the next event, if it is sound after this answer.
-    fn keep(&mut self, instance: Instance, answer: &Answer) {
-        if matches!(answer, Ok(_) | Err(CallError::Guest(_))) {
+    fn keep(&mut self, mut instance: Instance, answer: &Answer) {
+        if matches!(answer, Ok(_) | Err(CallError::Guest(_))) && !instance.is_worn() {
             self.instance = Some(instance);
         }
     }

@@ -227,3 +227,20 @@ async fn a_bad_filter_cannot_flood_the_space_nor_stay_in_the_host() {
     let status = bench.plugins.status().remove(0);
     assert!(status.kv > 40_000 && status.kv <= 50_000, "{} bytes", status.kv);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_grows_with_every_call_is_replaced_before_it_fails_one() {
+    let settings = PluginSettings {
+        limits: Limits {
+            memory: 16 << 20,
+            ..Limits::default()
+        },
+        ..PluginSettings::default()
+    };
+    let bench = Bench::open_with("tests/guests/misbehave", settings).await;
+    // Each call keeps a mebibyte: no instance could take all of them.
+    for call in 0..64 {
+        let answer = bench.evaluate(r#"{"size": 1048576}"#, r#"{"do": "grow"}"#).await;
+        assert_eq!(answer, Ok(Verdict::Pass), "call {call}");
+    }
+}
