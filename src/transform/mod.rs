@@ -137,6 +137,9 @@ impl Transform {
     }
 }
 
+/// Where an Alibaba event keeps its time as its producer wrote it, if that was no time by RFC 3339.
+const ORIGINAL_TIME: &str = "aliyunoriginaltime";
+
 /// An event as paths see it.
 fn document(event: &Event) -> Lexed {
     let text = event_json::encode(event);
@@ -147,6 +150,15 @@ fn document(event: &Event) -> Lexed {
         && let Some(member) = members.iter_mut().find(|(name, _)| &**name == "data_base64")
     {
         *member = ("data".into(), json);
+    }
+    if let Some(Lexed::Object(members)) = &mut whole
+        && let Some(at) = members.iter().position(|(name, _)| &**name == ORIGINAL_TIME)
+    {
+        let (_, original) = members.remove(at);
+        match members.iter_mut().find(|(name, _)| &**name == "time") {
+            Some((_, time)) => *time = original,
+            None => members.push(("time".into(), original)),
+        }
     }
     // What an event's own rules let through is JSON of a bounded depth; were it not, paths would find nothing.
     whole.unwrap_or(Lexed::Null)

@@ -124,6 +124,34 @@ fn wrong_ones_are_refused_by_field() {
 }
 
 #[test]
+fn paths_see_the_time_as_it_was_written_and_json_that_came_as_base64() {
+    let mut draft = event("{}").to_draft();
+    draft.time = Some("2020-11-19T13:04:42.179Z".into());
+    let original = "2020-11-19T21:04:42.179PRC";
+    draft
+        .extensions
+        .push(("aliyunoriginaltime".into(), event::Value::String(original.into())));
+    draft.datacontenttype = Some("application/json".into());
+    draft.data = Some(Data {
+        kind: DataKind::Binary,
+        bytes: "{\"n\":1.0}".into(),
+    });
+    let event = draft.check().expect("valid");
+    for (path, found) in [
+        ("$.time", Some(original)),
+        ("$.aliyunoriginaltime", None),
+        ("$.data.n", Some("1.0")),
+        ("$.data_base64", None),
+    ] {
+        assert_eq!(
+            made(&json!({"form": "JSONPATH", "value": path}), &event).as_deref(),
+            found,
+            "{path}"
+        );
+    }
+}
+
+#[test]
 fn results_are_bounded() {
     let template = |value: Value, template: String| {
         transform(&json!({"form": "TEMPLATE", "value": value.to_string(), "template": template}))
