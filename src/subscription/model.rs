@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::signing::Secret;
 use crate::filter::Selector;
 use crate::log::{BusName, Offset};
 use crate::time::Timestamp;
@@ -131,16 +132,6 @@ impl fmt::Debug for Auth {
             Self::Basic { .. } => "Auth::Basic(…)",
             Self::Bearer { .. } => "Auth::Bearer(…)",
         })
-    }
-}
-
-/// A Standard Webhooks symmetric secret (`whsec_` and base64 of 24 to 64 bytes), decoded. Never shown again.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub Vec<u8>);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
     }
 }
 

@@ -29,7 +29,16 @@ const SETTABLE: [&str; 7] = [
     "config",
 ];
 /// What the hub shows beside it: accepted and left alone, so that what GET shows can be sent back with PUT.
-const SHOWN: [&str; 7] = ["id", "bus", "state", "reason", "created", "updated", "status"];
+const SHOWN: [&str; 8] = [
+    "id",
+    "bus",
+    "state",
+    "reason",
+    "public_keys",
+    "created",
+    "updated",
+    "status",
+];
 
 const MOST_TYPES: usize = 256;
 const MOST_FILTERS: usize = 64;

@@ -9,6 +9,7 @@ use super::model::{
     Auth, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, Webhook,
 };
 use super::secret;
+use super::signing::Secret;
 use crate::error::Error;
 use crate::log::BusName;
 use crate::time::Timestamp;
@@ -30,6 +31,10 @@ impl Subscription {
         body.insert("state".into(), state.into());
         if let Some(reason) = reason {
             body.insert("reason".into(), reason.as_str().into());
+        }
+        let public_keys = self.sink.public_keys();
+        if !public_keys.is_empty() {
+            body.insert("public_keys".into(), public_keys.into());
         }
         body.insert("created".into(), self.created.to_string().into());
         body.insert("updated".into(), self.updated.to_string().into());
@@ -136,6 +141,14 @@ impl Subscription {
 }
 
 impl Sink {
+    /// What consumers verify signatures with.
+    fn public_keys(&self) -> Vec<String> {
+        match self {
+            Self::Webhook(webhook) => webhook.secrets.iter().filter_map(Secret::public).collect(),
+            Self::Notifier { .. } => Vec::new(),
+        }
+    }
+
     /// `protocolsettings`, secrets and all.
     pub(super) fn settings(&self) -> Value {
         match self {
