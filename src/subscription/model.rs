@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::consent::Consent;
+use super::rate::Rate;
 use super::signing::Secret;
 use crate::filter::Selector;
 use crate::log::{BusName, Offset};
@@ -57,7 +59,7 @@ pub enum State {
     Active,
     /// Events wait in the log.
     Paused {
-        /// Who or what paused it: `requested`, or `gone` (the sink answered 410).
+        /// Who or what paused it: `requested`, `gone` (the sink answered 410), or `unvalidated` (it has not agreed yet).
         reason: String,
     },
 }
@@ -92,6 +94,8 @@ pub struct Webhook {
     pub auth: Option<Auth>,
     /// Standard Webhooks signing secret(s); the first signs first, all sign.
     pub secrets: Vec<Secret>,
+    /// Whether its target has agreed to be called.
+    pub consent: Consent,
 }
 
 /// The form of a callback's body.
@@ -148,6 +152,8 @@ pub struct DeliveryConfig {
     pub timeout: Duration,
     /// Deliveries in flight at once.
     pub concurrency: usize,
+    /// Calls of the sink in a time; none: no limit.
+    pub rate: Option<Rate>,
     /// Whether order within a key is kept.
     pub ordering: Ordering,
     /// When a plugin fails.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::fields::{Fields, duration, refuse};
 use super::model::{BatchConfig, DeliveryConfig, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId};
+use super::rate::{self, Rate};
 use super::{secret, webhook};
 use crate::error::Error;
 use crate::event::parse_rfc3339;
@@ -29,12 +30,13 @@ const SETTABLE: [&str; 7] = [
     "config",
 ];
 /// What the hub shows beside it: accepted and left alone, so that what GET shows can be sent back with PUT.
-const SHOWN: [&str; 8] = [
+const SHOWN: [&str; 9] = [
     "id",
     "bus",
     "state",
     "reason",
     "public_keys",
+    "consent",
     "created",
     "updated",
     "status",
@@ -180,9 +182,6 @@ const CONFIG: [&str; 9] = [
 
 fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, Error> {
     let config = Fields::of(json, "config", &CONFIG)?;
-    if config.value("rate").is_some() {
-        return Err(unserved("config.rate", "a limit on the rate of deliveries"));
-    }
     let concurrency = config.number(
         "concurrency",
         1..=1_000,
@@ -195,6 +194,7 @@ fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, E
             .unwrap_or(1_000),
         timeout: config.duration("timeout", TIMEOUT, defaults.timeout)?,
         concurrency: usize::try_from(concurrency).unwrap_or(1),
+        rate: rate(&config, defaults)?,
         ordering: match config.value("ordering") {
             None => defaults.ordering,
             Some(_) => config.choice("ordering", &[("none", Ordering::None), ("key", Ordering::Key)])?,
@@ -215,11 +215,12 @@ fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, E
     })
 }
 
-fn unserved(what: &str, meaning: &str) -> Error {
-    Error::invalid(
-        "not_served",
-        format!("{what} ({meaning}) is not served yet; leave it out"),
-    )
+fn rate(config: &Fields<'_>, defaults: &DeliveryConfig) -> Result<Option<Rate>, Error> {
+    let Some(text) = config.text("rate", 64)? else {
+        return Ok(defaults.rate);
+    };
+    let rate = Rate::parse(text).ok_or_else(|| refuse("config.rate", format_args!("must be {}", rate::RULE)));
+    rate.map(Some)
 }
 
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
@@ -291,6 +292,7 @@ impl Default for DeliveryConfig {
             max_attempts: 12,
             timeout: Duration::from_secs(15),
             concurrency: 16,
+            rate: None,
             ordering: Ordering::None,
             on_error: OnError::Retry,
             batch: BatchConfig {

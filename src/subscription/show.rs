@@ -3,8 +3,11 @@
 //! Invariant: what `to_stored` writes, `from_stored` reads back equal. A later version may add fields; it may not
 //! give an old one another meaning (`v` counts up for that).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
+use super::consent::Consent;
 use super::model::{
     Auth, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, Webhook,
 };
@@ -31,6 +34,9 @@ impl Subscription {
         body.insert("state".into(), state.into());
         if let Some(reason) = reason {
             body.insert("reason".into(), reason.as_str().into());
+        }
+        if let Some(consent) = self.webhook().and_then(|webhook| webhook.consent.shown()) {
+            body.insert("consent".into(), consent);
         }
         let public_keys = self.sink.public_keys();
         if !public_keys.is_empty() {
@@ -60,6 +66,9 @@ impl Subscription {
                 "write_only".into(),
                 self.write_only.iter().map(String::as_str).collect(),
             );
+        }
+        if let Some(consent) = self.webhook().and_then(|webhook| webhook.consent.stored()) {
+            body.insert("consent".into(), consent);
         }
         body.insert("v".into(), VERSION.into());
         Value::Object(body)
@@ -95,12 +104,16 @@ impl Subscription {
             .remove("paused")
             .and_then(|reason| reason.as_str().map(str::to_owned));
         let write_only = body.remove("write_only");
+        let consent = body.remove("consent");
         let text = |name: &str| body.get(name).and_then(Value::as_str).ok_or_else(|| broken(name));
         let (id, bus) = (SubscriptionId(text("id")?.into()), BusName::parse(text("bus")?)?);
         let mut read = Self::from_json(id, bus, &Value::Object(body), &DeliveryConfig::default(), updated)?;
         read.created = created;
         let write_only = write_only.as_ref().and_then(Value::as_array).into_iter().flatten();
         read.write_only = write_only.filter_map(Value::as_str).map(str::to_owned).collect();
+        if let (Some(consent), Sink::Webhook(webhook)) = (consent, &mut read.sink) {
+            Arc::make_mut(webhook).consent = Consent::from_stored(&consent);
+        }
         if let Some(reason) = paused {
             read.state = State::Paused { reason };
         }
@@ -209,13 +222,16 @@ impl Webhook {
                 );
             }
         }
+        if self.consent != Consent::NotNeeded {
+            settings.insert("validate".into(), true.into());
+        }
         Value::Object(settings)
     }
 }
 
 impl DeliveryConfig {
     fn to_json(&self) -> Value {
-        json!({
+        let mut json = json!({
             "start": self.start.to_json(),
             "schedule": self.schedule.iter().map(|step| show_duration(*step)).collect::<Vec<_>>(),
             "max_attempts": self.max_attempts,
@@ -224,7 +240,11 @@ impl DeliveryConfig {
             "ordering": match self.ordering { Ordering::None => "none", Ordering::Key => "key" },
             "on_error": match self.on_error { OnError::Retry => "retry", OnError::Hold => "hold", OnError::Pass => "pass", OnError::Drop => "drop" },
             "batch": {"count": self.batch.count, "bytes": self.batch.bytes, "wait": show_duration(self.batch.wait)},
-        })
+        });
+        if let (Some(rate), Some(fields)) = (self.rate, json.as_object_mut()) {
+            fields.insert("rate".into(), rate.to_string().into());
+        }
+        json
     }
 }
 

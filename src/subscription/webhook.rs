@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
+use super::consent::{Consent, ConsentKey};
 use super::fields::{Fields, refuse};
 use super::model::{Auth, Format, Webhook};
 use super::signing::Secret;
@@ -26,12 +27,13 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
             headers: Vec::new(),
             auth: None,
             secrets: Vec::new(),
+            consent: Consent::NotNeeded,
         });
     };
     let settings = Fields::of(
         settings,
         "protocolsettings",
-        &["format", "headers", "auth", "secret", "secrets"],
+        &["format", "headers", "auth", "secret", "secrets", "validate"],
     )?;
     let format = settings.choice(
         "format",
@@ -55,6 +57,11 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
         headers,
         auth,
         secrets: secrets(&settings)?,
+        // The key is the hub's to draw.
+        consent: match settings.switch("validate")? {
+            true => Consent::Wanted(ConsentKey::default()),
+            false => Consent::NotNeeded,
+        },
     })
 }
 

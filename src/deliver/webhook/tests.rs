@@ -30,6 +30,7 @@ fn hook(format: Format) -> Webhook {
         headers: Vec::new(),
         auth: None,
         secrets: Vec::new(),
+        consent: crate::subscription::Consent::NotNeeded,
     }
 }
 
