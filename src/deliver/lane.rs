@@ -270,7 +270,12 @@ impl State {
         if let Some(hold) = &mut self.hold {
             hold.trial = true;
         }
+        let paced = self.rate();
         self.subscription = subscription;
+        if self.rate() != paced {
+            // What the old rate made wait need not wait so long any more.
+            self.pace = Pace::default();
+        }
         effects
     }
 

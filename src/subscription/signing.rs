@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::Value;
 
@@ -15,6 +15,11 @@ use super::fields::refuse;
 use crate::error::Error;
 
 const SEED: usize = 32;
+/// Libraries differ on the `=` at the end: both are read.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// A signing secret. Never shown again.
 #[derive(Clone, PartialEq, Eq)]
@@ -132,7 +137,8 @@ mod tests {
         assert_eq!(whole.public().as_deref(), Some(PUBLIC));
         assert_eq!(whole.written(), PRIVATE);
         let seed = BASE64.decode(PRIVATE.trim_start_matches("whsk_")).unwrap()[..SEED].to_vec();
-        let seed = Secret::read("s", &json!(format!("whsk_{}", BASE64.encode(seed)))).unwrap();
+        let unpadded = BASE64.encode(seed).replace('=', "");
+        let seed = Secret::read("s", &json!(format!("whsk_{unpadded}"))).unwrap();
         assert_eq!(seed, whole);
         assert!(!format!("{whole:?}").contains("6Xb"));
     }

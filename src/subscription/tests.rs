@@ -250,9 +250,11 @@ fn patches_change_what_they_name_and_keep_secrets() {
         .unwrap()
         .to_stored();
     assert_eq!(rotated["protocolsettings"]["secret"], OTHER);
-    // `secrets` does not take over what `secret` was: the mask stands for none, and that is said.
-    let mixed = patched(json!({"protocolsettings": {"secrets": [OTHER, "***"]}}));
-    assert!(mixed.unwrap_err().message().starts_with("protocolsettings.secrets[1]"));
+    // What was alone becomes the second of two, without being sent again; of a third the hub knows nothing.
+    let two = patched(json!({"protocolsettings": {"secrets": [OTHER, "***"]}})).unwrap();
+    assert_eq!(two.to_stored()["protocolsettings"]["secrets"], json!([OTHER, SECRET]));
+    let three = patched(json!({"protocolsettings": {"secrets": [OTHER, "***", "***"]}}));
+    assert!(three.unwrap_err().message().starts_with("protocolsettings.secrets[2]"));
     assert!(patched(json!([])).is_err() && patched(json!({"sink": null})).is_err());
 }
 

@@ -171,7 +171,7 @@ impl State {
     }
 
     /// How fast the sink may be called: as fast as the subscriber and the sink both allow.
-    fn rate(&self) -> Option<Rate> {
+    pub(super) fn rate(&self) -> Option<Rate> {
         let subscription = &self.subscription;
         let allowed = match subscription.webhook().map(|webhook| &webhook.consent) {
             Some(Consent::Given(given)) => given.rate,

@@ -108,7 +108,7 @@ impl<'a> Parser<'_, 'a> {
         }
     }
 
-    fn expect(&mut self, wanted: &str, what: &str) -> Result<(), Refused> {
+    fn demand(&mut self, wanted: &str, what: &str) -> Result<(), Refused> {
         match self.take(wanted) {
             true => Ok(()),
             false => Err(self.expected(what)),
@@ -186,7 +186,7 @@ impl<'a> Parser<'_, 'a> {
                 self.next += 1;
                 found = Expression::Like(Box::new(found), sense, Like::new(&unescaped(raw, quote)));
             } else if self.take("IN") {
-                self.expect("(", "`(` and the values of IN")?;
+                self.demand("(", "`(` and the values of IN")?;
                 let set = self.deeper(Self::list)?;
                 found = Expression::In(Box::new(found), sense, set.into());
             } else {
@@ -201,7 +201,7 @@ impl<'a> Parser<'_, 'a> {
         while self.take(",") {
             items.push(self.chain(Level::Logic)?);
         }
-        self.expect(")", "`,` or `)`")?;
+        self.demand(")", "`,` or `)`")?;
         Ok(items)
     }
 
@@ -221,7 +221,7 @@ impl<'a> Parser<'_, 'a> {
         }
         if self.take("(") {
             let inner = self.deeper(|parser| parser.chain(Level::Logic))?;
-            self.expect(")", "an operator or `)`")?;
+            self.demand(")", "an operator or `)`")?;
             return Ok(inner);
         }
         if self.take("EXISTS") {
