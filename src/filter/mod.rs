@@ -30,7 +30,7 @@ pub use decide::Match;
 pub use dialect::{Filter, PluginFilter};
 pub use explain::Reason;
 pub use index::Index;
-pub use pattern::Pattern;
+pub use pattern::{Mode, Pattern};
 pub use selector::Selector;
 pub use sql::{Evaluated, Fault, Sql, Value as SqlValue};
 pub use types::TypePattern;

@@ -124,7 +124,7 @@ impl Subscription {
     pub fn webhook(&self) -> Option<&Webhook> {
         match &self.sink {
             Sink::Webhook(webhook) => Some(webhook),
-            Sink::Notifier { .. } => None,
+            Sink::Notifier { .. } | Sink::Bus(_) => None,
         }
     }
 

@@ -119,10 +119,10 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A truth value; absent is false.
-    pub(super) fn switch(&self, name: &str) -> Result<bool, Error> {
+    /// A truth value, or `default`.
+    pub(super) fn truth(&self, name: &str, default: bool) -> Result<bool, Error> {
         match self.value(name) {
-            None => Ok(false),
+            None => Ok(default),
             Some(Value::Bool(truth)) => Ok(*truth),
             Some(other) => Err(refuse(
                 &self.path(name),

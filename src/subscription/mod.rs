@@ -15,6 +15,7 @@ mod read;
 mod secret;
 mod show;
 mod signing;
+mod step;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -25,4 +26,5 @@ pub use model::*;
 pub use rate::Rate;
 pub use secret::{is_secret, secrets_by_name};
 pub use signing::{PrivateKey, Secret};
+pub use step::Step;
 pub use store::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, Store};

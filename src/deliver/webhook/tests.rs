@@ -31,6 +31,8 @@ fn hook(format: Format) -> Webhook {
         auth: None,
         secrets: Vec::new(),
         consent: crate::subscription::Consent::NotNeeded,
+        success: Vec::new(),
+        push: None,
     }
 }
 
@@ -172,7 +174,7 @@ fn answers_become_outcomes() {
             headers,
             body: Bytes::from_static(b"why"),
         };
-        let got = read(&answer, NOW);
+        let got = read(&answer, &[], NOW);
         assert_eq!(got.outcome, want, "{status} {after:?}");
         assert_eq!((got.status, got.answer.as_deref()), (Some(status), Some("why")));
     }
