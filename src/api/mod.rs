@@ -5,6 +5,8 @@
 //! Invariant: no body is read past its limit, and none whose announced length is over it is read at all.
 
 mod body;
+mod cloudevents;
+mod consent;
 mod dead_letters;
 mod error;
 mod events;
@@ -95,6 +97,19 @@ fn routes() -> Router<Door> {
             get(dead_letters::list).delete(dead_letters::discard),
         )
         .route("/v1/dead-letters/redeliver", post(dead_letters::redeliver))
+        .route(
+            "/subscriptions",
+            post(cloudevents::create)
+                .get(cloudevents::list)
+                .options(cloudevents::collection_options),
+        )
+        .route(
+            "/subscriptions/{id}",
+            get(cloudevents::show)
+                .put(cloudevents::replace)
+                .delete(cloudevents::remove)
+                .options(cloudevents::item_options),
+        )
         .route("/v1/explain", get(explain::show))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::show))
@@ -103,6 +118,7 @@ fn routes() -> Router<Door> {
             post(trial::start).get(trial::show).delete(trial::end),
         )
         .route("/v1/plugins/{name}/promote", post(trial::promote))
+        .route("/consent/{id}/{key}", get(consent::agree).post(consent::agree))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready))
         .route("/metrics", get(status::metrics))

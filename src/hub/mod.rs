@@ -2,7 +2,7 @@
 //!
 //! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
 //! log, `subscriptions` and `dead_letters` change who gets what, `plugins` checks what a subscription needs, `misfit`
-//! finds those that a swap left behind, `trial` compares a candidate with what is live, `explain` tells why an event
+//! finds those that a swap left behind, `consent` asks callbacks whether they want events, `trial` compares a candidate with what is live, `explain` tells why an event
 //! did or did not arrive, `documents` keeps what front doors want kept, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
 //!
 //! Order of the stop ([`Hub::stop`], then [`Hub::drain`]): no new work and streams end; deliveries in flight end and
@@ -11,6 +11,7 @@
 //! Invariant: nothing here knows HTTP; nothing here decides what a front door must translate.
 //! Invariant: a subscription is on disk before delivery knows of it, and off the disk before delivery forgets it.
 
+mod consent;
 mod dead_letters;
 mod documents;
 mod events;
@@ -30,6 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use consent::{Asked as ConsentAsked, Introduction};
 pub use dead_letters::{Choice, Redelivered};
 pub use events::Page;
 pub use explain::{Asked, DeliveryStanding, Explanation, Heard, Question, Rule, Shown};
@@ -63,6 +65,8 @@ pub struct Settings {
     pub delivery: DeliveryConfig,
     /// Bounds at the front doors.
     pub limits: Limits,
+    /// How it introduces itself to the targets of callbacks.
+    pub introduction: Introduction,
 }
 
 /// Bounds at the front doors.
@@ -97,6 +101,8 @@ struct Parts {
     life: life::Reporter,
     misfits: misfit::Misfits,
     trials: trial::Trials,
+    introduction: Introduction,
+    waiting: consent::Waiting,
     documents: documents::Documents,
     /// Held while a document is written.
     filing: tokio::sync::Mutex<()>,

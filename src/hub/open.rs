@@ -99,6 +99,8 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         life,
         misfits: super::misfit::Misfits::default(),
         trials: Default::default(),
+        introduction: settings.introduction,
+        waiting: Default::default(),
         documents,
         filing: Default::default(),
         owners,
@@ -129,6 +131,7 @@ fn set_going(hub: &Hub, sources: life::Sources) {
     let tasks = &hub.0.owners.own;
     tasks.spawn(life::report(hub.clone(), tasks.clone(), sources));
     tasks.spawn(trim(hub.clone(), tasks.clone()));
+    tasks.spawn(super::consent::keep_asking(hub.clone(), tasks.clone()));
     hub.0.life.tell(life::started());
 }
 

@@ -153,6 +153,7 @@ fn hub_settings(settings: &Settings) -> hub::Settings {
         egress: settings.egress.clone(),
         delivery: settings.delivery.clone(),
         limits: settings.limits.clone(),
+        introduction: settings.webhooks.clone(),
     }
 }
 

@@ -10,8 +10,11 @@
 mod access; // credentials and scopes on /v1, the command line and the older surfaces
 mod amqp; // the AMQP notifier: a real RabbitMQ, and Qpid's dialect byte for byte
 mod bus_sink; // other buses as sinks and for what is given up, over a kill
+mod cesql; // CESQL as a filter: verdicts, refusals, explanations
 mod cli; // the command line: exit codes, pipes, sockets, signals
+mod cloudevents_clients; // the CloudEvents libraries: what they send and what they read
 mod config; // settings: what is refused, what is shown, the README's table
+mod consent; // the webhook handshake, both ways, and the rates that come of it
 mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and what arrived
 mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
@@ -30,7 +33,9 @@ mod push; // signed EventBridge pushes, verified by a receiver that has the cert
 mod readme; // what the README says can be run, runs
 mod rollback; // a generation that fails where the one before it worked
 mod schema; // configs held to the schemas of their plugins: subscriptions, the operator's, and after a swap
+mod standard_webhooks; // signatures, verified by the libraries of their own project
 mod stream; // streams: filters, resumption over a kill, heartbeats, gaps, slow readers
+mod subscriptions_api; // the CloudEvents Subscriptions API under its own paths
 #[allow(dead_code, reason = "shared by all tests, and each uses its part")]
 mod support; // the program on a free port, a sink that does as it is told
 mod swaps; // swaps under fire: who judged what, nothing lost, nothing twice

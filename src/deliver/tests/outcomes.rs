@@ -40,7 +40,7 @@ async fn what_matches_is_delivered_once_and_in_its_form() {
     let seconds = header("webhook-timestamp").parse().unwrap();
     assert_eq!(
         header("webhook-signature"),
-        signature(&[Secret(vec![7; 32])], "msg_s_1", seconds, &first.body)
+        signature(&[Secret::Shared(vec![7; 32])], "msg_s_1", seconds, &first.body)
     );
     assert_eq!([first.numbers(), sink.numbers(2).await].concat(), [1, 3, 5]);
     let status = rig
