@@ -132,6 +132,11 @@ impl Hub {
         Ok(page)
     }
 
+    /// Every bus that events have been published on, or that is listened to.
+    pub fn buses(&self) -> Vec<BusName> {
+        self.0.log.buses()
+    }
+
     /// One record.
     ///
     /// # Errors

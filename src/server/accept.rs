@@ -4,9 +4,11 @@
 //! Invariant: a connection holds a slot that comes back by itself; a stop lets the request at hand end.
 
 use std::error::Error as StdError;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ConnectInfo;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
@@ -54,8 +56,15 @@ where
         };
         match accepted {
             None => return,
-            Some((slot, Ok(stream))) => {
-                let (service, limits, stop) = (service.clone(), limits.clone(), tasks.clone());
+            Some((slot, Ok((stream, peer)))) => {
+                let (service, limits, stop) = (
+                    Known {
+                        service: service.clone(),
+                        peer,
+                    },
+                    limits.clone(),
+                    tasks.clone(),
+                );
                 tasks.spawn(async move {
                     serve(stream, service, &limits, &stop).await;
                     drop(slot);
@@ -72,15 +81,34 @@ where
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-async fn accept_one(listener: &Listener) -> std::io::Result<Box<dyn Stream>> {
+async fn accept_one(listener: &Listener) -> std::io::Result<(Box<dyn Stream>, Option<SocketAddr>)> {
     match listener {
         Listener::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
+            let (stream, peer) = listener.accept().await?;
             // Answers are small; waiting to fill a packet would cost 40 ms.
             stream.set_nodelay(true)?;
-            Ok(Box::new(stream))
+            Ok((Box::new(stream), Some(peer)))
         }
-        Listener::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
+        Listener::Unix(listener) => Ok((Box::new(listener.accept().await?.0), None)),
+    }
+}
+
+/// The service of one connection: each of its requests knows where it came from.
+struct Known<S> {
+    service: S,
+    peer: Option<SocketAddr>,
+}
+
+impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> S::Future {
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        self.service.call(request)
     }
 }
 
