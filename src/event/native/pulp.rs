@@ -160,6 +160,7 @@ mod tests {
                 id: "1".into(),
                 source: "/s".into(),
                 ty: "gr\u{fc}n".into(),
+                datacontenttype: data.and_then(|(kind, _)| (kind == DataKind::Text).then(|| "text/plain".into())),
                 data: data.map(|(kind, bytes)| Data {
                     kind,
                     bytes: Bytes::from_static(bytes),
