@@ -4,7 +4,7 @@
 
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::error::{Error, Kind};
 use crate::event::native::pulp::python;
@@ -37,6 +37,9 @@ pub(super) enum Refusal {
     Hub(Error),
 }
 
+/// Members of an object, in their order.
+type Members = Vec<(&'static str, Value)>;
+
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Self::Hub(error)
@@ -47,25 +50,26 @@ impl Refusal {
     /// The answer to this request.
     pub(super) fn answer(&self, method: &Method, path: &str) -> Response {
         let (status, code, description) = self.words();
-        if let Self::Hub(error) = self {
+        if let Self::Hub(error) = self
+            && matches!(error.kind(), Kind::Unavailable | Kind::Internal)
+        {
             tracing::warn!(code = error.code(), reason = ?error, "a request to Pulp's events could not be served");
         }
         let (top, data) = self.details();
-        let shared: Vec<String> = [
+        let mut shared = vec![
             member("_href", &json!(path)),
             member("http_status", &json!(status.as_u16())),
             member("http_request_method", &json!(method.as_str())),
             member("error_message", &json!(description)),
             member("exception", &Value::Null),
             member("traceback", &Value::Null),
-        ]
-        .into_iter()
-        .chain(top.iter().map(|(name, value)| member(name, value)))
-        .collect();
+        ];
+        shared.extend(top.iter().map(|(name, value)| member(name, value)));
+        let data: Vec<String> = data.iter().map(|(name, value)| member(name, value)).collect();
         let error = [
             member("code", &json!(code)),
             member("description", &json!(description)),
-            member("data", &Value::Object(data)),
+            format!("\"data\":{{{}}}", data.join(",")),
             member("sub_errors", &json!([])),
         ];
         let text = format!("{{{},\"error\":{{{}}}}}", shared.join(","), error.join(","));
@@ -117,33 +121,30 @@ impl Refusal {
     }
 
     /// What stands at the top, beside what every refusal has; and the error's data.
-    fn details(&self) -> (Vec<(&'static str, Value)>, Map<String, Value>) {
+    fn details(&self) -> (Members, Members) {
         let auth = |code: &str| vec![("auth_error_code", json!(code))];
         match self {
             Self::Invalid(name) => (
                 vec![("property_names", json!([name]))],
-                object([
+                vec![
                     ("property_names", json!([name])),
                     ("properties", json!(format!("['{name}']"))),
-                ]),
+                ],
             ),
             Self::Missing(id) => {
                 let resources = json!({"event_listener": id});
-                (
-                    vec![("resources", resources.clone())],
-                    object([("resources", resources)]),
-                )
+                (vec![("resources", resources.clone())], vec![("resources", resources)])
             }
-            Self::NotJson => (vec![("args", json!([]))], Map::new()),
-            Self::NotAnObject => (vec![("args", json!([]))], object([("data_type", json!("dict"))])),
-            Self::NotUtf8(value) => (vec![("value", json!(value))], object([("value", json!(value))])),
-            Self::NoCredentials => (auth("authentication_failed"), Map::new()),
-            Self::WrongCredentials(user) => (auth("invalid_username_or_password"), object([("user", json!(user))])),
+            Self::NotJson => (vec![("args", json!([]))], Vec::new()),
+            Self::NotAnObject => (vec![("args", json!([]))], vec![("data_type", json!("dict"))]),
+            Self::NotUtf8(value) => (vec![("value", json!(value))], vec![("value", json!(value))]),
+            Self::NoCredentials => (auth("authentication_failed"), Vec::new()),
+            Self::WrongCredentials(user) => (auth("invalid_username_or_password"), vec![("user", json!(user))]),
             Self::NotAllowed { user, operation } => (
                 auth("permission_denied"),
-                object([("user", json!(user)), ("operation", json!(operation))]),
+                vec![("user", json!(user)), ("operation", json!(operation))],
             ),
-            Self::Hub(error) => (Vec::new(), object([("code", json!(error.code()))])),
+            Self::Hub(error) => (Vec::new(), vec![("code", json!(error.code()))]),
         }
     }
 }
@@ -162,11 +163,4 @@ fn status(kind: Kind) -> StatusCode {
 /// Written outright: the order of a map is its own.
 fn member(name: &str, value: &Value) -> String {
     format!("\"{name}\":{value}")
-}
-
-fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
-    members
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
 }

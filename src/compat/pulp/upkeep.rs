@@ -43,7 +43,7 @@ pub(super) async fn keep(door: &Door, listener: Listener) -> Result<Option<Strin
     door.hub
         .put_document(KIND, &listener.id, listener.to_document())
         .await?;
-    align(door, listener, From::Now).await
+    align(door, listener, Begin::Now).await
 }
 
 /// Forgets a listener, and what stands for it.
@@ -65,7 +65,7 @@ pub(super) async fn mend(door: &Door) -> Result<(), Error> {
         let wanted = sink::wanted(listener, &door.settings.pulp).ok();
         let as_wanted = wanted.is_some_and(|wanted| listener.stands == Some(fingerprint(&wanted)));
         if !as_wanted || !is_there(door, &listener.id) {
-            align(door, listener.clone(), From::since(listener)).await?;
+            align(door, listener.clone(), Begin::since(listener)).await?;
         }
     }
     let own = door.hub.subscriptions(Some(&BusName::default_bus()), None, usize::MAX);
@@ -96,7 +96,7 @@ pub(super) async fn follow(door: Door, mut changes: watch::Receiver<u64>) {
             .filter(|listener| listener.stands.is_none())
         {
             let id = waiting.id.clone();
-            if let Err(error) = align(&door, waiting, From::Waiting).await {
+            if let Err(error) = align(&door, waiting, Begin::Waiting).await {
                 warn!(listener = id, reason = ?error, "a listener that waits for its plugin could not be brought in line");
             }
         }
@@ -105,14 +105,14 @@ pub(super) async fn follow(door: Door, mut changes: watch::Receiver<u64>) {
 
 /// Where a subscription that is made begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum From {
+enum Begin {
     /// With the next event.
     Now,
     /// With the first event after the listener was made or changed.
     Waiting,
 }
 
-impl From {
+impl Begin {
     /// Who has had a subscription and has none any more, had it taken away: what came meanwhile is not wanted.
     fn since(listener: &Listener) -> Self {
         match listener.stands {
@@ -123,7 +123,7 @@ impl From {
 }
 
 /// Makes the subscription be what the listener wants; why that is not so, or not all so.
-async fn align(door: &Door, mut listener: Listener, from: From) -> Result<Option<String>, Error> {
+async fn align(door: &Door, mut listener: Listener, begin: Begin) -> Result<Option<String>, Error> {
     let mut wanted = match sink::wanted(&listener, &door.settings.pulp) {
         Ok(wanted) => wanted,
         Err(why) => {
@@ -132,7 +132,7 @@ async fn align(door: &Door, mut listener: Listener, from: From) -> Result<Option
         }
     };
     let stands = fingerprint(&wanted);
-    if from == From::Waiting
+    if begin == Begin::Waiting
         && let Some(subscription) = wanted.subscription.as_object_mut()
         && let Some(config) = subscription
             .entry("config")
@@ -155,7 +155,14 @@ async fn align(door: &Door, mut listener: Listener, from: From) -> Result<Option
             Ok(wanted.lacks.map(|lacks| told(&listener, lacks.to_owned())))
         }
         // What stands for it already goes on waiting for the plugin, with its events.
-        Err(error) if error.code() == "plugin_not_loaded" => Ok(Some(told(&listener, error.message().to_owned()))),
+        Err(error) if error.code() == "plugin_not_loaded" => {
+            if listener.stands.take().is_some() {
+                door.hub
+                    .put_document(KIND, &listener.id, listener.to_document())
+                    .await?;
+            }
+            Ok(Some(told(&listener, error.message().to_owned())))
+        }
         Err(error) if error.kind() == Kind::Invalid => {
             withdraw(door, &listener.id).await?;
             Ok(Some(told(&listener, error.message().to_owned())))
