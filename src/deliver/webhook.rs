@@ -1,6 +1,6 @@
 //! HTTP callbacks: an encoded event to a request, an answer to an outcome.
 //!
-//! 2xx delivers, 410 ends the subscription, everything else is tried again; an address that the guard refuses is
+//! 2xx delivers (of it what the subscription names, if it names some), 410 ends the subscription, everything else is tried again; an address that the guard refuses is
 //! not, since no wait makes it allowed. The subscriber's own headers win over ours, except for those that sign and
 //! those that frame the message.
 //! Invariant: secrets and credentials are in the request and nowhere else: no outcome or log line has them.
@@ -48,10 +48,15 @@ pub(super) fn mode(format: Format) -> Mode {
     }
 }
 
-/// Sends and waits for the answer.
-pub(super) async fn send(client: &net::Client, request: Request<Bytes>, timeout: Duration, now: Timestamp) -> Answered {
+/// Sends and waits for the answer. Only the statuses of `success` deliver; none named: every 2xx.
+pub(super) async fn send(
+    client: &net::Client,
+    request: Request<Bytes>,
+    (timeout, success): (Duration, &[u16]),
+    now: Timestamp,
+) -> Answered {
     match client.send(request, timeout, KEEP).await {
-        Ok(answer) => read(&answer, now),
+        Ok(answer) => read(&answer, success, now),
         Err(error) => failed(&error),
     }
 }
@@ -132,9 +137,11 @@ fn sign(headers: &mut HeaderMap, webhook: &Webhook, (id, now): (&str, Timestamp)
     Ok(())
 }
 
-fn read(answer: &net::Answer, now: Timestamp) -> Answered {
+fn read(answer: &net::Answer, success: &[u16], now: Timestamp) -> Answered {
     let outcome = match answer.status {
-        status if status.is_success() => Outcome::Accepted,
+        status if status.is_success() && (success.is_empty() || success.contains(&status.as_u16())) => {
+            Outcome::Accepted
+        }
         StatusCode::GONE => Outcome::Gone,
         _ => Outcome::Retry {
             after: retry_after(&answer.headers, now),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::path::Path;
-use super::pattern::Pattern;
+use super::pattern::{Mode, Pattern};
 use crate::error::Error;
 use crate::nearest::hint;
 
@@ -81,7 +81,10 @@ impl Filter {
             Self::All(filters) => json!({"all": list(filters)}),
             Self::Any(filters) => json!({"any": list(filters)}),
             Self::Not(filter) => json!({"not": filter.to_json()}),
-            Self::Pattern(pattern) => json!({"pattern": pattern.to_json()}),
+            Self::Pattern(pattern) => match pattern.mode().name() {
+                None => json!({"pattern": pattern.to_json()}),
+                Some(mode) => json!({"pattern": pattern.to_json(), "mode": mode}),
+            },
             Self::Plugin(plugin) => {
                 // The text came from JSON; were it not, the config would be shown as null, not lost in a panic.
                 let config: Value = serde_json::from_str(&plugin.config).unwrap_or_default();
@@ -115,7 +118,7 @@ const DIALECTS: &[(&str, Dialect)] = &[
         Ok(Filter::Not(Box::new(p.filter(json, path, depth + 1)?)))
     }),
     ("pattern", |_, json, path, _| {
-        Ok(Filter::Pattern(Pattern::parse_at(json, path)?))
+        Ok(Filter::Pattern(Pattern::parse_at(json, Mode::Own, path)?))
     }),
     ("plugin", |_, json, path, _| Ok(Filter::Plugin(plugin(json, path)?))),
 ];
@@ -134,6 +137,9 @@ impl Parser {
         }
         if self.filters > MAX_FILTERS {
             return Err(path.fault("filter_too_large", "more than 256 filters"));
+        }
+        if let Some((pattern, mode)) = json.get("pattern").zip(json.get("mode")) {
+            return with_mode(json, pattern, mode, path);
         }
         let one = json.as_object().filter(|object| object.len() == 1);
         let Some((name, operand)) = one.and_then(|object| object.iter().next()) else {
@@ -171,6 +177,29 @@ impl Parser {
         }
         Ok(filters)
     }
+}
+
+/// A pattern with the mode beside it.
+fn with_mode(json: &Value, pattern: &Value, mode: &Value, path: &Path<'_>) -> Result<Filter, Error> {
+    if let Some(key) = json
+        .as_object()
+        .and_then(|object| object.keys().find(|key| !matches!(key.as_str(), "pattern" | "mode")))
+    {
+        let rule = "a pattern has `mode` beside it and nothing else";
+        return Err(path.key(key).fault("filter_invalid", rule));
+    }
+    let known = mode
+        .as_str()
+        .and_then(|name| Mode::NAMED.iter().find(|(known, _)| *known == name));
+    let Some((_, mode)) = known else {
+        let rule = "must be \"alibaba\" or \"aws\"; leave it out for our own rules";
+        return Err(path.key("mode").fault("filter_invalid", rule));
+    };
+    Ok(Filter::Pattern(Pattern::parse_at(
+        pattern,
+        *mode,
+        &path.key("pattern"),
+    )?))
 }
 
 /// The operand of `exact`, `prefix` and `suffix`.

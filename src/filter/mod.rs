@@ -29,6 +29,6 @@ pub use decide::Match;
 pub use dialect::{Filter, PluginFilter};
 pub use explain::Reason;
 pub use index::Index;
-pub use pattern::Pattern;
+pub use pattern::{Mode, Pattern};
 pub use selector::Selector;
 pub use types::TypePattern;

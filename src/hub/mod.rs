@@ -38,6 +38,7 @@ pub use stream::{EventStream, Item, Wish};
 pub use trial::{Outlook, TrialReport};
 
 use crate::deliver::Delivery;
+use crate::deliver::push::Signer;
 use crate::error::{Error, Kind};
 use crate::log::EventLog;
 use crate::metrics::Metrics;
@@ -90,6 +91,7 @@ struct Parts {
     log: EventLog,
     store: Store,
     client: net::Client,
+    signer: Signer,
     plugins: Plugins,
     delivery: Delivery,
     life: life::Reporter,
@@ -121,6 +123,11 @@ impl Hub {
     /// The hub's clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// Signs pushes as Alibaba's EventBridge does; knows the certificate that receivers ask for.
+    pub fn signer(&self) -> &Signer {
+        &self.0.signer
     }
 
     /// No new work: publishing answers 503, streams say goodbye and end.

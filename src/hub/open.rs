@@ -69,12 +69,14 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         plugin_notices,
     )
     .await?;
+    let signer = deliver::push::Signer::new(settings.data.clone(), owners.own.clone());
     let changing = Arc::default();
     let parts = deliver::Parts {
         log: log.clone(),
         store: store.clone(),
         plugins: plugins.clone(),
         client: client.clone(),
+        signer: signer.clone(),
         clock: clock.clone(),
         tasks: owners.delivery.clone(),
         metrics: Arc::clone(&metrics),
@@ -92,6 +94,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         log,
         store,
         client,
+        signer,
         plugins,
         delivery,
         life,

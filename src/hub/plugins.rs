@@ -93,6 +93,14 @@ impl Hub {
         if let Sink::Webhook(webhook) = &subscription.sink {
             self.check_address(&webhook.url)?;
         }
+        let target = match &subscription.sink {
+            Sink::Bus(bus) => Some(bus),
+            _ => None,
+        };
+        for bus in target.into_iter().chain(&subscription.config.dead_letter) {
+            // Makes it, while there is somebody to be told that there are too many.
+            drop(self.0.log.end(bus)?);
+        }
         let places = self.secrets(&subscription);
         subscription.hiding(places)
     }

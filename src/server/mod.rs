@@ -117,6 +117,9 @@ impl Server {
             self.addresses.push(bound.address.clone());
             doors.push(bound);
         }
+        if let Some(own) = self.addresses.iter().find(|address| matches!(address, Address::Tcp(_))) {
+            self.hub.signer().set_address(&own.to_string());
+        }
         for bound in doors {
             let tasks = self.connections.clone();
             let own = api::Settings {

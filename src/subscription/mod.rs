@@ -12,6 +12,7 @@ mod patch;
 mod read;
 mod secret;
 mod show;
+mod step;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -19,4 +20,5 @@ mod webhook;
 
 pub use model::*;
 pub use secret::{is_secret, secrets_by_name};
+pub use step::Step;
 pub use store::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, Store};

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::step::Step;
 use crate::filter::Selector;
 use crate::log::{BusName, Offset};
 use crate::time::Timestamp;
+use crate::transform::Transform;
 
 /// The id of a subscription: made by the hub, or named by the caller on PUT. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,6 +35,8 @@ pub struct Subscription {
     pub bus: BusName,
     /// What it wants.
     pub selector: Arc<Selector>,
+    /// What each event becomes on its way.
+    pub transform: Option<Arc<Transform>>,
     /// Where events go.
     pub sink: Sink,
     /// How they are delivered.
@@ -66,6 +70,8 @@ pub enum State {
 pub enum Sink {
     /// An HTTP callback, delivered natively.
     Webhook(Arc<Webhook>),
+    /// Another bus of this hub.
+    Bus(BusName),
     /// A notifier plugin.
     Notifier {
         /// The plugin's name.
@@ -91,6 +97,23 @@ pub struct Webhook {
     pub auth: Option<Auth>,
     /// Standard Webhooks signing secret(s); the first signs first, all sign.
     pub secrets: Vec<Secret>,
+    /// Statuses that deliver; none named: every 2xx.
+    pub success: Vec<u16>,
+    /// The signatures of Alibaba's EventBridge, beside all others.
+    pub push: Option<PushSign>,
+}
+
+/// That pushes are signed as Alibaba's EventBridge signs them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PushSign {
+    /// Goes along in a header, signed too. Never shown again.
+    pub token: Option<String>,
+}
+
+impl fmt::Debug for PushSign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PushSign(…)")
+    }
 }
 
 /// The form of a callback's body.
@@ -152,9 +175,13 @@ pub struct DeliveryConfig {
     /// Where a new subscription begins.
     pub start: Start,
     /// Waits before the second, third, … attempt; the last repeats.
-    pub schedule: Arc<[Duration]>,
-    /// Attempts before the dead letters.
+    pub schedule: Arc<[Step]>,
+    /// Whether chance lengthens the waits, so that what failed together comes back apart.
+    pub jitter: bool,
+    /// Attempts before the dead letters; [`UNLIMITED`] is what it says.
     pub max_attempts: u32,
+    /// No attempt but the first begins when the hub has had the event for longer.
+    pub max_age: Option<Duration>,
     /// One attempt.
     pub timeout: Duration,
     /// Deliveries in flight at once.
@@ -165,7 +192,12 @@ pub struct DeliveryConfig {
     pub on_error: OnError,
     /// For [`Format::Batch`].
     pub batch: BatchConfig,
+    /// The bus on which what is given up is published too.
+    pub dead_letter: Option<BusName>,
 }
+
+/// As many attempts as it takes.
+pub const UNLIMITED: u32 = u32::MAX;
 
 /// Where a new subscription begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,6 +221,8 @@ pub enum Ordering {
     None,
     /// Events of one key (`partitionkey`, else `subject`) one at a time and in their order.
     Key,
+    /// All events one at a time and in their order: one that fails holds up the rest.
+    All,
 }
 
 /// What happens to an event when a plugin fails on it.

@@ -63,6 +63,12 @@ impl Subscription {
             ));
         }
         let mut shown = self.to_json();
+        if let (Some(shown), Some(form)) = (shown.as_object_mut(), patch.pointer("/transform/form"))
+            && !form.is_null()
+        {
+            // Another form has other fields: what the old one had would only be in its way.
+            shown.remove("transform");
+        }
         if let (Some(settings), Some(changes)) = (
             shown.get_mut("protocolsettings").and_then(Value::as_object_mut),
             patch.get("protocolsettings"),
@@ -102,6 +108,7 @@ fn merge(target: &mut Value, patch: &Value) {
 /// Whom credentials are meant for.
 fn target(sink: &Sink) -> (String, Option<&str>) {
     match sink {
+        Sink::Bus(bus) => (bus.to_string(), None),
         Sink::Webhook(webhook) => (webhook.url.origin().ascii_serialization(), None),
         Sink::Notifier { plugin, sink, .. } => (plugin.to_string(), sink.as_deref()),
     }

@@ -6,9 +6,10 @@
 use serde_json::{Map, Value, json};
 
 use super::model::{
-    Auth, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, Webhook,
+    Auth, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, UNLIMITED,
+    Webhook,
 };
-use super::secret;
+use super::{secret, webhook};
 use crate::error::Error;
 use crate::log::BusName;
 use crate::time::Timestamp;
@@ -121,7 +122,11 @@ impl Subscription {
                 self.selector.filters.iter().map(|filter| filter.to_json()).collect(),
             );
         }
+        if let Some(transform) = &self.transform {
+            body.insert("transform".into(), transform.to_json());
+        }
         let (protocol, sink) = match &self.sink {
+            Sink::Bus(bus) => ("BUS", Some(bus.as_str())),
             Sink::Webhook(webhook) => ("HTTP", Some(webhook.url.as_str())),
             Sink::Notifier { plugin, sink, .. } => (plugin.as_ref(), sink.as_deref()),
         };
@@ -140,6 +145,7 @@ impl Sink {
     pub(super) fn settings(&self) -> Value {
         match self {
             Self::Webhook(webhook) => webhook.settings(),
+            Self::Bus(_) => Value::Object(Map::new()),
             Self::Notifier { sink, settings, .. } => {
                 let mut settings: Value = serde_json::from_str(settings).unwrap_or_default();
                 if let (Some(map), Some(sink)) = (settings.as_object_mut(), sink)
@@ -185,6 +191,17 @@ impl Webhook {
             }
             None => {}
         }
+        if !self.success.is_empty() {
+            settings.insert("success".into(), self.success.iter().copied().collect());
+        }
+        if let Some(push) = &self.push {
+            settings.insert("sign".into(), webhook::EVENTBRIDGE.into());
+            settings.extend(
+                push.token
+                    .as_ref()
+                    .map(|token| ("token".to_owned(), token.as_str().into())),
+            );
+        }
         match self.secrets.as_slice() {
             [] => {}
             [one] => {
@@ -203,16 +220,26 @@ impl Webhook {
 
 impl DeliveryConfig {
     fn to_json(&self) -> Value {
-        json!({
+        let mut json = json!({
             "start": self.start.to_json(),
-            "schedule": self.schedule.iter().map(|step| show_duration(*step)).collect::<Vec<_>>(),
-            "max_attempts": self.max_attempts,
+            "schedule": self.schedule.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "jitter": self.jitter,
+            "max_attempts": match self.max_attempts { UNLIMITED => Value::from("unlimited"), most => most.into() },
             "timeout": show_duration(self.timeout),
             "concurrency": self.concurrency,
-            "ordering": match self.ordering { Ordering::None => "none", Ordering::Key => "key" },
+            "ordering": match self.ordering { Ordering::None => "none", Ordering::Key => "key", Ordering::All => "all" },
             "on_error": match self.on_error { OnError::Retry => "retry", OnError::Hold => "hold", OnError::Pass => "pass", OnError::Drop => "drop" },
             "batch": {"count": self.batch.count, "bytes": self.batch.bytes, "wait": show_duration(self.batch.wait)},
-        })
+        });
+        if let Some(map) = json.as_object_mut() {
+            let age = self
+                .max_age
+                .map(|age| ("max_age".to_owned(), show_duration(age).into()));
+            let dead = self.dead_letter.as_ref();
+            let dead = dead.map(|bus| ("dead_letter".to_owned(), json!({"bus": bus.as_str()})));
+            map.extend(age.into_iter().chain(dead));
+        }
+        json
     }
 }
 

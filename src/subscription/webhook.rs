@@ -9,11 +9,12 @@ use serde_json::Value;
 use url::Url;
 
 use super::fields::{Fields, refuse};
-use super::model::{Auth, Format, Secret, Webhook};
+use super::model::{Auth, Format, PushSign, Secret, Webhook};
 use crate::error::Error;
 
 const MOST_HEADERS: usize = 32;
 const LONGEST_VALUE: usize = 4_096;
+const MOST_STATUSES: usize = 16;
 /// Two are valid while one takes over from the other.
 const MOST_SECRETS: usize = 2;
 
@@ -27,12 +28,16 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
             headers: Vec::new(),
             auth: None,
             secrets: Vec::new(),
+            success: Vec::new(),
+            push: None,
         });
     };
     let settings = Fields::of(
         settings,
         "protocolsettings",
-        &["format", "headers", "auth", "secret", "secrets"],
+        &[
+            "format", "headers", "auth", "secret", "secrets", "success", "sign", "token",
+        ],
     )?;
     let format = settings.choice(
         "format",
@@ -57,7 +62,58 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
         headers,
         auth,
         secrets: secrets(&settings)?,
+        success: success(&settings)?,
+        push: push(&settings)?,
     })
+}
+
+/// The one kind of signature besides our own.
+pub(super) const EVENTBRIDGE: &str = "eventbridge";
+
+/// Statuses that deliver.
+fn success(settings: &Fields<'_>) -> Result<Vec<u16>, Error> {
+    let rule = "must be a status from 200 to 299";
+    let one = |(path, value): (String, &Value)| {
+        let status = value.as_u64().and_then(|status| u16::try_from(status).ok());
+        status
+            .filter(|status| (200..300).contains(status))
+            .ok_or_else(|| refuse(&path, rule))
+    };
+    let all = settings.list("success", MOST_STATUSES)?;
+    if settings.value("success").is_some() && all.is_empty() {
+        return Err(refuse(
+            &settings.path("success"),
+            "must name a status; leave it out for every 2xx",
+        ));
+    }
+    all.into_iter().map(one).collect()
+}
+
+/// The signatures of Alibaba's EventBridge.
+fn push(settings: &Fields<'_>) -> Result<Option<PushSign>, Error> {
+    let token = settings
+        .value("token")
+        .map(|_| required(settings, "token"))
+        .transpose()?;
+    match settings.text("sign", 64)? {
+        Some(EVENTBRIDGE) => {}
+        Some(other) => {
+            let rule = format!("must be \"{EVENTBRIDGE}\", not \"{other}\" (`secret` signs by Standard Webhooks)");
+            return Err(refuse(&settings.path("sign"), rule));
+        }
+        None if token.is_some() => {
+            let rule = format!("goes along with `sign`: \"{EVENTBRIDGE}\", which is not given");
+            return Err(refuse(&settings.path("token"), rule));
+        }
+        None => return Ok(None),
+    }
+    match &token {
+        Some(text) if text.is_empty() || HeaderValue::from_str(text).is_err() => Err(refuse(
+            &settings.path("token"),
+            "must be visible ASCII, at least one character",
+        )),
+        _ => Ok(Some(PushSign { token })),
+    }
 }
 
 fn url(sink: Option<&str>) -> Result<Url, Error> {
@@ -154,7 +210,11 @@ fn is_ours(name: &str) -> bool {
         "host",
     ];
     const OURS: [&str; 4] = ["content-type", "expect", "traceparent", "tracestate"];
-    FRAMING.contains(&name) || OURS.contains(&name) || name.starts_with("webhook-") || name.starts_with("ce-")
+    FRAMING.contains(&name)
+        || OURS.contains(&name)
+        || name.starts_with("webhook-")
+        || name.starts_with("ce-")
+        || name.starts_with("x-eventbridge-")
 }
 
 fn auth(settings: &Fields<'_>) -> Result<Option<Auth>, Error> {

@@ -9,7 +9,7 @@ use super::{Feed, Item, MOST_RETRIES, QUEUE_BYTES, QUEUE_RECORDS, State, Work};
 use crate::deliver::breaker::Admits;
 use crate::deliver::bus::Position;
 use crate::log::Offset;
-use crate::subscription::{Format, Sink, State as Running};
+use crate::subscription::{Format, Ordering, Sink, State as Running};
 use crate::time::Timestamp;
 
 /// A lane that is behind reads on when its queue is this short.
@@ -93,7 +93,9 @@ impl State {
     }
 
     fn firsts(&self, now: Timestamp) -> Firsts {
-        if self.retries.len() >= MOST_RETRIES {
+        // In one line, what waits for a retry, or for a plugin, is before everything that has not been tried.
+        let stuck = self.subscription.config.ordering == Ordering::All && self.retries.len() > 0;
+        if stuck || self.retries.len() >= MOST_RETRIES {
             return Firsts::None { until: None };
         }
         match self.breaker.admits(now) {
@@ -142,7 +144,7 @@ impl State {
 
     /// A retry that is due, or for a batch sink as many as fit.
     fn next_retry(&mut self, now: Timestamp) -> Option<Work> {
-        let places = self.subscription.config.concurrency.max(1);
+        let places = self.places();
         let half = places.div_ceil(2);
         if self.in_flight >= places || self.retries_in_flight >= half {
             return None;
@@ -167,6 +169,14 @@ impl State {
         Some(self.start(items, true, false))
     }
 
+    /// How many works may be in flight.
+    fn places(&self) -> usize {
+        match self.subscription.config.ordering {
+            Ordering::All => 1,
+            Ordering::None | Ordering::Key => self.subscription.config.concurrency.max(1),
+        }
+    }
+
     fn start(&mut self, items: Vec<Item>, retry: bool, probe: bool) -> Work {
         self.in_flight += 1;
         let trial = self.hold.is_some();
@@ -181,7 +191,7 @@ impl State {
 
     /// A first attempt; or when a batch that is still filling is ready.
     fn next_first(&mut self, now: Timestamp, probe: bool) -> Result<Work, Option<Timestamp>> {
-        if self.in_flight >= self.subscription.config.concurrency.max(1) {
+        if self.in_flight >= self.places() {
             return Err(None);
         }
         let most = match self.batch_count() {
@@ -246,7 +256,7 @@ impl State {
             Sink::Webhook(webhook) if webhook.format == Format::Batch => {
                 Some(self.subscription.config.batch.count.max(1))
             }
-            Sink::Webhook(_) | Sink::Notifier { .. } => None,
+            Sink::Webhook(_) | Sink::Bus(_) | Sink::Notifier { .. } => None,
         }
     }
 }

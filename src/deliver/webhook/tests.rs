@@ -30,6 +30,8 @@ fn hook(format: Format) -> Webhook {
         headers: Vec::new(),
         auth: None,
         secrets: Vec::new(),
+        success: Vec::new(),
+        push: None,
     }
 }
 
@@ -171,7 +173,7 @@ fn answers_become_outcomes() {
             headers,
             body: Bytes::from_static(b"why"),
         };
-        let got = read(&answer, NOW);
+        let got = read(&answer, &[], NOW);
         assert_eq!(got.outcome, want, "{status} {after:?}");
         assert_eq!((got.status, got.answer.as_deref()), (Some(status), Some("why")));
     }
