@@ -107,6 +107,7 @@ impl Server {
             access: Arc::clone(&access),
             settings: Arc::new(settings.compat.clone()),
             tasks: self.connections.clone(),
+            changing: Arc::default(),
         };
         compat::start(&door).await?;
         let beside = compat::router(door);

@@ -26,9 +26,11 @@ mod hold; // plugins that fail: parked and delivered once, in key order, over a 
 mod hostile; // the whole pack of bad guests under load: contained, told, and nobody else hurt
 mod languages; // plugins in every language: built from source, run through a hub; new projects; their README
 mod life; // self-events, figures, a stop under load, a second hub
+mod listener; // the commands of pulp-admin: outputs and exit codes
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
 mod plugin_cli; // plugin test, diff, show, docs, and options made of a schema
 mod plugins; // plugins: verdicts, grants, swaps under load, and whom a bad one hurts
+mod pulp; // Pulp's event listeners: golden pairs, three notifiers end to end, a restart
 mod push; // signed EventBridge pushes, verified by a receiver that has the certificate alone
 mod readme; // what the README says can be run, runs
 mod rollback; // a generation that fails where the one before it worked
