@@ -17,6 +17,7 @@ mod plugin;
 mod publish;
 mod serve;
 mod set;
+mod source;
 mod sse;
 mod subscription;
 mod tail;
@@ -59,6 +60,8 @@ enum Command {
     Publish(publish::Publish),
     /// Watch events as they come.
     Tail(tail::Tail),
+    /// Follow another system's events and publish them on a hub.
+    Source(source::Command),
     /// List, create and change subscriptions.
     Subscription(subscription::Command),
     /// Look at dead letters; deliver them again, or drop them.
@@ -160,6 +163,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Demo(demo) => demo.run().await?,
         Command::Publish(publish) => publish.run().await?,
         Command::Tail(tail) => tail.run().await?,
+        Command::Source(source) => source.run().await?,
         Command::Subscription(subscription) => subscription.run().await?,
         Command::Dead(dead) => dead.run().await?,
         Command::Explain(explain) => explain.run().await?,
