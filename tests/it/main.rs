@@ -23,6 +23,7 @@ mod hostile; // the whole pack of bad guests under load: contained, told, and no
 mod languages; // plugins in every language: built from source, run through a hub; new projects; their README
 mod life; // self-events, figures, a stop under load, a second hub
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
+mod marathon; // Marathon's event bus: golden answers, framing, callbacks, a real one followed, its clients
 mod plugin_cli; // plugin test, diff, show, docs, and options made of a schema
 mod plugins; // plugins: verdicts, grants, swaps under load, and whom a bad one hurts
 mod readme; // what the README says can be run, runs
