@@ -5,6 +5,7 @@ mod clients;
 mod source;
 
 use std::path::Path;
+use std::process::Stdio;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -348,4 +349,63 @@ async fn events_cross() {
         other.frame().await.starts_with("event: status_update_event\r\n"),
         "the order was not shown"
     );
+}
+
+// ---- the README's section ----
+
+/// Runs a line of the README against this hub; what it printed.
+fn shell(hub: &HubProcess, line: &str) -> std::process::Child {
+    let line = line.replace("http://127.0.0.1:8080", &hub.url(""));
+    let (program, place) = match line.strip_prefix("busway ") {
+        Some(_) => (env!("CARGO_BIN_EXE_busway"), format!(" --url {}", hub.url(""))),
+        None => ("curl", String::new()),
+    };
+    let rest = line.split_once(' ').unwrap().1;
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &format!("exec {program} {rest}{place}")]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("run a command of the README")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_of_its_section_of_the_readme_run() {
+    let readme = include_str!("../../README.md");
+    let section = readme
+        .split("### Marathon\n")
+        .nth(1)
+        .unwrap()
+        .split("\n#")
+        .next()
+        .unwrap();
+    let block = section
+        .split("```console\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    let (mut ran, mut lasting) = (0, Vec::new());
+    for line in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
+        let child = shell(&hub, line);
+        if line.contains(" -N ") || line.contains(" source ") {
+            lasting.push(child);
+            continue;
+        }
+        let ended = tokio::task::block_in_place(|| child.wait_with_output()).unwrap();
+        assert!(ended.status.success(), "{line}: {ended:?} (curl is asked for)");
+        assert!(ended.stdout.starts_with(b"{"), "{line}: {ended:?}");
+        assert!(!ended.stdout.starts_with(b"{\"message\""), "{line}: {ended:?}");
+        ran += 1;
+    }
+    assert_eq!((ran, lasting.len()), (4, 2));
+    let both = |page: &Value| page["events"].as_array().is_some_and(|all| all.len() >= 2);
+    hub.until("both listen", "/v1/events?type=event_stream_attached", both)
+        .await;
+    for mut child in lasting {
+        assert!(child.try_wait().unwrap().is_none(), "it should go on");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

@@ -90,8 +90,12 @@ async fn make(door: &Door, endpoint: &Endpoint, id: &str) -> Result<(), Refusal>
             _ => error.into(),
         });
     }
-    door.hub.put_document(KIND, id, document(bus, endpoint, true)).await?;
-    Ok(())
+    Ok(finish(door, id, bus, endpoint).await?)
+}
+
+/// The subscription is there: a start need not make it.
+async fn finish(door: &Door, id: &str, bus: &BusName, endpoint: &Endpoint) -> Result<(), Error> {
+    door.hub.put_document(KIND, id, document(bus, endpoint, true)).await
 }
 
 /// Removes a callback, if it is there, and tells everybody else; the event.
@@ -120,14 +124,18 @@ pub(super) async fn mend(door: &Door) -> Result<(), Error> {
         match (made, there) {
             (true, true) => {}
             (true, false) => drop(door.hub.remove_document(KIND, &id).await?),
-            (false, there) => {
-                if !there {
-                    door.hub
-                        .replace(Some(&bus), &id, &subscription(door, &endpoint))
-                        .await?;
+            (false, true) => finish(door, &id, &bus, &endpoint).await?,
+            (false, false) => {
+                let made = door.hub.replace(Some(&bus), &id, &subscription(door, &endpoint)).await;
+                match made {
+                    Ok(_) => finish(door, &id, &bus, &endpoint).await?,
+                    // Whoever asked for it has been told, or was when the hub broke off.
+                    Err(error) if error.kind() == Kind::Invalid => {
+                        tracing::warn!(callback = endpoint.as_str(), reason = %error, "a callback cannot be made");
+                        door.hub.remove_document(KIND, &id).await?;
+                    }
+                    Err(error) => return Err(error),
                 }
-                let made = self::document(&bus, &endpoint, true);
-                door.hub.put_document(KIND, &id, made).await?;
             }
         }
     }

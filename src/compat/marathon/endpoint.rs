@@ -91,6 +91,18 @@ fn check_authority(rest: &str) -> Result<(), Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Strangers send it: no text panics, and what is taken keeps its name.
+        #[test]
+        fn any_text_is_judged(text in "(url:|http:|https:|ftp:)?(//)?[\\[\\]:@/?# a-z0-9é%.-]{0,16}") {
+            if let Ok(endpoint) = Endpoint::parse(&text) {
+                prop_assert_eq!(endpoint.as_str(), text.as_str());
+                prop_assert!(endpoint.sink().starts_with("http"));
+            }
+        }
+    }
 
     #[test]
     fn urls_are_judged_as_java_does() {

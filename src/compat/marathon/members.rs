@@ -84,6 +84,22 @@ impl<'de> Deserialize<'de> for Members<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    proptest! {
+        /// Whatever the object, it is the same one after it was read and written, and after a member came and went.
+        #[test]
+        fn nothing_is_lost(pairs in prop::collection::btree_map(".{0,8}", prop::collection::vec("[ -~]{0,4}", 0..3), 0..6)) {
+            let json = serde_json::to_string_pretty(&pairs).unwrap();
+            let value: Value = serde_json::from_str(&json).unwrap();
+            let mut members = Members::of(&json).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Value>(&members.to_string()).unwrap(), &value);
+            members.set_text("a name longer than eight", "x");
+            members.remove("a name longer than eight");
+            prop_assert_eq!(serde_json::from_str::<Value>(&members.to_string()).unwrap(), value);
+        }
+    }
 
     #[test]
     fn the_rest_stays_as_it_was() {

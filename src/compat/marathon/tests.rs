@@ -108,8 +108,10 @@ async fn what_a_crash_left_is_made_and_what_was_removed_elsewhere_is_forgotten()
     assert_eq!(site.listed().await, json!([]));
     start(&site.door).await.unwrap();
     assert!(site.subscriptions().is_empty() && hub.documents(KIND).is_empty());
-    // What nobody can read.
+    // What nobody can read, and what the hub would not take.
     hub.put_document(KIND, "x", json!({"url": 7})).await.unwrap();
+    let refused = json!({"url": "http://u:p@h/", "bus": "default", "subscribed": false});
+    hub.put_document(KIND, "marathon-1", refused).await.unwrap();
     start(&site.door).await.unwrap();
     assert!(hub.documents(KIND).is_empty());
 }
