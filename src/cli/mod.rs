@@ -18,6 +18,7 @@ mod plugin;
 mod publish;
 mod serve;
 mod set;
+mod source;
 mod sse;
 mod subscription;
 mod tail;
@@ -60,6 +61,8 @@ enum Command {
     Publish(publish::Publish),
     /// Watch events as they come.
     Tail(tail::Tail),
+    /// Follow another system's events and publish them on a hub.
+    Source(source::Command),
     /// List, create and change subscriptions.
     Subscription(subscription::Command),
     /// Pulp's event listeners, by the commands of `pulp-admin event listener`.
@@ -163,6 +166,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Demo(demo) => demo.run().await?,
         Command::Publish(publish) => publish.run().await?,
         Command::Tail(tail) => tail.run().await?,
+        Command::Source(source) => source.run().await?,
         Command::Subscription(subscription) => subscription.run().await?,
         Command::Listener(listener) => return listener.run().await,
         Command::Dead(dead) => dead.run().await?,
