@@ -1,7 +1,7 @@
 //! The hub: publish, read, subscribe, status. Every front door calls this and nothing below it.
 //!
 //! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
-//! log, `subscriptions` and `dead_letters` change who gets what, `plugins` checks what a subscription needs, `misfit`
+//! log (`fan` hands new records to many at once), `subscriptions` and `dead_letters` change who gets what, `plugins` checks what a subscription needs, `misfit`
 //! finds those that a swap left behind, `trial` compares a candidate with what is live, `explain` tells why an event
 //! did or did not arrive, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
 //!
@@ -14,6 +14,7 @@
 mod dead_letters;
 mod events;
 mod explain;
+mod fan;
 mod life;
 mod misfit;
 mod open;
@@ -33,7 +34,7 @@ pub use dead_letters::{Choice, Redelivered};
 pub use events::Page;
 pub use explain::{Asked, DeliveryStanding, Explanation, Heard, Question, Rule, Shown};
 pub use status::{Health, Standing};
-pub use stream::{EventStream, Item, Wish};
+pub use stream::{EventStream, Item, Only, Wish};
 pub use trial::{Outlook, TrialReport};
 
 use crate::deliver::Delivery;
@@ -45,6 +46,9 @@ use crate::subscription::{DeliveryConfig, Store};
 use crate::tasks::Tasks;
 use crate::time::Clock;
 use crate::{log, net, plugin};
+
+/// How long streams may take to end.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Everything a hub is opened with.
 #[derive(Debug, Clone)]
@@ -91,6 +95,7 @@ struct Parts {
     client: net::Client,
     plugins: Plugins,
     delivery: Delivery,
+    fans: fan::Fans,
     life: life::Reporter,
     misfits: misfit::Misfits,
     trials: trial::Trials,
@@ -143,6 +148,8 @@ impl Hub {
         self.stop();
         let ends = self.0.clock.instant() + deadline;
         let left = || ends.saturating_duration_since(self.0.clock.instant());
+        // Streams say goodbye; who does not listen is not waited for, and loses nothing by it.
+        self.0.owners.streams.drain(left().min(GOODBYE)).await;
         self.0.delivery.drain(left()).await;
         let mut whole = true;
         for owner in [&self.0.owners.delivery, &self.0.owners.plugins, &self.0.owners.own] {
