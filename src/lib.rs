@@ -18,7 +18,8 @@
 //! - `main`: arguments in, exit code out. [`cli`]: one file a command; [`cli`]'s demo shows all of it at work.
 //! - [`server`]: the only place that builds things; the order of the start and of the stop stand in its header.
 //!   [`config`]: every key in one table.
-//! - [`api`]: `/v1`, the route table on one screen. [`devkit`]: from a plugin's source, in any language, to a component.
+//! - [`api`]: `/v1`, the route table on one screen. [`compat`]: Marathon, Docker Cloud, EventBridge and Pulp, as their
+//!   clients know them. [`devkit`]: from a plugin's source, in any language, to a component.
 //! - [`hub`]: what every front door calls, and nothing below it; its `trial` shadows live traffic, its `explain` tells
 //!   why an event arrived or did not.
 //! - [`deliver`]: lanes, retry, hold, breaker, webhooks, notifiers.
@@ -26,7 +27,7 @@
 //!   [`log`]: the events, on disk. [`plugin`]: components, their limits, grants, schemas and key-value spaces; their
 //!   swap and roll-back.
 //! - [`net`]: the only way out. [`event`]: CloudEvents in every form.
-//! - [`error`], [`time`], [`chance`], [`units`], [`nearest`], [`tasks`], [`metrics`]: what everything uses.
+//! - [`access`]: who may do what. [`error`], [`time`], [`chance`], [`units`], [`nearest`], [`tasks`], [`metrics`]: what everything uses.
 //!
 //! # Invariants, most of them about what is absent
 //! - No event is acknowledged before it is on disk ([`log`]); no cursor passes a record that is not settled
@@ -45,6 +46,7 @@ pub mod config;
 pub mod server;
 
 pub mod api;
+pub mod compat;
 pub mod devkit;
 
 pub mod hub;
@@ -59,6 +61,7 @@ pub mod subscription;
 pub mod event;
 pub mod net;
 
+pub mod access;
 pub mod chance;
 pub mod error;
 pub mod metrics;

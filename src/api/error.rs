@@ -63,6 +63,8 @@ fn status(kind: Kind, code: &str) -> (StatusCode, &'static str) {
         Kind::Invalid if code == "method_not_allowed" => {
             (StatusCode::METHOD_NOT_ALLOWED, "This method is not served here")
         }
+        Kind::Invalid if code == "unauthorized" => (StatusCode::UNAUTHORIZED, "Who is asking?"),
+        Kind::Invalid if code == "forbidden" => (StatusCode::FORBIDDEN, "These credentials do not allow this"),
         Kind::Invalid if code == "host_unknown" => (StatusCode::FORBIDDEN, "The hub does not answer to this name"),
         Kind::Invalid if code == "cross_origin" => (StatusCode::FORBIDDEN, "Web pages of other sites may not do this"),
         Kind::Invalid => (StatusCode::BAD_REQUEST, "The request is not valid"),

@@ -10,6 +10,7 @@ use super::query::{Query, invalid, offset};
 use super::scope::Scope;
 use super::{Door, body};
 use crate::error::Error;
+use crate::event::native::{self, Fresh};
 use crate::event::{self, DataKind, Event};
 use crate::log::{Appended, Record};
 use crate::subscription::Start;
@@ -30,11 +31,28 @@ pub(super) async fn publish(
         limits.event_bytes
     };
     let bytes = body::read(&headers, body, limit).await?;
-    let events = event::http::decode(&headers, bytes).map_err(Error::from)?.events;
+    let events = if is_cloudevent(&headers) {
+        event::http::decode(&headers, bytes).map(|decoded| decoded.events)
+    } else {
+        let fresh = Fresh {
+            now: door.hub.clock().now(),
+            bits: crate::chance::bits(),
+            source: None,
+        };
+        native::decode(bytes, None, &fresh)
+    };
+    let events = events.map_err(Error::from)?;
     let ids: Vec<String> = events.iter().map(|event| event.id().to_owned()).collect();
     let appended = door.hub.publish(&scope.bus(), events).await?;
     let content = [(header::CONTENT_TYPE, "application/json")];
     Ok((StatusCode::ACCEPTED, content, receipt(&ids, &appended)).into_response())
+}
+
+/// Whether a request speaks the CloudEvents binding; what does not may be an older system's own JSON.
+fn is_cloudevent(headers: &HeaderMap) -> bool {
+    let media = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let json = media.is_some_and(|media| media.to_ascii_lowercase().starts_with(b"application/json"));
+    !json || headers.keys().any(|name| name.as_str().starts_with("ce-"))
 }
 
 fn is_batch(headers: &HeaderMap) -> bool {

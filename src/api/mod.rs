@@ -9,6 +9,7 @@ mod dead_letters;
 mod error;
 mod events;
 mod explain;
+mod guard;
 mod origin;
 mod plugins;
 mod query;
@@ -30,6 +31,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state, map_response_with_state};
 use axum::routing::{get, post};
 
+use crate::access::Access;
 use crate::hub::Hub;
 
 /// Options of the API.
@@ -39,6 +41,10 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// What the hub answers to besides addresses and `localhost`; none: to every name.
     pub names: Option<Arc<[String]>>,
+    /// Who may do what.
+    pub access: Arc<Access>,
+    /// What else is served beside `/v1`; it asks for credentials itself.
+    pub beside: Router,
 }
 
 impl Default for Settings {
@@ -46,6 +52,8 @@ impl Default for Settings {
         Self {
             heartbeat: Duration::from_secs(15),
             names: None,
+            access: Arc::new(Access::new(Default::default())),
+            beside: Router::new(),
         }
     }
 }
@@ -65,7 +73,10 @@ pub fn router(hub: Hub) -> Router {
 /// The routes.
 pub fn router_with(hub: Hub, settings: Settings) -> Router {
     let door = Door { hub, settings };
-    let routes = routes();
+    let access = Arc::clone(&door.settings.access);
+    let routes = routes()
+        .layer(from_fn_with_state(access, guard::refuse_strangers))
+        .merge(door.settings.beside.clone().with_state(()));
     let guarded = match &door.settings.names {
         Some(names) => routes.layer(from_fn_with_state(names.clone(), origin::refuse_other_names)),
         None => routes,

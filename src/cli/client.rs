@@ -17,6 +17,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 pub(super) struct HubClient {
     direct: Direct,
     url: String,
+    token: Option<String>,
 }
 
 impl HubClient {
@@ -29,7 +30,15 @@ impl HubClient {
         Ok(Self {
             direct,
             url: url.to_owned(),
+            token: None,
         })
+    }
+
+    /// The same, with credentials: `NAME:SECRET`, or a secret alone.
+    #[must_use]
+    pub(super) fn with_token(mut self, token: Option<&str>) -> Self {
+        self.token = token.map(|token| format!("Bearer {token}"));
+        self
     }
 
     /// A document.
@@ -80,9 +89,11 @@ impl HubClient {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Response<Incoming>, Failure> {
+        let credentials = self.token.as_deref().map(|token| ("authorization", token));
+        let headers: Vec<(&str, &str)> = headers.iter().copied().chain(credentials).collect();
         let answer = self
             .direct
-            .send(method, path, headers, body)
+            .send(method, path, &headers, body)
             .await
             .map_err(|error| self.unreachable(&error))?;
         if answer.status().is_success() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use crate::config::value::Given;
-use crate::config::{Config, KEYS, Key, Refused, Sources};
+use crate::config::{Config, Key, Refused, Sources, keys};
 
 /// What the command line says about settings.
 #[derive(Debug, Clone, Default)]
@@ -45,8 +45,7 @@ impl Args for ConfigFlags {
             .value_name("FILE")
             .value_parser(clap::value_parser!(PathBuf))
             .help("The config file; without it, `busway.toml` is read if it is there");
-        KEYS.iter()
-            .fold(command.arg(file), |command, key| command.arg(flag(key)))
+        keys().fold(command.arg(file), |command, key| command.arg(flag(key)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -56,7 +55,7 @@ impl Args for ConfigFlags {
 
 impl FromArgMatches for ConfigFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = KEYS.iter().filter_map(|key| {
+        let given = keys().filter_map(|key| {
             let words: Vec<String> = matches.get_many::<String>(key.flag)?.cloned().collect();
             let given = match words.as_slice() {
                 [one] => Given::text(one),

@@ -31,6 +31,8 @@ use client::HubClient;
 use exit::{Code, Failure};
 use out::{Form, Out};
 
+use crate::access;
+
 /// A durable event hub that WebAssembly plugins extend.
 #[derive(Debug, Parser)]
 #[command(name = "busway", version, propagate_version = true, max_term_width = 110)]
@@ -80,6 +82,9 @@ struct Remote {
         value_name = "URL"
     )]
     url: String,
+    /// Credentials, where the hub asks for them: `NAME:SECRET` of its `[auth]`, `file:PATH` or `env:NAME`.
+    #[arg(long, env = "BUSWAY_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
     /// The bus; the default one if none is named.
     #[arg(long, value_name = "NAME")]
     bus: Option<String>,
@@ -103,7 +108,9 @@ impl Output {
 
 impl Remote {
     fn client(&self) -> Result<HubClient, Failure> {
-        HubClient::new(&self.url)
+        let token = self.token.as_deref().map(|token| access::value_of("--token", token));
+        let token = token.transpose().map_err(|why| Failure::new(Code::Usage, why))?;
+        Ok(HubClient::new(&self.url)?.with_token(token.as_deref()))
     }
 
     /// `/v1`, or the named bus's part of it.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::value::Address;
-use super::{Config, KEYS, Refused, Settings};
+use super::{Config, Refused, Settings, keys};
 use crate::nearest::nearest;
 use crate::units::show_size;
 
@@ -15,12 +15,12 @@ use crate::units::show_size;
 /// Says which, and what to do instead.
 pub fn refuse(settings: &Settings) -> Result<(), Refused> {
     let mut faults = Vec::new();
-    if !settings.listen.insecure {
+    if !settings.listen.insecure && settings.accounts.is_empty() {
         let open = settings.listen.addresses.iter().filter(|address| !address.is_local());
         faults.extend(open.map(|address| {
             format!(
                 "`listen.addresses` holds {address}, which other machines can reach, and nobody would be asked for \
-                 credentials: listen on 127.0.0.1 or a unix socket and put an authenticating proxy before it, or \
+                 credentials: listen on 127.0.0.1 or a unix socket and name who may do what in `[auth.NAME]`, or \
                  say `--insecure` if the network itself is trusted"
             )
         }));
@@ -42,7 +42,8 @@ pub fn refuse(settings: &Settings) -> Result<(), Refused> {
 /// What the operator should know before it hurts, one sentence each.
 pub fn risks(settings: &Settings) -> Vec<String> {
     let mut risks = Vec::new();
-    for address in settings.listen.addresses.iter().filter(|address| !address.is_local()) {
+    let open = settings.listen.addresses.iter().filter(|address| !address.is_local());
+    for address in open.filter(|_| settings.accounts.is_empty()) {
         risks.push(format!("listens on {address} without credentials (`listen.insecure`): whoever reaches it may publish, read and subscribe"));
     }
     if settings.log.retention.drop_unacknowledged {
@@ -85,8 +86,8 @@ pub fn risks(settings: &Settings) -> Vec<String> {
 
 /// `BUSWAY_…` variables that are no key's; one of them may be a slip of the pen.
 pub fn strange_variables(env: &[(String, String)]) -> Vec<String> {
-    const OTHERS: &[&str] = &["BUSWAY_CONFIG", "BUSWAY_URL", "BUSWAY_OUTPUT"];
-    let known: Vec<String> = KEYS.iter().map(super::Key::variable).collect();
+    const OTHERS: &[&str] = &["BUSWAY_CONFIG", "BUSWAY_URL", "BUSWAY_OUTPUT", "BUSWAY_TOKEN"];
+    let known: Vec<String> = keys().map(super::Key::variable).collect();
     let strange = env
         .iter()
         .map(|(name, _)| name)
@@ -105,9 +106,10 @@ pub fn strange_variables(env: &[(String, String)]) -> Vec<String> {
 /// Keys whose values differ and need a restart to take effect.
 pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let differs = |key: &&super::Key| (key.show)(&old.settings) != (key.show)(&new.settings);
-    KEYS.iter()
+    keys()
         .filter(|key| !key.live)
         .filter(differs)
         .map(|key| key.name)
+        .chain((old.settings.accounts != new.settings.accounts).then_some("auth"))
         .collect()
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::keys::{KEYS, Key};
-use super::plugins;
+use super::keys::{Key, keys};
 use super::value::Given;
+use super::{auth, plugins};
+use crate::access::Account;
 use crate::nearest::nearest;
 use crate::plugin::PluginSettings;
 
@@ -17,6 +18,8 @@ pub(super) struct File {
     pub(super) values: Vec<(&'static Key, Given, usize)>,
     /// `[plugins.NAME]`.
     pub(super) plugins: BTreeMap<String, PluginSettings>,
+    /// `[auth.NAME]`.
+    pub(super) accounts: BTreeMap<String, Account>,
     /// What is wrong, with file and line.
     pub(super) faults: Vec<String>,
 }
@@ -55,31 +58,32 @@ pub(super) fn read(text: &str, name: &str) -> Result<File, String> {
     let mut file = File {
         values: Vec::new(),
         plugins: BTreeMap::new(),
+        accounts: BTreeMap::new(),
         faults: Vec::new(),
     };
     for (section, value) in table.get_ref() {
-        let Some(keys) = value.get_ref().as_table() else {
+        let Some(table) = value.get_ref().as_table() else {
             file.faults.push(not_in_a_section(&place, section));
             continue;
         };
-        if section.get_ref() == "plugins" {
-            file.plugins = plugins::read(keys, &place, &mut file.faults);
-        } else {
-            read_section(section, keys, &place, &mut file);
+        match section.get_ref().as_ref() {
+            "plugins" => file.plugins = plugins::read(table, &place, &mut file.faults),
+            "auth" => file.accounts = auth::read(table, &place, &mut file.faults),
+            _ => read_section(section, table, &place, &mut file),
         }
     }
     Ok(file)
 }
 
-fn read_section(section: &Spanned<DeString<'_>>, keys: &DeTable<'_>, place: &Place<'_>, file: &mut File) {
+fn read_section(section: &Spanned<DeString<'_>>, table: &DeTable<'_>, place: &Place<'_>, file: &mut File) {
     let title = section.get_ref();
-    if !KEYS.iter().any(|key| key.section() == title) {
+    if !keys().any(|key| key.section() == title) {
         file.faults.push(unknown_section(place, section));
         return;
     }
-    for (name, value) in keys {
+    for (name, value) in table {
         let path = format!("{title}.{}", name.get_ref());
-        match KEYS.iter().find(|key| key.name == path) {
+        match keys().find(|key| key.name == path) {
             None => file.faults.push(unknown(place, name, &path)),
             Some(key) => match given(value.get_ref()) {
                 Some(given) => file.values.push((key, given, place.line(name.span().start))),
@@ -94,10 +98,10 @@ fn read_section(section: &Spanned<DeString<'_>>, keys: &DeTable<'_>, place: &Pla
 
 /// Keys stand in sections; most who forget one name the section itself (`listen = …`).
 fn not_in_a_section(place: &Place<'_>, name: &Spanned<DeString<'_>>) -> String {
-    let sections = KEYS.iter().map(Key::section).chain(["plugins"]);
+    let sections = keys().map(Key::section).chain(["plugins", "auth"]);
     match nearest(name.get_ref(), sections) {
         Some(section) => {
-            let keys = KEYS.iter().filter(|key| key.section() == section);
+            let keys = keys().filter(|key| key.section() == section);
             let names: Vec<String> = keys.map(|key| format!("`{}`", key.name)).collect();
             let has = match names.is_empty() {
                 true => String::new(),
@@ -114,13 +118,13 @@ fn not_in_a_section(place: &Place<'_>, name: &Spanned<DeString<'_>>) -> String {
 }
 
 fn unknown(place: &Place<'_>, name: &Spanned<DeString<'_>>, path: &str) -> String {
-    let hint = nearest(path, KEYS.iter().map(|key| key.name));
+    let hint = nearest(path, keys().map(|key| key.name));
     let hint = hint.map_or_else(|| "`busway config print --defaults` lists all keys".to_owned(), meant);
     place.fault(name.span().start, &format!("unknown key `{path}`; {hint}"))
 }
 
 fn unknown_section(place: &Place<'_>, name: &Spanned<DeString<'_>>) -> String {
-    let sections = KEYS.iter().map(Key::section).chain(["plugins"]);
+    let sections = keys().map(Key::section).chain(["plugins", "auth"]);
     let hint = nearest(name.get_ref(), sections).map(|near| format!("[{near}]"));
     let hint = hint.map_or_else(
         || "`busway config print --defaults` lists all sections".to_owned(),

@@ -1,5 +1,6 @@
 //! Every key of the config, one row each: to add one, add a field to a settings struct and a row here.
 //!
+//! The hub's own rows stand here, those of the older systems in a file each.
 //! A row's variable is `BUSWAY_` and its flag in capitals: `--log-retention-age` is `BUSWAY_LOG_RETENTION_AGE`.
 //! Invariant: `set(show(x))` gives back `x`; names, flags and so variables are unique (tests hold to both).
 
@@ -55,8 +56,20 @@ macro_rules! key {
     };
 }
 
+mod docker_cloud;
+mod eventbridge;
+mod marathon;
+mod pulp;
+
 /// Every key, in the order in which they are shown.
-pub const KEYS: &[Key] = &[
+pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
+    [HUB, marathon::KEYS, docker_cloud::KEYS, eventbridge::KEYS, pulp::KEYS]
+        .into_iter()
+        .flatten()
+}
+
+/// The hub's own.
+const HUB: &[Key] = &[
     key! { "listen.addresses", "listen", "ADDRESS",
     "Where to listen: `127.0.0.1:8080`, `unix:/run/busway.sock`; several are allowed, port 0 takes a free one",
     |s, v| { s.listen.addresses = addresses(v)?; Ok(()) },

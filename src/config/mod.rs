@@ -7,6 +7,7 @@
 //! Why so: with one struct for serde, one for clap and one hand-written table, three places disagree sooner or later.
 //! Invariant: an unknown key is refused with file, line and the nearest known one; nothing is silently ignored.
 
+pub mod auth;
 pub mod check;
 mod file;
 pub mod keys;
@@ -21,7 +22,7 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use keys::{KEYS, Key};
+pub use keys::{Key, keys};
 pub use settings::{DataSettings, ListenSettings, LogFormat, LogOutput, Settings};
 use value::Given;
 
@@ -84,7 +85,7 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The file's text as it was read; what differs from it is a change.
     pub text: String,
-    /// Where each value came from, in the order of [`KEYS`].
+    /// Where each value came from, in the order of [`keys`].
     origins: Vec<Origin>,
 }
 
@@ -118,13 +119,14 @@ impl Config {
             settings: Settings::default(),
             file,
             text: text.to_owned(),
-            origins: KEYS.iter().map(|_| Origin::Default).collect(),
+            origins: keys().map(|_| Origin::Default).collect(),
         };
         let mut faults = Vec::new();
         match file::read(text, &name) {
             Ok(read) => {
                 faults.extend(read.faults);
                 config.settings.plugins = read.plugins;
+                config.settings.accounts = read.accounts;
                 for (key, given, line) in read.values {
                     let set = config.set(key, &given, Origin::File(line));
                     faults.extend(set.err().map(|why| format!("{name}:{line}: `{}` {why}", key.name)));
@@ -133,7 +135,7 @@ impl Config {
             Err(fault) => faults.push(fault),
         }
         for (variable, value) in &sources.env {
-            if let Some(key) = KEYS.iter().find(|key| key.variable() == *variable) {
+            if let Some(key) = keys().find(|key| key.variable() == *variable) {
                 let set = config.set(key, &Given::text(value), Origin::Env(variable.clone()));
                 faults.extend(set.err().map(|why| format!("environment variable {variable} {why}")));
             }
@@ -151,13 +153,13 @@ impl Config {
 
     /// Where a key's value came from.
     pub fn origin(&self, key: &Key) -> &Origin {
-        let at = KEYS.iter().position(|known| known.name == key.name);
+        let at = keys().position(|known| known.name == key.name);
         at.and_then(|at| self.origins.get(at)).unwrap_or(&Origin::Default)
     }
 
     fn set(&mut self, key: &'static Key, given: &Given, origin: Origin) -> Result<(), String> {
         (key.set)(&mut self.settings, given)?;
-        let at = KEYS.iter().position(|known| known.name == key.name);
+        let at = keys().position(|known| known.name == key.name);
         if let Some(slot) = at.and_then(|at| self.origins.get_mut(at)) {
             *slot = origin;
         }

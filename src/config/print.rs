@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Config, KEYS, Settings};
+use super::{Config, Settings, keys};
 use crate::plugin::{PluginSettings, Rollback};
 use crate::subscription::is_secret;
 use crate::units::{show_duration, show_size};
@@ -15,8 +15,7 @@ const HIDDEN: &str = "***";
 
 /// The effective settings as rows: key, value, where from.
 pub fn rows(config: &Config) -> Vec<[String; 3]> {
-    let mut rows: Vec<[String; 3]> = KEYS
-        .iter()
+    let mut rows: Vec<[String; 3]> = keys()
         .map(|key| {
             [
                 key.name.to_owned(),
@@ -30,6 +29,11 @@ pub fn rows(config: &Config) -> Vec<[String; 3]> {
         for (key, value) in shown {
             rows.push([format!("plugins.{name}.{key}"), value.to_string(), "file".to_owned()]);
         }
+    }
+    for (name, account) in &config.settings.accounts {
+        let scopes: Vec<String> = account.permissions.iter().map(ToString::to_string).collect();
+        rows.push([format!("auth.{name}.secret"), HIDDEN.to_owned(), "file".to_owned()]);
+        rows.push([format!("auth.{name}.scopes"), scopes.join(", "), "file".to_owned()]);
     }
     rows
 }
@@ -47,7 +51,7 @@ pub fn json(config: &Config) -> Value {
 pub fn reference() -> String {
     let defaults = Settings::default();
     let mut text = String::from("| key | default | flag, variable | meaning |\n|---|---|---|---|\n");
-    for key in KEYS {
+    for key in keys() {
         let default = (key.show)(&defaults);
         let default = if default.is_empty() {
             "(none)".to_owned()

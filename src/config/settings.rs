@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::value::Address;
-use crate::{hub, log, net, plugin, subscription};
+use crate::access::Account;
+use crate::{compat, hub, log, net, plugin, subscription};
 
 /// All settings.
 #[derive(Debug, Clone)]
@@ -26,6 +27,10 @@ pub struct Settings {
     pub log_output: LogOutput,
     /// `[plugins.NAME]`.
     pub plugins: BTreeMap<String, plugin::PluginSettings>,
+    /// `[auth.NAME]`: who may do what; with no entry, nobody is asked.
+    pub accounts: BTreeMap<String, Account>,
+    /// `[compat]` and the sections of the older systems.
+    pub compat: compat::Settings,
 }
 
 /// Where the hub listens, and how it stops.
@@ -116,6 +121,8 @@ impl Default for Settings {
                 format: LogFormat::Auto,
             },
             plugins: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            compat: compat::Settings::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::check::{needs_restart, refuse, risks, strange_variables};
 use super::value::{Address, Given};
-use super::{Config, KEYS, Origin, Settings, Sources, print};
+use super::{Config, Origin, Settings, Sources, keys, print};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -132,7 +132,7 @@ fn every_fault_is_told_at_once() {
 
 #[test]
 fn later_sources_win_and_are_named() {
-    let key = |name: &str| KEYS.iter().find(|key| key.name == name).unwrap();
+    let key = |name: &str| keys().find(|key| key.name == name).unwrap();
     let mut sources = Sources::default();
     let text = "[data]\ndir = \"file\"\n[delivery]\ntimeout = \"1s\"\nmax_attempts = 3";
     sources.env = vec![
@@ -160,7 +160,7 @@ fn names_flags_and_variables_are_unique() {
         |key: &super::Key| key.flag.to_owned(),
         super::Key::variable,
     ] {
-        let mut all: Vec<String> = KEYS.iter().map(part).collect();
+        let mut all: Vec<String> = keys().map(part).collect();
         all.sort();
         let before = all.len();
         all.dedup();
@@ -171,7 +171,7 @@ fn names_flags_and_variables_are_unique() {
 /// Written as shown, every default is read back to itself: the reference table cannot lie about the notation.
 #[test]
 fn defaults_read_back() {
-    for key in KEYS {
+    for key in keys() {
         let mut settings = Settings::default();
         let shown = (key.show)(&settings);
         if shown.is_empty() {

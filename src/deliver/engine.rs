@@ -78,6 +78,7 @@ impl Engine {
             floors,
             cursors,
             retries,
+            documents: _,
         } = kept;
         let floors: HashMap<BusName, Offset> = floors.into_iter().collect();
         let cursors: HashMap<SubscriptionId, Offset> = cursors.into_iter().collect();

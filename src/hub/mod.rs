@@ -3,7 +3,7 @@
 //! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
 //! log (`fan` hands new records to many at once), `subscriptions` and `dead_letters` change who gets what, `plugins` checks what a subscription needs, `misfit`
 //! finds those that a swap left behind, `trial` compares a candidate with what is live, `explain` tells why an event
-//! did or did not arrive, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
+//! did or did not arrive, `documents` keeps what front doors want kept, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
 //!
 //! Order of the stop ([`Hub::stop`], then [`Hub::drain`]): no new work and streams end; deliveries in flight end and
 //! the last checkpoint is written; plugins; the hub's own tasks; the log; the store.
@@ -12,6 +12,7 @@
 //! Invariant: a subscription is on disk before delivery knows of it, and off the disk before delivery forgets it.
 
 mod dead_letters;
+mod documents;
 mod events;
 mod explain;
 mod fan;
@@ -99,6 +100,9 @@ struct Parts {
     life: life::Reporter,
     misfits: misfit::Misfits,
     trials: trial::Trials,
+    documents: documents::Documents,
+    /// Held while a document is written.
+    filing: tokio::sync::Mutex<()>,
     owners: Owners,
     /// Held while a subscription that is there is read, changed and written, so that no change is lost.
     changing: Arc<tokio::sync::Mutex<()>>,

@@ -53,8 +53,9 @@ impl Hub {
 
 async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, Error> {
     let metrics = Arc::new(Metrics::new());
-    let (log, store, kept) = open_files(&settings, &clock, &owners).await?;
+    let (log, store, mut kept) = open_files(&settings, &clock, &owners).await?;
     tell_kept(&log, &kept, &metrics);
+    let documents = super::documents::Documents::of(std::mem::take(&mut kept.documents));
     let client = Client::new(Guard::new(settings.egress));
     let (plugin_notices, from_plugins) = mpsc::unbounded_channel();
     let (notices, from_delivery) = mpsc::unbounded_channel();
@@ -97,6 +98,8 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         life,
         misfits: super::misfit::Misfits::default(),
         trials: Default::default(),
+        documents,
+        filing: Default::default(),
         owners,
     }));
     set_going(

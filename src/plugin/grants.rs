@@ -4,9 +4,8 @@
 //! Invariant: an empty grant allows nothing; a pattern never matches a name it does not end in.
 //! Invariant: a refusal names the plugin, what it wanted, and the config line that would allow it.
 
-use std::path::Path;
-
 use super::Grants;
+use crate::access::value_of;
 use crate::net::Trust;
 use crate::units::show_size;
 
@@ -281,21 +280,6 @@ fn server_name(text: &str) -> Result<Host, String> {
 fn authorities(text: &str) -> Result<Trust, String> {
     let pem = value_of("grants.tls_ca", text)?;
     Trust::public_and(pem.as_bytes()).map_err(|why| format!("grants.tls_ca {why}"))
-}
-
-/// The value itself, or what the file or variable that it names holds.
-fn value_of(key: &str, text: &str) -> Result<String, String> {
-    if let Some(path) = text.strip_prefix("file:") {
-        let read = std::fs::read_to_string(Path::new(path));
-        // Secrets in files end in a newline that is not part of them.
-        return read
-            .map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
-            .map_err(|error| format!("{key} cannot be read from file {path:?}: {error}"));
-    }
-    match text.strip_prefix("env:") {
-        Some(from) => std::env::var(from).map_err(|_| format!("{key}: the environment variable {from} is not set")),
-        None => Ok(text.to_owned()),
-    }
 }
 
 #[cfg(test)]

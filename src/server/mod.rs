@@ -1,7 +1,7 @@
 //! The only place that builds things: refuse, open, wire, bind, ready; and the way back, drain.
 //!
 //! The order of the start: (1) settings that must not run are refused; (2) the hub is opened: store, plugins,
-//! delivery; (3) the front doors are wired to it; (4) addresses are bound, so that whoever can connect is served;
+//! delivery; (3) the front doors are wired to it, and the older systems' own records brought in line; (4) addresses are bound, so that whoever can connect is served;
 //! (5) the ports file is written. A failure undoes the steps before it, last first.
 //!
 //! The order of the stop: (1) no new connections, and open ones end after the request at hand; (2) streams say goodbye;
@@ -24,13 +24,14 @@ use hyper_util::service::TowerToHyperService;
 pub use accept::{ConnectionLimits, accept};
 pub use bind::{Bound, bind};
 
+use crate::access::Access;
 use crate::config::value::Address;
 use crate::config::{Settings, check};
 use crate::error::{Error, Kind};
 use crate::hub::{self, Hub};
 use crate::tasks::Tasks;
 use crate::time::Clock;
-use crate::{api, plugin};
+use crate::{api, compat, plugin};
 
 /// A hub and its front doors, serving.
 pub struct Server {
@@ -100,6 +101,15 @@ impl Server {
             header_timeout: listen.header_timeout,
             header_size: listen.header_size,
         };
+        let access = Arc::new(Access::new(settings.accounts.clone()));
+        let door = compat::Door {
+            hub: self.hub.clone(),
+            access: Arc::clone(&access),
+            settings: Arc::new(settings.compat.clone()),
+            tasks: self.connections.clone(),
+        };
+        compat::start(&door).await?;
+        let beside = compat::router(door);
         let mut doors = Vec::new();
         for address in &listen.addresses {
             let bound = bind(address).await?;
@@ -110,6 +120,8 @@ impl Server {
             let tasks = self.connections.clone();
             let own = api::Settings {
                 names: bound.address.is_loopback().then(|| names.clone()),
+                access: Arc::clone(&access),
+                beside: beside.clone(),
                 ..api::Settings::default()
             };
             let service = TowerToHyperService::new(api::router_with(self.hub.clone(), own));

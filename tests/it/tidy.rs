@@ -18,7 +18,9 @@ const LAYERS: &[&[&str]] = &[
     &["deliver"],
     &["subscription", "filter", "log", "plugin"],
     &["net", "event"],
-    &["error", "time", "tasks", "metrics", "units", "nearest", "chance"],
+    &[
+        "error", "time", "tasks", "metrics", "units", "nearest", "chance", "access",
+    ],
 ];
 
 /// Neighbours that may know each other (one direction); `filter`, `log` and `plugin` may not.
@@ -29,6 +31,9 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("subscription", "log"),
     ("tasks", "time"),
     ("metrics", "time"),
+    ("access", "nearest"),
+    ("access", "chance"),
+    ("api", "compat"),
 ];
 
 /// What only these places name (paths below `src`).

@@ -1,10 +1,10 @@
-//! `state.db`: subscriptions, cursors, waiting retries, dead letters. SQLite, one writer.
+//! `state.db`: subscriptions, cursors, waiting retries, dead letters, documents. SQLite, one writer.
 //!
 //! Crash rule: a [`Checkpoint`] is one transaction. A cursor never moves past a record that is not delivered,
 //! filtered, or in the same transaction written as a retry or a dead letter. What a crash undoes is delivered again.
 //!
 //! On disk (`schema` has the tables): one SQLite file in WAL mode. A write that a caller was told of
-//! ([`Store::put`], [`Store::delete`], [`Store::drop_dead`]) has been synced and survives a power cut; a checkpoint
+//! ([`Store::put`], [`Store::delete`], [`Store::drop_dead`], [`Store::put_document`]) has been synced and survives a power cut; a checkpoint
 //! survives the end of the process, and a power cut may undo the last few (repeats, never losses).
 //! `writer` takes whatever is queued into one transaction; `reader` answers about dead letters on its own connection,
 //! so that a long listing never holds up a checkpoint. Both are threads of their own: SQLite blocks.
@@ -117,6 +117,8 @@ pub struct Kept {
     pub cursors: Vec<(SubscriptionId, Offset)>,
     /// Waiting retries.
     pub retries: Vec<Retry>,
+    /// Documents: kind, key, value.
+    pub documents: Vec<(String, String, serde_json::Value)>,
 }
 
 /// Which dead letters are meant.
@@ -174,6 +176,15 @@ impl Store {
     /// `store_unavailable`: nothing was written.
     pub async fn delete(&self, id: &SubscriptionId) -> Result<(), Error> {
         self.writer.write(Write::Delete(id.clone())).await.map(drop)
+    }
+
+    /// Writes a document, or removes it.
+    ///
+    /// # Errors
+    /// `store_unavailable`: nothing was written.
+    pub async fn put_document(&self, kind: &str, key: &str, value: Option<&serde_json::Value>) -> Result<(), Error> {
+        let (kind, key, json) = (kind.to_owned(), key.to_owned(), value.map(ToString::to_string));
+        self.writer.write(Write::Document { kind, key, json }).await.map(drop)
     }
 
     /// Writes a checkpoint. May lag behind a power cut by its last few calls (never torn): that costs repeats only.

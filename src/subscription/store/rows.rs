@@ -23,6 +23,7 @@ pub(super) fn read_kept(connection: &Connection) -> Result<Kept, Error> {
             floors: read_floors(connection)?,
             cursors: read_pairs(connection, "SELECT subscription, offset FROM cursor")?,
             retries: read_retries(connection)?,
+            documents: read_documents(connection)?,
         })
     };
     read().map_err(|error| unavailable("be read", error))
@@ -184,6 +185,31 @@ pub(super) fn put(
         Some(cursor) => put_cursor(connection, id, cursor),
         None => Ok(()),
     }
+}
+
+/// Writes a document, or removes it.
+pub(super) fn put_document(connection: &Connection, kind: &str, key: &str, json: Option<&str>) -> rusqlite::Result<()> {
+    let Some(json) = json else {
+        let query = "DELETE FROM document WHERE kind = ?1 AND key = ?2";
+        return connection.prepare_cached(query)?.execute([kind, key]).map(drop);
+    };
+    let query =
+        "INSERT INTO document (kind, key, json) VALUES (?1, ?2, ?3) ON CONFLICT (kind, key) DO UPDATE SET json = ?3";
+    connection.prepare_cached(query)?.execute([kind, key, json]).map(drop)
+}
+
+fn read_documents(connection: &Connection) -> rusqlite::Result<Vec<(String, String, serde_json::Value)>> {
+    let mut statement = connection.prepare("SELECT kind, key, json FROM document")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?)))?;
+    let mut documents = Vec::new();
+    for row in rows {
+        let (kind, key, json): (String, String, String) = row?;
+        match serde_json::from_str(&json) {
+            Ok(value) => documents.push((kind, key, value)),
+            Err(fault) => error!(kind, key, %fault, "a document in state.db is not JSON and is left out"),
+        }
+    }
+    Ok(documents)
 }
 
 /// Removes a subscription with all but its dead letters.

@@ -15,7 +15,7 @@ use crate::error::{Error, Kind};
 const APPLICATION: i64 = 0x4273_5779;
 
 /// Each runs once, in its order, in a transaction.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE subscription (id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE floor (bus TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;
@@ -33,6 +33,9 @@ const MIGRATIONS: [&str; 2] = [
     );
 ",
     "ALTER TABLE retry ADD COLUMN key TEXT;",
+    "CREATE TABLE document (
+        kind TEXT NOT NULL, key TEXT NOT NULL, json TEXT NOT NULL, PRIMARY KEY (kind, key)
+    ) WITHOUT ROWID;",
 ];
 
 /// Opens or creates the file for writing.

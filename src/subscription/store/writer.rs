@@ -36,6 +36,12 @@ pub(super) enum Write {
     },
     /// A subscription's end.
     Delete(SubscriptionId),
+    /// A document; without its text, its end.
+    Document {
+        kind: String,
+        key: String,
+        json: Option<String>,
+    },
     /// How far things are.
     Checkpoint(Checkpoint),
     /// Dead letters that go.
@@ -243,6 +249,7 @@ fn apply(connection: &Connection, write: &Write) -> rusqlite::Result<u64> {
     match write {
         Write::Put { id, json, cursor } => rows::put(connection, id, json, *cursor).map(|()| 0),
         Write::Delete(id) => rows::delete(connection, id).map(|()| 0),
+        Write::Document { kind, key, json } => rows::put_document(connection, kind, key, json.as_deref()).map(|()| 0),
         Write::Checkpoint(checkpoint) => rows::write_checkpoint(connection, checkpoint).map(|()| 0),
         Write::DropDead(query) => rows::drop_dead(connection, query),
     }
