@@ -21,13 +21,13 @@ async fn stream(hub: &Hub, start: Start, ty: &str) -> EventStream {
     hub.stream(wish).await.unwrap()
 }
 
-/// Publishes events of these numbers, one of three types each, ten at a time.
+/// Publishes events of these numbers, one of three types each, five at a time.
 async fn publish(hub: &Hub, numbers: std::ops::Range<u64>) {
     let events: Vec<_> = numbers
         .map(|n| event(&n.to_string(), &format!("t{}.x", n % 3)))
         .collect();
-    for ten in events.chunks(10) {
-        hub.publish(&BusName::default_bus(), ten.to_vec()).await.unwrap();
+    for five in events.chunks(5) {
+        hub.publish(&BusName::default_bus(), five.to_vec()).await.unwrap();
     }
 }
 
