@@ -82,3 +82,32 @@ impl Hub {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::hub::tests::open;
+
+    #[tokio::test]
+    async fn documents_outlive_the_hub() {
+        let folder = tempfile::tempdir().unwrap();
+        let hub = open(folder.path()).await;
+        hub.put_document("rule", "b", json!({"n": 1})).await.unwrap();
+        hub.put_document("rule", "a", json!({"n": 2})).await.unwrap();
+        hub.put_document("rule", "b", json!({"n": 3})).await.unwrap();
+        hub.put_document("bus", "a", json!(null)).await.unwrap();
+        assert!(hub.remove_document("bus", "a").await.unwrap());
+        assert!(!hub.remove_document("bus", "a").await.unwrap());
+        hub.stop();
+        hub.drain(std::time::Duration::from_secs(10)).await;
+        let hub = open(folder.path()).await;
+        let found: Vec<_> = hub
+            .documents("rule")
+            .into_iter()
+            .map(|(key, value)| (key, value["n"].clone()))
+            .collect();
+        assert_eq!(found, [("a".to_owned(), json!(2)), ("b".to_owned(), json!(3))]);
+        assert_eq!(hub.document("bus", "a"), None);
+    }
+}

@@ -7,6 +7,7 @@
     reason = "a test that panics has failed, which is what its helpers mean to say"
 )]
 
+mod access; // credentials and scopes on /v1, the command line and the older surfaces
 mod amqp; // the AMQP notifier: a real RabbitMQ, and Qpid's dialect byte for byte
 mod cli; // the command line: exit codes, pipes, sockets, signals
 mod config; // settings: what is refused, what is shown, the README's table

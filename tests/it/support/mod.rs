@@ -4,6 +4,7 @@
 //! ([`until`], the one place that asks again and again).
 
 mod broker;
+mod clients;
 mod command;
 mod guests;
 mod hub;
@@ -17,6 +18,8 @@ mod wire;
 use std::time::Duration;
 
 pub(crate) use broker::Broker;
+#[allow(unused_imports, reason = "the older systems bring their tests")]
+pub(crate) use clients::Clients;
 pub(crate) use command::{busway, run};
 pub(crate) use guests::{built, keep_compiled, lend_compiled, tools};
 pub(crate) use hub::HubProcess;
