@@ -14,6 +14,7 @@ mod config; // settings: what is refused, what is shown, the README's table
 mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and what arrived
 mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
+mod docker_cloud; // Docker Cloud's stream: frames, filters, hierarchy, credentials, ends; its own Python client
 mod email; // the email notifier against a real mail server
 mod explain; // why an event did, or did not, arrive: every end of a delivery
 #[cfg(target_os = "linux")]
