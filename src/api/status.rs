@@ -53,5 +53,7 @@ const POINTER: &str = "Busway, an event hub. The API is under /v1:
   GET  /v1/plugins                       what is loaded
 
 /v1/buses/{bus}/events and its like mean another bus than `default`.
+Clients of older systems find what they know: /v2/events (Marathon), /api/audit/v1/events (Docker Cloud), /openapi
+(EventBridge), /pulp/api/v2/events/ (Pulp).
 /healthz says how the hub is and why, /readyz whether it takes events, /metrics has its figures.
 ";

@@ -131,6 +131,12 @@ fn banner(server: &Server, settings: &Settings) {
         }
     }
     tracing::info!(dir = %plugins, loaded = server.hub().plugins().len(), "plugins");
+    let surfaces = settings.compat.served().join(", ");
+    tracing::info!(systems = surfaces, "older systems' clients are served");
+    match settings.accounts.len() {
+        0 => tracing::info!("nobody is asked for credentials, whatever they send: there is no [auth]"),
+        accounts => tracing::info!(accounts, "credentials are asked for"),
+    }
     for risk in check::risks(settings) {
         tracing::warn!(risk, "risky setting");
     }

@@ -33,6 +33,19 @@ pub struct Settings {
     pub pulp: pulp::Settings,
 }
 
+impl Settings {
+    /// The names of those that are on.
+    pub fn served(&self) -> Vec<&'static str> {
+        let all = [
+            ("Marathon", self.marathon.on),
+            ("Docker Cloud", self.docker_cloud.on),
+            ("Alibaba EventBridge", self.eventbridge.on),
+            ("Pulp", self.pulp.on),
+        ];
+        all.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect()
+    }
+}
+
 /// What every route works with. Cheap to clone.
 #[derive(Clone)]
 pub struct Door {
