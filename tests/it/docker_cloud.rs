@@ -88,6 +88,47 @@ async fn check_golden(hub: &HubProcess, path: &std::path::Path) {
     }
 }
 
+/// What is asked for, what lets `end` pass too (so that it is seen when nothing more will come), what comes.
+const WANTED: [(&str, &str, &[&str]); 13] = [
+    ("", "", &["stack", "service", "container", "action", "node"]),
+    (
+        "type=&object=",
+        "",
+        &["stack", "service", "container", "action", "node"],
+    ),
+    ("type=container", "&type=end", &["container"]),
+    ("type=container,node", ",end", &["container", "node"]),
+    ("type=container&type=node", "&type=end", &["container", "node"]),
+    ("object=/api/app/v1/ns/stack/1", "&object=/end", &["stack"]),
+    ("object=%2Fapi%2Fapp%2Fv1%2Fns%2Fstack%2F1%2F", "%2C/end", &["stack"]),
+    ("parent=/other", "&parent=/end/", &["node"]),
+    (
+        "parent=/api/app/v1/ns/service/1/",
+        "&parents=/end",
+        &["container", "action"],
+    ),
+    (
+        "parents=/api/app/v1/ns/stack/1/",
+        ",/end",
+        &["service", "container", "action"],
+    ),
+    (
+        "parents=/api/app/v1/ns/stack/1,/other/",
+        ",/end",
+        &["service", "container", "action", "node"],
+    ),
+    (
+        "parent=/api/app/v1/ns/stack/1&type=action&auth=x",
+        "&parent=/end&type=end",
+        &["action"],
+    ),
+    (
+        "type=stack&parent=/api/app/v1/ns/stack/1/",
+        "&type=end&parent=/end",
+        &[],
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_are_or_within_a_key_and_and_across_keys() {
     let folder = tempfile::tempdir().unwrap();
@@ -105,54 +146,14 @@ async fn filters_are_or_within_a_key_and_and_across_keys() {
         native("node", "/api/infra/v1/ns/node/1/", &["/other"], "node"),
         native("end", "/end", &["/end"], "end"),
     ];
-    // What is asked for, what lets `end` pass too (so that it is seen when nothing more will come), what comes.
-    let table: [(&str, &str, &[&str]); 13] = [
-        ("", "", &["stack", "service", "container", "action", "node"]),
-        (
-            "type=&object=",
-            "",
-            &["stack", "service", "container", "action", "node"],
-        ),
-        ("type=container", "&type=end", &["container"]),
-        ("type=container,node", ",end", &["container", "node"]),
-        ("type=container&type=node", "&type=end", &["container", "node"]),
-        ("object=/api/app/v1/ns/stack/1", "&object=/end", &["stack"]),
-        ("object=%2Fapi%2Fapp%2Fv1%2Fns%2Fstack%2F1%2F", "%2C/end", &["stack"]),
-        ("parent=/other", "&parent=/end/", &["node"]),
-        (
-            "parent=/api/app/v1/ns/service/1/",
-            "&parents=/end",
-            &["container", "action"],
-        ),
-        (
-            "parents=/api/app/v1/ns/stack/1/",
-            ",/end",
-            &["service", "container", "action"],
-        ),
-        (
-            "parents=/api/app/v1/ns/stack/1,/other/",
-            ",/end",
-            &["service", "container", "action", "node"],
-        ),
-        (
-            "parent=/api/app/v1/ns/stack/1&type=action&auth=x",
-            "&parent=/end&type=end",
-            &["action"],
-        ),
-        (
-            "type=stack&parent=/api/app/v1/ns/stack/1/",
-            "&type=end&parent=/end",
-            &[],
-        ),
-    ];
     let mut sockets = Vec::new();
-    for (query, end, _) in table {
+    for (query, end, _) in WANTED {
         sockets.push(listen(&hub, &format!("{EVENTS}/?{query}{end}"), &[]).await);
     }
     for event in &events {
         publish(&hub, event).await;
     }
-    for ((query, _, expected), socket) in table.into_iter().zip(&mut sockets) {
+    for ((query, _, expected), socket) in WANTED.into_iter().zip(&mut sockets) {
         let found = uuids(socket, "end").await;
         assert_eq!(found[..found.len() - 1], *expected, "{query}");
     }
@@ -394,4 +395,40 @@ async fn docker_clouds_own_client_listens_comes_back_and_knows_a_401() {
     let mut stranger = Clients::Python.start(LISTENER, &[&host, "Basic bm86Ym9keQ==", ""]);
     assert_eq!(stranger.line().await.as_deref(), Some("AuthError Not Authorized"));
     assert!(stranger.ended().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_of_the_readme_works() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, section) = readme.split_once("### Docker Cloud\n").unwrap();
+    let block = |language: &str| {
+        let (_, rest) = section.split_once(&format!("```{language}\n")).unwrap();
+        rest.split_once("```").unwrap().0
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    let setting = r#"import os, sys; os.environ["DOCKERCLOUD_STREAM_HOST"] = sys.argv[1]"#;
+    let told = "events.on_message(process_event)";
+    let listener = block("python").replace(told, &format!("{told}\nevents.on_open(lambda: print('open'))"));
+    let host = format!("ws://{}", hub.address());
+    let mut client = Clients::Python.start(&format!("{setting}\n{listener}"), &[&host]);
+    assert_eq!(client.line().await.as_deref(), Some("open"));
+    let (command, answer) = block("console").split_once('\n').unwrap();
+    let command = command
+        .strip_prefix("$ ")
+        .unwrap()
+        .replace("127.0.0.1:8080", hub.address());
+    let ran = tokio::process::Command::new("sh")
+        .args(["-c", &command])
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&ran.stdout),
+        answer.trim_end(),
+        "curl must be installed; {}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    let sent = command.split('\'').nth(1).unwrap();
+    assert_eq!(client.line().await.as_deref(), Some(sent));
 }

@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::Door;
 use super::caller::{Caller, Refusal, refuse_other_sites};
@@ -44,14 +45,28 @@ pub(super) async fn accept(State(door): State<Door>, request: Request) -> Result
     let events = decode(body, Some(System::DockerCloud), &fresh).map_err(Error::from)?;
     let ids: Vec<String> = events.iter().map(|event| event.id().to_owned()).collect();
     let appended = door.hub.publish(&bus, events).await?;
-    let stored: Vec<Value> = ids
-        .iter()
-        .zip(&appended)
-        .map(|(uuid, one)| json!({"uuid": uuid, "offset": one.offset.0, "duplicate": one.duplicate}))
-        .collect();
-    let content = [(header::CONTENT_TYPE, "application/json")];
-    let answer = json!({ "events": stored }).to_string();
-    Ok((StatusCode::ACCEPTED, content, answer).into_response())
+    let stored = ids.into_iter().zip(&appended).map(|(uuid, one)| Stored {
+        uuid,
+        offset: one.offset.0,
+        duplicate: one.duplicate,
+    });
+    let receipt = Receipt {
+        events: stored.collect(),
+    };
+    Ok((StatusCode::ACCEPTED, Json(receipt)).into_response())
+}
+
+#[derive(Serialize)]
+struct Receipt {
+    events: Vec<Stored>,
+}
+
+/// What became of one event.
+#[derive(Serialize)]
+struct Stored {
+    uuid: String,
+    offset: u64,
+    duplicate: bool,
 }
 
 async fn read(body: Body, limit: usize) -> Result<Bytes, Refusal> {
