@@ -250,6 +250,21 @@ async fn every_kind_of_credential_opens_and_a_wrong_one_is_refused_at_the_handsh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tutums_client_is_told_in_a_frame_what_it_does_not_know_as_a_401() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("busway.toml"), ACCOUNTS).unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    let agent = [("user-agent", "python-tutum/0.21.2")];
+    let mut stranger = WebSocket::open(&hub, "/v1/events?token=x&user=ann", &agent).await;
+    assert_eq!(
+        text(&mut stranger).await,
+        r#"{"type":"error","data":{"errorMessage":"UNAUTHORIZED"}}"#
+    );
+    assert_eq!(stranger.receive().await, Received::Close(1008));
+    listen(&hub, "/v1/events?token=key-of-ann&user=ann", &agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_handshake_or_too_many_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let hub = HubProcess::start_with(folder.path(), &["--compat-docker-cloud-listeners", "1"]).await;

@@ -155,6 +155,11 @@ impl Refusal {
         }
     }
 
+    /// Whether it is the credentials' fault.
+    pub(super) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     /// The same, for who may come back later.
     #[must_use]
     pub(super) fn retry_after(self, seconds: u64) -> Self {

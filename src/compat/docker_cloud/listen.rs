@@ -4,7 +4,8 @@
 //! wrong is said in a frame `{"type":"error","data":{"errorMessage":…}}`. The end of the hub is a close 1001, a fault
 //! 1011. Clients ping every few seconds and are answered by the library; a quiet listener is pinged too, so that one
 //! that is gone is found.
-//! Invariant: who is refused is refused before the handshake: 401, 404, 426, 503.
+//! Invariant: who is refused is refused before the handshake (401, 404, 426, 503), but for the one client that does not
+//! understand that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,9 @@ use axum::Extension;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use axum::extract::{FromRequestParts, RawPathParams, Request, State, WebSocketUpgrade};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures_util::SinkExt as _;
-use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 
@@ -49,16 +49,12 @@ pub(super) async fn open(
 ) -> Result<Response, Refusal> {
     let (mut parts, _) = request.into_parts();
     refuse_other_sites(&door, &parts.headers)?;
-    let caller = Caller::of(&door, &parts.headers, &parts.uri)?;
-    let namespace = namespace(&mut parts).await;
-    let bus = caller.bus(&door, namespace.as_deref())?;
-    if !caller.may(Scope::Subscribe, &bus) {
-        let text = format!("UNAUTHORIZED: these credentials lack the scope `subscribe` on the bus `{bus}`");
-        return Err(Refusal::new(StatusCode::UNAUTHORIZED, text));
-    }
-    if !door.hub.has_bus(&bus) {
-        return Err(unknown(bus.as_str()));
-    }
+    let bus = match bus(&door, &mut parts).await {
+        Err(refusal) if refusal.is_unauthorized() && knows_no_401(&parts.headers) => {
+            return Ok(upgrade(&mut parts, &door).await?.on_upgrade(turn_away));
+        }
+        bus => bus?,
+    };
     let upgrade = upgrade(&mut parts, &door).await?;
     let place = hall.place(door.settings.docker_cloud.listeners).ok_or_else(|| {
         let text = "as many listen as this hub allows; come back later";
@@ -71,6 +67,38 @@ pub(super) async fn open(
         .max_frame_size(INCOMING)
         .read_buffer_size(READ_BUFFER)
         .on_upgrade(move |socket| send_all(socket, events, place)))
+}
+
+/// The bus that is meant, if its events may be read by who asks.
+async fn bus(door: &Door, parts: &mut Parts) -> Result<BusName, Refusal> {
+    let caller = Caller::of(door, &parts.headers, &parts.uri)?;
+    let bus = caller.bus(door, namespace(parts).await.as_deref())?;
+    if !caller.may(Scope::Subscribe, &bus) {
+        let text = format!("UNAUTHORIZED: these credentials lack the scope `subscribe` on the bus `{bus}`");
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, text));
+    }
+    match door.hub.has_bus(&bus) {
+        true => Ok(bus),
+        false => Err(unknown(bus.as_str())),
+    }
+}
+
+/// Tutum's Python client takes a refused handshake for a broken line, and comes back at once and for ever. It ends at
+/// an error frame of one text.
+fn knows_no_401(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes);
+    agent.is_some_and(|agent| agent.windows(13).any(|part| part == b"python-tutum/"))
+}
+
+async fn turn_away(mut socket: WebSocket) {
+    let close = Message::Close(Some(CloseFrame {
+        code: close_code::POLICY,
+        reason: "UNAUTHORIZED".into(),
+    }));
+    for message in [fault("UNAUTHORIZED"), close] {
+        // The client may be gone already: nothing more can be done for it.
+        let _ = socket.send(message).await;
+    }
 }
 
 /// The namespace that the path names.
@@ -162,8 +190,9 @@ fn frame(item: &Item) -> Message {
 
 /// `{"type":"error",…}`: never filtered.
 fn fault(text: &str) -> Message {
-    let frame = json!({"type": "error", "data": {"errorMessage": text}});
-    Message::Text(frame.to_string().into())
+    // In the documented order.
+    let text = serde_json::Value::from(text);
+    Message::Text(format!("{{\"type\":\"error\",\"data\":{{\"errorMessage\":{text}}}}}").into())
 }
 
 /// Ends a stream; what it ends for is told first, if it is told in words.
