@@ -25,7 +25,7 @@ use serde_json::{Map, Value};
 
 use super::lineage::Lineage;
 use crate::event::native::docker;
-use crate::event::{Event, parse_rfc3339};
+use crate::event::{Data, Event, parse_rfc3339};
 use crate::log::Record;
 
 /// What filters look at, and the frame. Made once for all listeners.
@@ -75,6 +75,9 @@ pub(super) fn bare(uri: &str) -> &str {
 
 /// The event's data, if it is an object of Docker Cloud's.
 fn native(event: &Event) -> Option<&Value> {
+    // Most events are others', and some are large: they are not parsed to find that out.
+    let named = |data: &Data| std::str::from_utf8(&data.bytes).is_ok_and(|text| text.contains("\"resource_uri\""));
+    event.data().filter(|data| named(data))?;
     let reserved = |value: &&Value| docker::RESERVED.iter().any(|ty| value["type"] == *ty);
     event
         .json()
@@ -178,5 +181,74 @@ fn datetime(record: &Record) -> String {
     match jiff::Timestamp::from_second(time.0.div_euclid(1_000)) {
         Ok(at) => format!("{at:.0}"),
         Err(_) => record.event.time().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::event::{DataKind, Draft};
+    use crate::log::Offset;
+    use crate::time::Timestamp;
+
+    fn record(ty: &str, data: Option<(DataKind, String)>) -> Record {
+        let draft = Draft {
+            id: "1".into(),
+            source: "/s".into(),
+            ty: ty.into(),
+            data: data.map(|(kind, text)| Data {
+                kind,
+                bytes: text.into(),
+            }),
+            ..Draft::default()
+        };
+        Record::new(Offset(1), Timestamp(1_454_345_248_999), draft.check().unwrap())
+    }
+
+    fn check(record: &Record, expected: &str) {
+        assert_eq!(Shown::of(record).frame(record).as_str(), expected);
+    }
+
+    #[test]
+    fn fields_of_another_type_are_none() {
+        let mapped = r#"{"type":"a","action":"b","parents":[],"resource_uri":"/s","state":"","uuid":"1","datetime":"2016-02-01T16:47:28Z"}"#;
+        let with = |more: &str| {
+            let text = format!(r#"{{"type":"t","action":"a","resource_uri":"/o"{more}}}"#);
+            record("a.b", Some((DataKind::Json, text)))
+        };
+        check(&record("a.b", None), mapped);
+        check(&with(r#","parents":[1]"#), mapped);
+        check(&with(r#","parents":"x""#), mapped);
+        let completed = r#"{"type":"t","action":"a","parents":[],"resource_uri":"/o","state":"","uuid":"1","datetime":"2016-02-01T16:47:28Z"}"#;
+        check(&with(""), completed);
+        check(&with(r#","state":5,"uuid":"","datetime":null"#), completed);
+    }
+
+    #[test]
+    fn json_that_came_as_bytes_is_known_too() {
+        let text = r#"{"type":"t","action":"a","parents":[],"resource_uri":"/o","state":"","uuid":"2","datetime":"d"}"#;
+        check(&record("a.b", Some((DataKind::Binary, text.into()))), text);
+    }
+
+    proptest! {
+        #[test]
+        fn every_event_has_all_seven_fields(ty in "[a-z.]{1,12}", fields in proptest::collection::btree_map(
+            prop::sample::select(NAMES.to_vec()),
+            prop_oneof![
+                Just(json!(null)), Just(json!(3)), Just(json!([])), Just(json!(["/p"])), "[a-z/]{0,5}".prop_map(Value::from),
+            ],
+            0..8,
+        )) {
+            let record = record(&ty, Some((DataKind::Json, json!(fields).to_string())));
+            let frame: Value = serde_json::from_str(&Shown::of(&record).frame(&record)).unwrap();
+            prop_assert!(NAMES.iter().all(|name| match *name {
+                "parents" => frame[name].as_array().is_some_and(|all| all.iter().all(Value::is_string)),
+                _ => frame[name].is_string(),
+            }), "{}", frame);
+            prop_assert!(!docker::RESERVED.iter().any(|reserved| frame["type"] == *reserved), "{}", frame);
+        }
     }
 }
