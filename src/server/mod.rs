@@ -126,6 +126,7 @@ impl Server {
                 names: bound.address.is_loopback().then(|| names.clone()),
                 access: Arc::clone(&access),
                 beside: beside.clone(),
+                tutum: settings.compat.docker_cloud.on,
                 ..api::Settings::default()
             };
             let service = TowerToHyperService::new(api::router_with(self.hub.clone(), own));

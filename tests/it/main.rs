@@ -18,6 +18,7 @@ mod consent; // the webhook handshake, both ways, and the rates that come of it
 mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and what arrived
 mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
+mod docker_cloud; // Docker Cloud's stream: frames, filters, hierarchy, credentials, ends; its own Python client
 mod email; // the email notifier against a real mail server
 mod explain; // why an event did, or did not, arrive: every end of a delivery
 #[cfg(target_os = "linux")]
