@@ -16,6 +16,7 @@ mod cloudevents_clients; // the CloudEvents libraries: what they send and what t
 mod config; // settings: what is refused, what is shown, the README's table
 mod consent; // the webhook handshake, both ways, and the rates that come of it
 mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and what arrived
+mod crossing; // in by any of the five ways, out by any
 mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
 mod docker_cloud; // Docker Cloud's stream: frames, filters, hierarchy, credentials, ends; its own Python client
