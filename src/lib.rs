@@ -24,8 +24,8 @@
 //!   why an event arrived or did not.
 //! - [`deliver`]: lanes, retry, hold, breaker, webhooks, notifiers.
 //! - [`subscription`]: what subscribers asked for, kept. [`filter`]: which subscriptions an event matches.
-//!   [`log`]: the events, on disk. [`plugin`]: components, their limits, grants, schemas and key-value spaces; their
-//!   swap and roll-back.
+//!   [`transform`]: what an event becomes for one of them. [`log`]: the events, on disk. [`plugin`]: components, their
+//!   limits, grants, schemas and key-value spaces; their swap and roll-back.
 //! - [`net`]: the only way out. [`event`]: CloudEvents in every form.
 //! - [`access`]: who may do what. [`error`], [`time`], [`chance`], [`units`], [`nearest`], [`tasks`], [`metrics`]: what everything uses.
 //!
@@ -57,6 +57,7 @@ pub mod filter;
 pub mod log;
 pub mod plugin;
 pub mod subscription;
+pub mod transform;
 
 pub mod event;
 pub mod net;

@@ -11,6 +11,7 @@ mod demo;
 mod exit;
 mod explain;
 mod flags;
+mod listener;
 mod logs;
 mod out;
 mod plugin;
@@ -64,6 +65,8 @@ enum Command {
     Source(source::Command),
     /// List, create and change subscriptions.
     Subscription(subscription::Command),
+    /// Pulp's event listeners, by the commands of `pulp-admin event listener`.
+    Listener(listener::Command),
     /// Look at dead letters; deliver them again, or drop them.
     Dead(dead::Command),
     /// Why an event did, or did not, reach a subscriber.
@@ -165,6 +168,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Tail(tail) => tail.run().await?,
         Command::Source(source) => source.run().await?,
         Command::Subscription(subscription) => subscription.run().await?,
+        Command::Listener(listener) => return listener.run().await,
         Command::Dead(dead) => dead.run().await?,
         Command::Explain(explain) => explain.run().await?,
         Command::Plugin(plugin) => plugin.run().await?,

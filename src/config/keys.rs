@@ -60,12 +60,20 @@ mod docker_cloud;
 mod eventbridge;
 mod marathon;
 mod pulp;
+mod webhooks;
 
 /// Every key, in the order in which they are shown.
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
-    [HUB, marathon::KEYS, docker_cloud::KEYS, eventbridge::KEYS, pulp::KEYS]
-        .into_iter()
-        .flatten()
+    [
+        HUB,
+        webhooks::KEYS,
+        marathon::KEYS,
+        docker_cloud::KEYS,
+        eventbridge::KEYS,
+        pulp::KEYS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The hub's own.
@@ -144,8 +152,8 @@ const HUB: &[Key] = &[
     |s| s.log.queue.to_string() },
     key! { "delivery.schedule", "delivery-schedule", "DURATIONS",
     "Waits before the second, third, … attempt; the last one repeats",
-    |s, v| { s.delivery.schedule = schedule(v)?.into(); Ok(()) },
-    |s| s.delivery.schedule.iter().map(|step| show_duration(*step)).collect::<Vec<_>>().join(", ") },
+    |s, v| { s.delivery.schedule = schedule(v)?.into_iter().map(Into::into).collect(); Ok(()) },
+    |s| s.delivery.schedule.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") },
     key! { "delivery.max_attempts", "delivery-max-attempts", "COUNT",
     "Attempts before an event goes to the dead letters",
     |s, v| { s.delivery.max_attempts = u32::try_from(v.count(1, 1_000)?).unwrap_or(u32::MAX); Ok(()) },

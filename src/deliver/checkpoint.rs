@@ -5,6 +5,9 @@
 //! a floor covers had been offered by then, and a lane that was offered something is among those looked at.
 //! A write that fails is made again with the next one; until then a crash repeats deliveries and loses none.
 //!
+//! What was given up is published on the bus that its subscription names before its letter is written: a crash between
+//! the two tries it once more, and the copy is then a duplicate of itself.
+//!
 //! Invariant: what a checkpoint says of a lane was true of it at one moment (it is collected under one lock).
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,12 +18,17 @@ use tracing::{error, info};
 
 use super::bus::Bus;
 use super::engine::Engine;
+use super::forward::publish_copies;
 use super::lane::{Change, Lane};
+use crate::error::Error;
+use crate::event::Event;
 use crate::log::{BusName, Offset};
 use crate::subscription::{Checkpoint, SubscriptionId};
 
 /// Between two checkpoints. In the machine's time: it is about the disk, not about any policy.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Copies of dead letters in one append.
+const COPIES: usize = 256;
 
 /// What the store has.
 #[derive(Default)]
@@ -82,7 +90,11 @@ pub(super) async fn write(engine: &Arc<Engine>) -> bool {
         protect(engine, &floors);
         return !written.failing;
     }
-    match engine.parts.store.checkpoint(checkpoint).await {
+    let written_down = match publish_dead(engine, &taken).await {
+        Ok(()) => engine.parts.store.checkpoint(checkpoint).await,
+        Err(cause) => Err(cause),
+    };
+    match written_down {
         Ok(()) => {
             if std::mem::take(&mut written.failing) {
                 info!("checkpoints are written again");
@@ -103,6 +115,24 @@ pub(super) async fn write(engine: &Arc<Engine>) -> bool {
             false
         }
     }
+}
+
+/// Publishes the copies of what was given up, on the buses that their subscriptions name.
+async fn publish_dead(engine: &Engine, taken: &[Taken]) -> Result<(), Error> {
+    let mut copies: BTreeMap<&BusName, Vec<Arc<Event>>> = BTreeMap::new();
+    for change in taken.iter().flat_map(|taken| taken.changes.values()) {
+        if let Change::Dead(buried) = change
+            && let Some((bus, copy)) = &buried.copy
+        {
+            copies.entry(bus).or_default().push(copy.clone());
+        }
+    }
+    for (bus, copies) in copies {
+        for some in copies.chunks(COPIES) {
+            publish_copies(engine, bus, some.to_vec()).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes what is to be written out of every lane that was noted.
@@ -141,9 +171,9 @@ fn add(checkpoint: &mut Checkpoint, id: &SubscriptionId, offset: Offset, change:
     match change {
         Change::Retry(retry) => checkpoint.retries.push(retry),
         Change::Settled => checkpoint.settled.push((id.clone(), offset)),
-        Change::Dead(letter) => {
+        Change::Dead(buried) => {
             checkpoint.settled.push((id.clone(), offset));
-            checkpoint.dead.push(*letter);
+            checkpoint.dead.push(buried.letter);
         }
     }
 }

@@ -3,8 +3,9 @@
 //! One dispatcher a bus (`dispatch`) reads the log in order, finds who wants each record, and offers it to their
 //! lanes. A `lane` is a subscription's own queue, schedule and state; it gets a task only while it has something to
 //! do, and when it is full, blocked or new it reads the log by itself and is handed back later (`window`). An
-//! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: `webhook`, signed by `sign`, or
-//! `notifier`); `retry` and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
+//! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`,
+//! signed by `sign` and `push`, by `notifier`, or `forward` to another bus), which `consent` has asked before where that is
+//! wanted; `retry` and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
 //!
 //! Why a cursor and not a row a delivery: a healthy subscription costs nothing on disk, one that is behind a row,
 //! and only deliveries that failed cost a row each.
@@ -18,14 +19,18 @@ mod breaker;
 mod bus;
 mod candidate;
 mod checkpoint;
+pub mod consent;
 mod dispatch;
 mod engine;
 mod evaluate;
+mod forward;
 mod history;
 mod lane;
 mod notifier;
+pub mod push;
 mod retry;
 mod send;
+mod shape;
 mod sign;
 mod timer;
 mod webhook;
@@ -64,6 +69,8 @@ pub struct Parts {
     pub plugins: Plugins,
     /// The way out.
     pub client: net::Client,
+    /// Who signs pushes.
+    pub signer: push::Signer,
     /// The time.
     pub clock: Clock,
     /// Who owns the tasks.

@@ -1,13 +1,13 @@
 //! What comes after an attempt. Pure: no clock, no chance, no I/O.
 //!
-//! Jitter only lengthens (by up to a fifth), and `Retry-After` only lengthens (up to an hour): a thousand
+//! Jitter only lengthens (by up to a fifth; where the schedule has a range, chance draws from that instead), and `Retry-After` only lengthens (up to an hour): a thousand
 //! deliveries that failed together come back apart, and a sink cannot ask to be hammered.
 //! Invariant: a delay is never shorter than the schedule's step for that attempt.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::subscription::DeliveryConfig;
+use crate::subscription::{DeliveryConfig, Step, UNLIMITED};
 use crate::time::Timestamp;
 
 /// `Retry-After` beyond this is cut.
@@ -40,9 +40,13 @@ pub(super) enum Outcome {
 #[derive(Debug, Clone)]
 pub(super) struct RetryPolicy {
     /// Waits before the second, third, … attempt; the last repeats.
-    pub(super) schedule: Arc<[Duration]>,
+    pub(super) schedule: Arc<[Step]>,
+    /// Whether chance lengthens waits that are no range.
+    pub(super) jitter: bool,
     /// Attempts before the dead letters.
     pub(super) max_attempts: u32,
+    /// No attempt begins when the hub has had the event for longer.
+    pub(super) max_age: Option<Duration>,
 }
 
 /// Chance, from 0 to 1.
@@ -56,6 +60,8 @@ pub(super) enum Next {
     At(Timestamp),
     /// It is given up.
     DeadLetter,
+    /// It is given up, for it would be too old by the next attempt.
+    TooOld,
     /// It is delivered.
     Done,
     /// The delivery stays as it is until its subscription goes on.
@@ -79,37 +85,56 @@ impl RetryPolicy {
     pub(super) fn of(config: &DeliveryConfig) -> Self {
         Self {
             schedule: config.schedule.clone(),
+            jitter: config.jitter,
             max_attempts: config.max_attempts.max(1),
+            max_age: config.max_age,
         }
     }
 
-    /// What comes after attempt number `tries` (from 1), which ended at `now` with this outcome.
-    pub(super) fn next(&self, tries: u32, outcome: &Outcome, now: Timestamp, jitter: Jitter) -> Next {
+    /// What comes after attempt number `tries` (from 1), which ended at `now` with this outcome, at an event that came
+    /// at `received`.
+    pub(super) fn next(
+        &self,
+        tries: u32,
+        outcome: &Outcome,
+        (received, now): (Timestamp, Timestamp),
+        jitter: Jitter,
+    ) -> Next {
         match outcome {
             Outcome::Accepted => Next::Done,
             Outcome::Gone => Next::Keep,
             Outcome::Rejected { .. } => Next::DeadLetter,
-            Outcome::Retry { .. } if tries >= self.max_attempts => Next::DeadLetter,
+            Outcome::Retry { .. } if self.max_attempts != UNLIMITED && tries >= self.max_attempts => Next::DeadLetter,
             Outcome::Retry { after } => {
                 let asked = after.unwrap_or_default().min(LONGEST_ASKED);
-                Next::At(now.plus(self.wait(tries, jitter).max(asked)))
+                let due = now.plus(self.wait(tries, jitter).max(asked));
+                match self.max_age {
+                    Some(age) if due > received.plus(age) => Next::TooOld,
+                    _ => Next::At(due),
+                }
             }
         }
     }
 
     /// The wait after attempt number `tries`, with its jitter.
     pub(super) fn wait(&self, tries: u32, jitter: Jitter) -> Duration {
-        self.step(tries).mul_f64(1.0 + SPREAD * jitter.0)
+        let step = self.step(tries);
+        let range = step.most().saturating_sub(step.least());
+        match range.is_zero() {
+            true if self.jitter => step.least().mul_f64(1.0 + SPREAD * jitter.0),
+            true => step.least(),
+            false => step.least() + range.mul_f64(jitter.0),
+        }
     }
 
     /// The schedule's wait after attempt number `tries`.
-    fn step(&self, tries: u32) -> Duration {
+    fn step(&self, tries: u32) -> Step {
         let nth = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
         self.schedule
             .get(nth)
             .or_else(|| self.schedule.last())
             .copied()
-            .unwrap_or(FALLBACK)
+            .unwrap_or(FALLBACK.into())
     }
 }
 
@@ -123,8 +148,10 @@ mod tests {
 
     fn policy() -> RetryPolicy {
         RetryPolicy {
-            schedule: [5, 30, 120, 10_800].map(Duration::from_secs).into(),
+            schedule: [5, 30, 120, 10_800].map(|s| Duration::from_secs(s).into()).into(),
+            jitter: true,
             max_attempts: 6,
+            max_age: None,
         }
     }
 
@@ -161,7 +188,7 @@ mod tests {
             (6, retry(Some(1)), 0.0, Next::DeadLetter),
         ];
         for (tries, outcome, chance, want) in table {
-            let got = policy().next(tries, &outcome, NOW, Jitter::new(chance));
+            let got = policy().next(tries, &outcome, (NOW, NOW), Jitter::new(chance));
             assert_eq!(got, want, "attempt {tries}, {outcome:?}, chance {chance}");
         }
     }
@@ -171,11 +198,69 @@ mod tests {
         let policy = RetryPolicy {
             schedule: [].into(),
             max_attempts: 2,
+            ..policy()
         };
         assert_eq!(
-            policy.next(1, &retry(None), NOW, Jitter::new(0.0)),
+            policy.next(1, &retry(None), (NOW, NOW), Jitter::new(0.0)),
             Next::At(NOW.plus(FALLBACK))
         );
+    }
+
+    #[test]
+    fn the_schedules_of_other_services_keep_their_numbers() {
+        let of = |steps: &[&str], jitter, max_attempts| RetryPolicy {
+            schedule: steps.iter().map(|step| Step::parse(step).unwrap()).collect(),
+            jitter,
+            max_attempts,
+            max_age: None,
+        };
+        let backoff = of(&["10s..20s"], false, 4);
+        let decay = of(
+            &["1s", "2s", "4s", "8s", "16s", "32s", "64s", "128s", "256s", "512s"],
+            false,
+            177,
+        );
+        for (policy, tries, chance, seconds) in [
+            (&backoff, 1, 0.0, Some(10)),
+            (&backoff, 2, 0.5, Some(15)),
+            (&backoff, 3, 1.0, Some(20)),
+            (&backoff, 4, 1.0, None),
+            (&decay, 1, 1.0, Some(1)),
+            (&decay, 9, 1.0, Some(256)),
+            (&decay, 10, 1.0, Some(512)),
+            (&decay, 176, 1.0, Some(512)),
+            (&decay, 177, 1.0, None),
+            (&of(&["1s"], false, UNLIMITED), 1_000_000, 1.0, Some(1)),
+        ] {
+            let next = seconds.map_or(Next::DeadLetter, |seconds| {
+                Next::At(NOW.plus(Duration::from_secs(seconds)))
+            });
+            assert_eq!(
+                policy.next(tries, &retry(None), (NOW, NOW), Jitter::new(chance)),
+                next,
+                "{policy:?} {tries}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_attempt_begins_after_the_greatest_age() {
+        let policy = RetryPolicy {
+            max_age: Some(Duration::from_secs(60)),
+            ..policy()
+        };
+        for (had_for, next) in [
+            (0, Next::At(NOW.plus(Duration::from_secs(30)))),
+            (30, Next::At(NOW.plus(Duration::from_secs(30)))),
+            (31, Next::TooOld),
+        ] {
+            let received = Timestamp(NOW.0 - had_for * 1_000);
+            assert_eq!(
+                policy.next(2, &retry(None), (received, NOW), Jitter::new(0.0)),
+                next,
+                "{had_for}"
+            );
+        }
     }
 
     proptest! {
@@ -185,8 +270,8 @@ mod tests {
             after in proptest::option::of(0u64..100_000),
             chance in -1.0f64..2.0,
         ) {
-            let step = policy().step(tries);
-            let Next::At(at) = policy().next(tries, &retry(after), NOW, Jitter::new(chance)) else {
+            let step = policy().step(tries).least();
+            let Next::At(at) = policy().next(tries, &retry(after), (NOW, NOW), Jitter::new(chance)) else {
                 panic!("attempts are left")
             };
             let wait = at.since(NOW);

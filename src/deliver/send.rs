@@ -1,4 +1,5 @@
-//! The call of a sink, in whatever way its subscription says: one POST, one POST for a batch, or a notifier plugin.
+//! The call of a sink, in whatever way its subscription says: one POST, one POST for a batch, another
+//! bus, or a notifier plugin.
 //!
 //! Invariant: the delivery's id is the same for every attempt at a record (of a batch: at the same records).
 
@@ -7,12 +8,14 @@ use std::time::Duration;
 
 use super::attempt::{Passed, begin, failed, tried};
 use super::engine::Engine;
+use super::forward::forward;
 use super::lane::End;
 use super::notifier::{self, Notified};
 use super::retry::Outcome;
+use super::shape::{body, reshaped};
 use super::webhook::{self, Answered, mode};
 use crate::event::Event;
-use crate::event::http::{encode, encode_batch};
+use crate::event::http::encode_batch;
 use crate::log::Offset;
 use crate::plugin;
 use crate::subscription::{Format, Sink, Subscription, SubscriptionId, Webhook};
@@ -25,6 +28,16 @@ pub(super) async fn send(engine: &Engine, subscription: &Subscription, passed: &
             let begun = begin(engine);
             let answered = post_batch(engine, subscription, hook, passed).await;
             for one in passed {
+                ends.push((
+                    one.nth,
+                    tried(engine, subscription, one.item, (&begun, &answered, true)),
+                ));
+            }
+        }
+        Sink::Bus(bus) => {
+            for one in passed {
+                let begun = begin(engine);
+                let answered = forward(engine, subscription, bus, one).await;
                 ends.push((
                     one.nth,
                     tried(engine, subscription, one.item, (&begun, &answered, true)),
@@ -57,13 +70,16 @@ async fn notify(
     one: &Passed<'_>,
 ) -> End {
     let begun = begin(engine);
-    let event = one.replaced.as_ref().unwrap_or(one.candidate.event());
+    let event = match reshaped(subscription, one) {
+        Ok(event) => event,
+        Err(reason) => return tried(engine, subscription, one.item, (&begun, &unsendable(reason), false)),
+    };
     let delivery = plugin::Delivery {
         subscription: subscription.id.to_string(),
         attempt: one.item.tries.saturating_add(1),
         id: delivery_id(&subscription.id, one.item.offset),
     };
-    match notifier::notify(&engine.parts.plugins, plugin, settings, event, delivery).await {
+    match notifier::notify(&engine.parts.plugins, plugin, settings, &event, delivery).await {
         Notified::Answered(answered) => tried(engine, subscription, one.item, (&begun, &answered, true)),
         Notified::Failed(plugin, answered) => failed(engine, subscription, one.item, (&begun, plugin, answered, true)),
         Notified::Missing(plugin) => End::Held { plugin },
@@ -73,14 +89,14 @@ async fn notify(
 async fn post(engine: &Engine, subscription: &Subscription, hook: &Webhook, one: &Passed<'_>) -> Answered {
     let id = delivery_id(&subscription.id, one.item.offset);
     let form = mode(hook.format);
-    let encoded = match &one.replaced {
-        Some(event) => encode(form, event),
-        None => one.candidate.encoded(form),
+    let encoded = match body(subscription, one, form) {
+        Ok(encoded) => encoded,
+        Err(reason) => return unsendable(reason),
     };
     let trace = one.candidate.event().attribute("traceparent");
     let now = engine.parts.clock.now();
     let request = webhook::request(hook, encoded, &id, now, trace.as_deref());
-    call(engine, subscription.config.timeout, request).await
+    call(engine, subscription.config.timeout, hook, request).await
 }
 
 async fn post_batch(engine: &Engine, subscription: &Subscription, hook: &Webhook, all: &[Passed<'_>]) -> Answered {
@@ -99,21 +115,44 @@ async fn post_batch(engine: &Engine, subscription: &Subscription, hook: &Webhook
         (first, _) => delivery_id(&subscription.id, first.unwrap_or_default()),
     };
     let request = webhook::request(hook, encode_batch(&events), &id, engine.parts.clock.now(), None);
-    call(engine, subscription.config.timeout, request).await
+    call(engine, subscription.config.timeout, hook, request).await
 }
 
-async fn call(engine: &Engine, timeout: Duration, request: Result<http::Request<bytes::Bytes>, String>) -> Answered {
-    match request {
-        Ok(request) => webhook::send(&engine.parts.client, request, timeout, engine.parts.clock.now()).await,
-        Err(reason) => {
-            let outcome = Outcome::Rejected { reason: reason.clone() };
-            Answered {
-                outcome,
-                status: None,
-                words: reason,
-                answer: None,
-            }
+async fn call(
+    engine: &Engine,
+    timeout: Duration,
+    hook: &Webhook,
+    request: Result<http::Request<bytes::Bytes>, String>,
+) -> Answered {
+    let now = engine.parts.clock.now();
+    let mut request = match request {
+        Ok(request) => request,
+        Err(reason) => return unsendable(reason),
+    };
+    if let Some(push) = &hook.push {
+        let signed = engine
+            .parts
+            .signer
+            .sign(&mut request, hook.url.as_str(), push.token.as_deref(), now);
+        if let Err(error) = signed.await {
+            let words = format!("the push cannot be signed: {}", error.message());
+            return answered(Outcome::Retry { after: None }, words);
         }
+    }
+    webhook::send(&engine.parts.client, request, (timeout, &hook.success), now).await
+}
+
+/// No try will ever send this.
+fn unsendable(reason: String) -> Answered {
+    answered(Outcome::Rejected { reason: reason.clone() }, reason)
+}
+
+fn answered(outcome: Outcome, words: String) -> Answered {
+    Answered {
+        outcome,
+        status: None,
+        words,
+        answer: None,
     }
 }
 

@@ -2,5 +2,8 @@
 
 mod catching_up;
 mod crash;
+mod forwarding;
+mod in_line;
 mod outcomes;
 pub(super) mod rig;
+mod shapes;

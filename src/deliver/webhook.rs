@@ -1,6 +1,6 @@
 //! HTTP callbacks: an encoded event to a request, an answer to an outcome.
 //!
-//! 2xx delivers, 410 ends the subscription, everything else is tried again; an address that the guard refuses is
+//! 2xx delivers (of it what the subscription names, if it names some), 410 ends the subscription, everything else is tried again; an address that the guard refuses is
 //! not, since no wait makes it allowed. The subscriber's own headers win over ours, except for those that sign and
 //! those that frame the message.
 //! Invariant: secrets and credentials are in the request and nowhere else: no outcome or log line has them.
@@ -13,11 +13,12 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
 
+use super::consent::REQUEST_ORIGIN;
 use super::retry::Outcome;
 use super::sign::signature;
 use crate::event::http::{Encoded, Mode};
 use crate::net;
-use crate::subscription::{Auth, Format, Webhook};
+use crate::subscription::{Auth, Consent, Format, Webhook};
 use crate::time::Timestamp;
 
 /// What is kept of an answer's body, in bytes.
@@ -44,13 +45,19 @@ pub(super) fn mode(format: Format) -> Mode {
         Format::Binary => Mode::Binary,
         Format::Batch => Mode::Batch,
         Format::Raw => Mode::Raw,
+        Format::Pulp => Mode::Pulp,
     }
 }
 
-/// Sends and waits for the answer.
-pub(super) async fn send(client: &net::Client, request: Request<Bytes>, timeout: Duration, now: Timestamp) -> Answered {
+/// Sends and waits for the answer. Only the statuses of `success` deliver; none named: every 2xx.
+pub(super) async fn send(
+    client: &net::Client,
+    request: Request<Bytes>,
+    (timeout, success): (Duration, &[u16]),
+    now: Timestamp,
+) -> Answered {
     match client.send(request, timeout, KEEP).await {
-        Ok(answer) => read(&answer, now),
+        Ok(answer) => read(&answer, success, now),
         Err(error) => failed(&error),
     }
 }
@@ -72,9 +79,8 @@ pub(super) fn request(
         .parse()
         .map_err(|error| format!("the sink's URL cannot be sent to: {error}"))?;
     let mut headers: HeaderMap = encoded.headers.into_iter().collect();
-    // `raw` is what the producer wrote, for consumers that know nothing of CloudEvents: no headers of ours but the
-    // signature's.
-    if webhook.format != Format::Raw {
+    // `raw` and `pulp` are for consumers that know nothing of CloudEvents: no headers of ours but the signature's.
+    if !matches!(webhook.format, Format::Raw | Format::Pulp) {
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if let Some(trace) = trace.and_then(|trace| HeaderValue::from_str(trace).ok()) {
             headers.insert(HeaderName::from_static("traceparent"), trace);
@@ -84,6 +90,10 @@ pub(super) fn request(
         headers.insert(AUTHORIZATION, credentials(auth)?);
     }
     add_own(&mut headers, &webhook.headers)?;
+    if let Consent::Given(given) = &webhook.consent {
+        let origin = HeaderValue::from_str(&given.origin).map_err(|_| "our origin cannot be a header".to_owned())?;
+        headers.insert(REQUEST_ORIGIN, origin);
+    }
     sign(&mut headers, webhook, (id, now), &encoded.body)?;
     let mut request = Request::new(encoded.body);
     *request.method_mut() = http::Method::POST;
@@ -132,9 +142,11 @@ fn sign(headers: &mut HeaderMap, webhook: &Webhook, (id, now): (&str, Timestamp)
     Ok(())
 }
 
-fn read(answer: &net::Answer, now: Timestamp) -> Answered {
+fn read(answer: &net::Answer, success: &[u16], now: Timestamp) -> Answered {
     let outcome = match answer.status {
-        status if status.is_success() => Outcome::Accepted,
+        status if status.is_success() && (success.is_empty() || success.contains(&status.as_u16())) => {
+            Outcome::Accepted
+        }
         StatusCode::GONE => Outcome::Gone,
         _ => Outcome::Retry {
             after: retry_after(&answer.headers, now),

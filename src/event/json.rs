@@ -18,6 +18,7 @@ use super::fault::DecodeError;
 use super::model::Event;
 use super::nesting;
 
+pub(super) use write::encode_with;
 pub use write::{encode, encode_batch, encode_into};
 
 /// Reads one event from `application/cloudevents+json`.

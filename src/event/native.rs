@@ -1,7 +1,7 @@
 //! The JSON that three older systems write for their events, turned into events. The producer's bytes are the data.
 //!
 //! Which system an object is of shows in its shape (`is` of each); no field is asked for that old versions of the
-//! systems did not write. (EventBridge's events are CloudEvents already.)
+//! systems did not write. (EventBridge's events are CloudEvents, with looser rules: `eventbridge` reads and writes those.)
 //! Invariant: what is read here can be shown to that system's clients as it came: the data holds all of it.
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use super::nesting::{self, Unreadable, depth_rule};
 use crate::time::Timestamp;
 
 pub mod docker;
+pub mod eventbridge;
 pub mod marathon;
 pub mod pulp;
 

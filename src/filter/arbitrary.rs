@@ -157,6 +157,39 @@ pub(super) fn patterns() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A pattern of the mode `alibaba`; keys with dots are paths in it.
+pub(super) fn alibaba_patterns() -> impl Strategy<Value = Value> {
+    let excluded = prop_oneof![
+        scalars(),
+        vec(scalars(), 0..3).prop_map(Value::from),
+        words().prop_map(|text| json!({"prefix": text})),
+    ];
+    let items = prop_oneof![
+        4 => scalars(),
+        1 => words().prop_map(|text| json!({"prefix": text})),
+        1 => words().prop_map(|text| json!({"suffix": text, "exists": true})),
+        1 => words().prop_map(|text| json!({"contains": text})),
+        1 => (0..3).prop_map(|number| json!({"numeric": [">=", number, "<", number + 1]})),
+        1 => excluded.prop_map(|item| json!({"anything-but": item})),
+        1 => any::<bool>().prop_map(|wanted| json!({"exists": wanted})),
+    ];
+    let leaves = vec(items, 1..3).prop_map(Value::from).boxed();
+    let nested = leaves.clone().prop_recursive(3, 12, 2, |inner| {
+        vec((select(vec!["a", "b", "c", "a.b"]), inner), 1..3).prop_map(|members| {
+            let own = members.into_iter().map(|(key, value)| (key.to_owned(), value));
+            Value::Object(own.collect())
+        })
+    });
+    (option::of(leaves), option::weighted(0.8, nested)).prop_map(|(subject, data)| {
+        let data = data.filter(Value::is_object);
+        let given = [("subject", subject), ("data", data)];
+        let given = given
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        Value::Object(given.collect())
+    })
+}
+
 pub(super) fn filters() -> impl Strategy<Value = Value> {
     let pair = || {
         let names = select(vec!["subject", "tenant", "type", "missing"]);
@@ -167,6 +200,8 @@ pub(super) fn filters() -> impl Strategy<Value = Value> {
         1 => pair().prop_map(|pair| json!({"prefix": pair})),
         1 => pair().prop_map(|pair| json!({"suffix": pair})),
         3 => patterns().prop_map(|pattern| json!({"pattern": pattern})),
+        3 => super::sql::arbitrary::filter_texts().prop_map(|sql| json!({"sql": sql})),
+        1 => alibaba_patterns().prop_map(|pattern| json!({"pattern": pattern, "mode": "alibaba"})),
         1 => select(vec!["p", "q"]).prop_map(|name| json!({"plugin": {"name": name}})),
     ];
     leaf.prop_recursive(3, 8, 3, |inner| {

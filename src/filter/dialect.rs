@@ -1,7 +1,6 @@
 //! Filters as they are written: `{"prefix": {"subject": "/my-app"}}` (CloudEvents Subscriptions API), with
 //! EventBridge's patterns and plugins as two dialects more.
 //!
-//! `sql` (CESQL) is a known dialect that is not served; it is refused in those words, so that nobody looks for a typo.
 //! Invariant: a filter in memory is within the limits below, and `to_json` gives JSON that parses to an equal one.
 
 use std::sync::Arc;
@@ -9,7 +8,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::path::Path;
-use super::pattern::Pattern;
+use super::pattern::{Mode, Pattern};
+use super::sql::Sql;
 use crate::error::Error;
 use crate::nearest::hint;
 
@@ -46,6 +46,8 @@ pub enum Filter {
     Not(Box<Filter>),
     /// An EventBridge pattern on attributes and data.
     Pattern(Pattern),
+    /// A CESQL expression on attributes.
+    Sql(Sql),
     /// A plugin's verdict.
     Plugin(PluginFilter),
 }
@@ -54,7 +56,7 @@ impl Filter {
     /// Reads one filter of the JSON form `{"exact": {...}}`; the error names the path and the dialect.
     ///
     /// # Errors
-    /// `filter_invalid`, `filter_dialect_unknown`, `filter_too_large`, or what [`Pattern::parse`] says.
+    /// `filter_invalid`, `filter_dialect_unknown`, `filter_too_large`, or what [`Pattern::parse`] and [`Sql::parse`] say.
     pub fn parse(json: &Value) -> Result<Self, Error> {
         Parser::default().filter(json, &Path::Root("filter"), 1)
     }
@@ -81,7 +83,11 @@ impl Filter {
             Self::All(filters) => json!({"all": list(filters)}),
             Self::Any(filters) => json!({"any": list(filters)}),
             Self::Not(filter) => json!({"not": filter.to_json()}),
-            Self::Pattern(pattern) => json!({"pattern": pattern.to_json()}),
+            Self::Pattern(pattern) => match pattern.mode().name() {
+                None => json!({"pattern": pattern.to_json()}),
+                Some(mode) => json!({"pattern": pattern.to_json(), "mode": mode}),
+            },
+            Self::Sql(sql) => json!({"sql": sql.as_str()}),
             Self::Plugin(plugin) => {
                 // The text came from JSON; were it not, the config would be shown as null, not lost in a panic.
                 let config: Value = serde_json::from_str(&plugin.config).unwrap_or_default();
@@ -115,8 +121,9 @@ const DIALECTS: &[(&str, Dialect)] = &[
         Ok(Filter::Not(Box::new(p.filter(json, path, depth + 1)?)))
     }),
     ("pattern", |_, json, path, _| {
-        Ok(Filter::Pattern(Pattern::parse_at(json, path)?))
+        Ok(Filter::Pattern(Pattern::parse_at(json, Mode::Own, path)?))
     }),
+    ("sql", |_, json, path, _| Ok(Filter::Sql(Sql::parse_at(json, path)?))),
     ("plugin", |_, json, path, _| Ok(Filter::Plugin(plugin(json, path)?))),
 ];
 
@@ -135,6 +142,9 @@ impl Parser {
         if self.filters > MAX_FILTERS {
             return Err(path.fault("filter_too_large", "more than 256 filters"));
         }
+        if let Some((pattern, mode)) = json.get("pattern").zip(json.get("mode")) {
+            return with_mode(json, pattern, mode, path);
+        }
         let one = json.as_object().filter(|object| object.len() == 1);
         let Some((name, operand)) = one.and_then(|object| object.iter().next()) else {
             let rule = "must be an object with one dialect, such as {\"prefix\": {\"subject\": \"/my-app\"}}";
@@ -142,10 +152,6 @@ impl Parser {
         };
         match DIALECTS.iter().find(|(known, _)| known == name) {
             Some((_, read)) => read(self, operand, &path.key(name), depth),
-            None if name == "sql" => Err(path.fault(
-                "filter_dialect_unknown",
-                "the dialect `sql` is not served yet; use `exact`, `prefix`, `suffix`, `pattern` or a plugin",
-            )),
             None => {
                 let hint = hint(name, DIALECTS.iter().map(|(known, _)| *known));
                 let shown: String = name.chars().take(64).collect();
@@ -171,6 +177,29 @@ impl Parser {
         }
         Ok(filters)
     }
+}
+
+/// A pattern with the mode beside it.
+fn with_mode(json: &Value, pattern: &Value, mode: &Value, path: &Path<'_>) -> Result<Filter, Error> {
+    if let Some(key) = json
+        .as_object()
+        .and_then(|object| object.keys().find(|key| !matches!(key.as_str(), "pattern" | "mode")))
+    {
+        let rule = "a pattern has `mode` beside it and nothing else";
+        return Err(path.key(key).fault("filter_invalid", rule));
+    }
+    let known = mode
+        .as_str()
+        .and_then(|name| Mode::NAMED.iter().find(|(known, _)| *known == name));
+    let Some((_, mode)) = known else {
+        let rule = "must be \"alibaba\" or \"aws\"; leave it out for our own rules";
+        return Err(path.key("mode").fault("filter_invalid", rule));
+    };
+    Ok(Filter::Pattern(Pattern::parse_at(
+        pattern,
+        *mode,
+        &path.key("pattern"),
+    )?))
 }
 
 /// The operand of `exact`, `prefix` and `suffix`.

@@ -137,6 +137,7 @@ fn asked(subscription: &Subscription) -> Asked {
         },
         protocol: match &subscription.sink {
             crate::subscription::Sink::Webhook(_) => "HTTP".to_owned(),
+            crate::subscription::Sink::Bus(_) => "BUS".to_owned(),
             crate::subscription::Sink::Notifier { plugin, .. } => plugin.to_string(),
         },
         created: subscription.created.to_string(),

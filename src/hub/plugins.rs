@@ -75,6 +75,11 @@ impl Hub {
         })
     }
 
+    /// Counts up whenever what is loaded changes.
+    pub fn plugin_changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.0.plugins.changes()
+    }
+
     /// New grants, limits and configs of plugins.
     pub async fn reconfigure(&self, plugins: BTreeMap<String, PluginSettings>) {
         self.0.plugins.reconfigure(plugins).await;
@@ -87,6 +92,14 @@ impl Hub {
         }
         if let Sink::Webhook(webhook) = &subscription.sink {
             self.check_address(&webhook.url)?;
+        }
+        let target = match &subscription.sink {
+            Sink::Bus(bus) => Some(bus),
+            _ => None,
+        };
+        for bus in target.into_iter().chain(&subscription.config.dead_letter) {
+            // Makes it, while there is somebody to be told that there are too many.
+            drop(self.0.log.end(bus)?);
         }
         let places = self.secrets(&subscription);
         subscription.hiding(places)

@@ -107,6 +107,7 @@ impl Server {
             access: Arc::clone(&access),
             settings: Arc::new(settings.compat.clone()),
             tasks: self.connections.clone(),
+            changing: Arc::default(),
         };
         compat::start(&door).await?;
         let beside = compat::router(door);
@@ -116,12 +117,16 @@ impl Server {
             self.addresses.push(bound.address.clone());
             doors.push(bound);
         }
+        if let Some(own) = self.addresses.iter().find(|address| matches!(address, Address::Tcp(_))) {
+            self.hub.signer().set_address(&own.to_string());
+        }
         for bound in doors {
             let tasks = self.connections.clone();
             let own = api::Settings {
                 names: bound.address.is_loopback().then(|| names.clone()),
                 access: Arc::clone(&access),
                 beside: beside.clone(),
+                tutum: settings.compat.docker_cloud.on,
                 ..api::Settings::default()
             };
             let service = TowerToHyperService::new(api::router_with(self.hub.clone(), own));
@@ -150,6 +155,7 @@ fn hub_settings(settings: &Settings) -> hub::Settings {
         egress: settings.egress.clone(),
         delivery: settings.delivery.clone(),
         limits: settings.limits.clone(),
+        introduction: settings.webhooks.clone(),
     }
 }
 

@@ -119,6 +119,18 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A truth value, or `default`.
+    pub(super) fn truth(&self, name: &str, default: bool) -> Result<bool, Error> {
+        match self.value(name) {
+            None => Ok(default),
+            Some(Value::Bool(truth)) => Ok(*truth),
+            Some(other) => Err(refuse(
+                &self.path(name),
+                format_args!("must be true or false, not {}", kind(other)),
+            )),
+        }
+    }
+
     /// A duration in `range`, or `default`.
     pub(super) fn duration(
         &self,

@@ -9,9 +9,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::consent::Consent;
+use super::rate::Rate;
+use super::signing::Secret;
+use super::step::Step;
 use crate::filter::Selector;
 use crate::log::{BusName, Offset};
 use crate::time::Timestamp;
+use crate::transform::Transform;
 
 /// The id of a subscription: made by the hub, or named by the caller on PUT. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,6 +38,8 @@ pub struct Subscription {
     pub bus: BusName,
     /// What it wants.
     pub selector: Arc<Selector>,
+    /// What each event becomes on its way.
+    pub transform: Option<Arc<Transform>>,
     /// Where events go.
     pub sink: Sink,
     /// How they are delivered.
@@ -56,7 +63,7 @@ pub enum State {
     Active,
     /// Events wait in the log.
     Paused {
-        /// Who or what paused it: `requested`, or `gone` (the sink answered 410).
+        /// Who or what paused it: `requested`, `gone` (the sink answered 410), or `unvalidated` (it has not agreed yet).
         reason: String,
     },
 }
@@ -66,6 +73,8 @@ pub enum State {
 pub enum Sink {
     /// An HTTP callback, delivered natively.
     Webhook(Arc<Webhook>),
+    /// Another bus of this hub.
+    Bus(BusName),
     /// A notifier plugin.
     Notifier {
         /// The plugin's name.
@@ -91,6 +100,25 @@ pub struct Webhook {
     pub auth: Option<Auth>,
     /// Standard Webhooks signing secret(s); the first signs first, all sign.
     pub secrets: Vec<Secret>,
+    /// Whether its target has agreed to be called.
+    pub consent: Consent,
+    /// Statuses that deliver; none named: every 2xx.
+    pub success: Vec<u16>,
+    /// The signatures of Alibaba's EventBridge, beside all others.
+    pub push: Option<PushSign>,
+}
+
+/// That pushes are signed as Alibaba's EventBridge signs them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PushSign {
+    /// Goes along in a header, signed too. Never shown again.
+    pub token: Option<String>,
+}
+
+impl fmt::Debug for PushSign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PushSign(…)")
+    }
 }
 
 /// The form of a callback's body.
@@ -106,6 +134,8 @@ pub enum Format {
     Batch,
     /// The producer's own bytes of data, nothing else.
     Raw,
+    /// An event report of Pulp's: as its producer wrote it, or made of another event.
+    Pulp,
 }
 
 /// Credentials of a callback. Never shown again.
@@ -134,36 +164,37 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// A Standard Webhooks symmetric secret (`whsec_` and base64 of 24 to 64 bytes), decoded. Never shown again.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub Vec<u8>);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
 /// How events are delivered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeliveryConfig {
     /// Where a new subscription begins.
     pub start: Start,
     /// Waits before the second, third, … attempt; the last repeats.
-    pub schedule: Arc<[Duration]>,
-    /// Attempts before the dead letters.
+    pub schedule: Arc<[Step]>,
+    /// Whether chance lengthens the waits, so that what failed together comes back apart.
+    pub jitter: bool,
+    /// Attempts before the dead letters; [`UNLIMITED`] is what it says.
     pub max_attempts: u32,
+    /// No attempt but the first begins when the hub has had the event for longer.
+    pub max_age: Option<Duration>,
     /// One attempt.
     pub timeout: Duration,
     /// Deliveries in flight at once.
     pub concurrency: usize,
+    /// Calls of the sink in a time; none: no limit.
+    pub rate: Option<Rate>,
     /// Whether order within a key is kept.
     pub ordering: Ordering,
     /// When a plugin fails.
     pub on_error: OnError,
     /// For [`Format::Batch`].
     pub batch: BatchConfig,
+    /// The bus on which what is given up is published too.
+    pub dead_letter: Option<BusName>,
 }
+
+/// As many attempts as it takes.
+pub const UNLIMITED: u32 = u32::MAX;
 
 /// Where a new subscription begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,6 +218,8 @@ pub enum Ordering {
     None,
     /// Events of one key (`partitionkey`, else `subject`) one at a time and in their order.
     Key,
+    /// All events one at a time and in their order: one that fails holds up the rest.
+    All,
 }
 
 /// What happens to an event when a plugin fails on it.

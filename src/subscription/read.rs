@@ -10,26 +10,43 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, duration, refuse};
-use super::model::{BatchConfig, DeliveryConfig, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId};
+use super::model::{
+    BatchConfig, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, UNLIMITED,
+};
+use super::rate::{self, Rate};
+use super::step::Step;
 use super::{secret, webhook};
 use crate::error::Error;
 use crate::event::parse_rfc3339;
 use crate::filter::{Filter, Selector, TypePattern};
 use crate::log::{BusName, Offset};
 use crate::time::Timestamp;
+use crate::transform::Transform;
+use crate::units::DURATION_RULE;
 
 /// What a caller may set.
-const SETTABLE: [&str; 7] = [
+const SETTABLE: [&str; 8] = [
     "source",
     "types",
     "filters",
+    "transform",
     "sink",
     "protocol",
     "protocolsettings",
     "config",
 ];
 /// What the hub shows beside it: accepted and left alone, so that what GET shows can be sent back with PUT.
-const SHOWN: [&str; 7] = ["id", "bus", "state", "reason", "created", "updated", "status"];
+const SHOWN: [&str; 9] = [
+    "id",
+    "bus",
+    "state",
+    "reason",
+    "public_keys",
+    "consent",
+    "created",
+    "updated",
+    "status",
+];
 
 const MOST_TYPES: usize = 256;
 const MOST_FILTERS: usize = 64;
@@ -58,11 +75,15 @@ impl Subscription {
                 format_args!("is \"{named}\", but this subscription is on the bus \"{bus}\"; the path says which"),
             ));
         }
-        Ok(Self {
+        let read = Self {
             id,
-            bus,
             selector: Arc::new(selector(&fields)?),
-            sink: sink(&fields)?,
+            transform: fields
+                .value("transform")
+                .map(Transform::parse)
+                .transpose()?
+                .map(Arc::new),
+            sink: sink(&fields, &bus)?,
             config: match fields.value("config") {
                 None => defaults.clone(),
                 Some(config) => delivery(config, defaults)?,
@@ -71,7 +92,41 @@ impl Subscription {
             created: now,
             updated: now,
             write_only: Arc::default(),
-        })
+            bus,
+        };
+        read.check_together()?;
+        Ok(read)
+    }
+
+    /// What each field allows and both together do not.
+    fn check_together(&self) -> Result<(), Error> {
+        let batches = matches!(&self.sink, Sink::Webhook(webhook) if webhook.format == Format::Batch);
+        if batches && self.transform.is_some() {
+            let rule = "makes one body of one event; the format `batch` puts several events into one";
+            return Err(refuse("transform", rule));
+        }
+        if batches && self.config.ordering == Ordering::All {
+            let rule = "`all` sends one event at a time; the format `batch` puts several into one request";
+            return Err(refuse("config.ordering", rule));
+        }
+        if let Some(dead) = &self.config.dead_letter {
+            other_bus("config.dead_letter.bus", dead, &self.bus)?;
+        }
+        Ok(())
+    }
+}
+
+/// A bus on which this subscription may publish.
+fn other_bus(path: &str, named: &BusName, own: &BusName) -> Result<(), Error> {
+    if *named == BusName::own() {
+        return Err(refuse(path, "the bus `busway` is the hub's own; name another one"));
+    }
+    match named == own {
+        true => Err(refuse(
+            path,
+            "is the subscription's own bus: its events would come back to it; name another one",
+        )),
+        false => Ok(()),
     }
 }
 
@@ -109,7 +164,7 @@ fn at(path: &str, error: Error) -> Error {
     Error::new(error.kind(), error.code(), joined)
 }
 
-fn sink(fields: &Fields<'_>) -> Result<Sink, Error> {
+fn sink(fields: &Fields<'_>, own: &BusName) -> Result<Sink, Error> {
     let protocol = fields.text("protocol", 64)?.unwrap_or("HTTP");
     let sink = fields.text("sink", LONGEST_SINK)?;
     let settings = fields.value("protocolsettings");
@@ -119,8 +174,12 @@ fn sink(fields: &Fields<'_>) -> Result<Sink, Error> {
     if protocol.eq_ignore_ascii_case("http") {
         return webhook::read(sink, settings).map(|webhook| Sink::Webhook(Arc::new(webhook)));
     }
+    if protocol == "BUS" {
+        return bus(sink, settings, own).map(Sink::Bus);
+    }
     if !is_plugin_name(protocol) {
-        let rule = format!("must be \"HTTP\" or the name of a notifier plugin (a-z 0-9 -), not \"{protocol}\"");
+        let rule =
+            format!("must be \"HTTP\", \"BUS\" or the name of a notifier plugin (a-z 0-9 -), not \"{protocol}\"");
         return Err(refuse("protocol", rule));
     }
     if let Some(sink) = sink {
@@ -131,6 +190,17 @@ fn sink(fields: &Fields<'_>) -> Result<Sink, Error> {
         sink: sink.map(str::to_owned),
         settings: notifier_settings(sink, settings)?,
     })
+}
+
+/// The bus that is the sink of the protocol BUS, which has no settings.
+fn bus(sink: Option<&str>, settings: Option<&Value>, own: &BusName) -> Result<BusName, Error> {
+    let sink = sink.ok_or_else(|| refuse("sink", "is missing: the bus on which events are published"))?;
+    if let Some(settings) = settings {
+        Fields::of(settings, "protocolsettings", &[])?;
+    }
+    let named = BusName::parse(sink).map_err(|error| at("sink", error))?;
+    other_bus("sink", &named, own)?;
+    Ok(named)
 }
 
 fn is_plugin_name(name: &str) -> bool {
@@ -157,23 +227,23 @@ fn notifier_settings(sink: Option<&str>, settings: Option<&Value>) -> Result<Arc
     Ok(text.into())
 }
 
-const CONFIG: [&str; 9] = [
+const CONFIG: [&str; 12] = [
     "start",
     "schedule",
+    "jitter",
     "max_attempts",
+    "max_age",
     "timeout",
     "concurrency",
     "ordering",
     "on_error",
     "batch",
+    "dead_letter",
     "rate",
 ];
 
 fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, Error> {
     let config = Fields::of(json, "config", &CONFIG)?;
-    if config.value("rate").is_some() {
-        return Err(unserved("config.rate", "a limit on the rate of deliveries"));
-    }
     let concurrency = config.number(
         "concurrency",
         1..=1_000,
@@ -182,13 +252,21 @@ fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, E
     Ok(DeliveryConfig {
         start: config.value("start").map_or(Ok(defaults.start), start)?,
         schedule: schedule(&config, defaults)?,
-        max_attempts: u32::try_from(config.number("max_attempts", 1..=1_000, defaults.max_attempts.into())?)
-            .unwrap_or(1_000),
+        jitter: config.truth("jitter", defaults.jitter)?,
+        max_attempts: max_attempts(&config, defaults)?,
+        max_age: match config.value("max_age") {
+            None => defaults.max_age,
+            Some(age) => Some(duration(age, "config.max_age", MAX_AGE)?),
+        },
         timeout: config.duration("timeout", TIMEOUT, defaults.timeout)?,
         concurrency: usize::try_from(concurrency).unwrap_or(1),
+        rate: rate(&config, defaults)?,
         ordering: match config.value("ordering") {
             None => defaults.ordering,
-            Some(_) => config.choice("ordering", &[("none", Ordering::None), ("key", Ordering::Key)])?,
+            Some(_) => config.choice(
+                "ordering",
+                &[("none", Ordering::None), ("key", Ordering::Key), ("all", Ordering::All)],
+            )?,
         },
         on_error: match config.value("on_error") {
             None => defaults.on_error,
@@ -203,35 +281,73 @@ fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, E
             )?,
         },
         batch: batch(&config, defaults)?,
+        dead_letter: dead_letter(&config, defaults)?,
     })
 }
 
-fn unserved(what: &str, meaning: &str) -> Error {
-    Error::invalid(
-        "not_served",
-        format!("{what} ({meaning}) is not served yet; leave it out"),
-    )
+fn rate(config: &Fields<'_>, defaults: &DeliveryConfig) -> Result<Option<Rate>, Error> {
+    let Some(text) = config.text("rate", 64)? else {
+        return Ok(defaults.rate);
+    };
+    let rate = Rate::parse(text).ok_or_else(|| refuse("config.rate", format_args!("must be {}", rate::RULE)));
+    rate.map(Some)
+}
+
+fn max_attempts(config: &Fields<'_>, defaults: &DeliveryConfig) -> Result<u32, Error> {
+    match config.value("max_attempts") {
+        None => Ok(defaults.max_attempts),
+        Some(Value::String(word)) if word == "unlimited" => Ok(UNLIMITED),
+        Some(Value::String(_)) => Err(refuse(
+            "config.max_attempts",
+            "must be a whole number from 1 to 1000, or \"unlimited\"",
+        )),
+        Some(_) => Ok(u32::try_from(config.number("max_attempts", 1..=1_000, 1)?).unwrap_or(1_000)),
+    }
+}
+
+fn dead_letter(config: &Fields<'_>, defaults: &DeliveryConfig) -> Result<Option<BusName>, Error> {
+    let Some(dead) = config.object("dead_letter", &["bus"])? else {
+        return Ok(defaults.dead_letter.clone());
+    };
+    let bus = dead
+        .text("bus", 64)?
+        .ok_or_else(|| refuse("config.dead_letter.bus", "is missing: the bus for what is given up"))?;
+    BusName::parse(bus)
+        .map(Some)
+        .map_err(|error| at("config.dead_letter.bus", error))
 }
 
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
+const MAX_AGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(365 * 86_400);
 const STEP: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(7 * 86_400);
 const BATCH_WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 
-fn schedule(config: &Fields<'_>, defaults: &DeliveryConfig) -> Result<Arc<[Duration]>, Error> {
+fn schedule(config: &Fields<'_>, defaults: &DeliveryConfig) -> Result<Arc<[Step]>, Error> {
     if config.value("schedule").is_none() {
         return Ok(Arc::clone(&defaults.schedule));
     }
-    let steps = config.list("schedule", 64)?;
+    let steps = config.list("schedule", 256)?;
     if steps.is_empty() {
         return Err(refuse(
             "config.schedule",
             "must have at least one wait; for a single attempt set `config.max_attempts` to 1",
         ));
     }
-    steps
-        .into_iter()
-        .map(|(path, step)| duration(step, &path, STEP))
-        .collect()
+    steps.into_iter().map(|(path, step)| wait(step, &path)).collect()
+}
+
+fn wait(json: &Value, path: &str) -> Result<Step, Error> {
+    let step = json.as_str().and_then(Step::parse).ok_or_else(|| {
+        refuse(
+            path,
+            format_args!("must be {DURATION_RULE}, or a range such as \"10s..20s\""),
+        )
+    })?;
+    match STEP.contains(&step.least()) && STEP.contains(&step.most()) {
+        true => Ok(step),
+        // Says what may be.
+        false => duration(&Value::from(crate::units::show_duration(step.most())), path, STEP).map(Step::from),
+    }
 }
 
 fn batch(config: &Fields<'_>, defaults: &DeliveryConfig) -> Result<BatchConfig, Error> {
@@ -278,10 +394,15 @@ impl Default for DeliveryConfig {
     fn default() -> Self {
         Self {
             start: Start::Latest,
-            schedule: [5, 30, 120, 600, 1_800, 3_600, 10_800].map(Duration::from_secs).into(),
+            schedule: [5, 30, 120, 600, 1_800, 3_600, 10_800]
+                .map(|seconds| Step::from(Duration::from_secs(seconds)))
+                .into(),
+            jitter: true,
             max_attempts: 12,
+            max_age: None,
             timeout: Duration::from_secs(15),
             concurrency: 16,
+            rate: None,
             ordering: Ordering::None,
             on_error: OnError::Retry,
             batch: BatchConfig {
@@ -289,6 +410,7 @@ impl Default for DeliveryConfig {
                 bytes: 1 << 20,
                 wait: Duration::from_secs(1),
             },
+            dead_letter: None,
         }
     }
 }

@@ -3,12 +3,17 @@
 //! Invariant: what `to_stored` writes, `from_stored` reads back equal. A later version may add fields; it may not
 //! give an old one another meaning (`v` counts up for that).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
+use super::consent::Consent;
 use super::model::{
-    Auth, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, Webhook,
+    Auth, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, UNLIMITED,
+    Webhook,
 };
-use super::secret;
+use super::signing::Secret;
+use super::{secret, webhook};
 use crate::error::Error;
 use crate::log::BusName;
 use crate::time::Timestamp;
@@ -30,6 +35,13 @@ impl Subscription {
         body.insert("state".into(), state.into());
         if let Some(reason) = reason {
             body.insert("reason".into(), reason.as_str().into());
+        }
+        if let Some(consent) = self.webhook().and_then(|webhook| webhook.consent.shown()) {
+            body.insert("consent".into(), consent);
+        }
+        let public_keys = self.sink.public_keys();
+        if !public_keys.is_empty() {
+            body.insert("public_keys".into(), public_keys.into());
         }
         body.insert("created".into(), self.created.to_string().into());
         body.insert("updated".into(), self.updated.to_string().into());
@@ -55,6 +67,9 @@ impl Subscription {
                 "write_only".into(),
                 self.write_only.iter().map(String::as_str).collect(),
             );
+        }
+        if let Some(consent) = self.webhook().and_then(|webhook| webhook.consent.stored()) {
+            body.insert("consent".into(), consent);
         }
         body.insert("v".into(), VERSION.into());
         Value::Object(body)
@@ -90,12 +105,16 @@ impl Subscription {
             .remove("paused")
             .and_then(|reason| reason.as_str().map(str::to_owned));
         let write_only = body.remove("write_only");
+        let consent = body.remove("consent");
         let text = |name: &str| body.get(name).and_then(Value::as_str).ok_or_else(|| broken(name));
         let (id, bus) = (SubscriptionId(text("id")?.into()), BusName::parse(text("bus")?)?);
         let mut read = Self::from_json(id, bus, &Value::Object(body), &DeliveryConfig::default(), updated)?;
         read.created = created;
         let write_only = write_only.as_ref().and_then(Value::as_array).into_iter().flatten();
         read.write_only = write_only.filter_map(Value::as_str).map(str::to_owned).collect();
+        if let (Some(consent), Sink::Webhook(webhook)) = (consent, &mut read.sink) {
+            Arc::make_mut(webhook).consent = Consent::from_stored(&consent);
+        }
         if let Some(reason) = paused {
             read.state = State::Paused { reason };
         }
@@ -121,7 +140,11 @@ impl Subscription {
                 self.selector.filters.iter().map(|filter| filter.to_json()).collect(),
             );
         }
+        if let Some(transform) = &self.transform {
+            body.insert("transform".into(), transform.to_json());
+        }
         let (protocol, sink) = match &self.sink {
+            Sink::Bus(bus) => ("BUS", Some(bus.as_str())),
             Sink::Webhook(webhook) => ("HTTP", Some(webhook.url.as_str())),
             Sink::Notifier { plugin, sink, .. } => (plugin.as_ref(), sink.as_deref()),
         };
@@ -136,10 +159,19 @@ impl Subscription {
 }
 
 impl Sink {
+    /// What consumers verify signatures with.
+    fn public_keys(&self) -> Vec<String> {
+        match self {
+            Self::Webhook(webhook) => webhook.secrets.iter().filter_map(Secret::public).collect(),
+            Self::Notifier { .. } | Self::Bus(_) => Vec::new(),
+        }
+    }
+
     /// `protocolsettings`, secrets and all.
     pub(super) fn settings(&self) -> Value {
         match self {
             Self::Webhook(webhook) => webhook.settings(),
+            Self::Bus(_) => Value::Object(Map::new()),
             Self::Notifier { sink, settings, .. } => {
                 let mut settings: Value = serde_json::from_str(settings).unwrap_or_default();
                 if let (Some(map), Some(sink)) = (settings.as_object_mut(), sink)
@@ -162,6 +194,7 @@ impl Webhook {
             Format::Binary => "binary",
             Format::Batch => "batch",
             Format::Raw => "raw",
+            Format::Pulp => "pulp",
         };
         settings.insert("format".into(), format.into());
         if !self.headers.is_empty() {
@@ -184,6 +217,17 @@ impl Webhook {
             }
             None => {}
         }
+        if !self.success.is_empty() {
+            settings.insert("success".into(), self.success.iter().copied().collect());
+        }
+        if let Some(push) = &self.push {
+            settings.insert("sign".into(), webhook::EVENTBRIDGE.into());
+            settings.extend(
+                push.token
+                    .as_ref()
+                    .map(|token| ("token".to_owned(), token.as_str().into())),
+            );
+        }
         match self.secrets.as_slice() {
             [] => {}
             [one] => {
@@ -196,22 +240,36 @@ impl Webhook {
                 );
             }
         }
+        if self.consent != Consent::NotNeeded {
+            settings.insert("validate".into(), true.into());
+        }
         Value::Object(settings)
     }
 }
 
 impl DeliveryConfig {
     fn to_json(&self) -> Value {
-        json!({
+        let mut json = json!({
             "start": self.start.to_json(),
-            "schedule": self.schedule.iter().map(|step| show_duration(*step)).collect::<Vec<_>>(),
-            "max_attempts": self.max_attempts,
+            "schedule": self.schedule.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "jitter": self.jitter,
+            "max_attempts": match self.max_attempts { UNLIMITED => Value::from("unlimited"), most => most.into() },
             "timeout": show_duration(self.timeout),
             "concurrency": self.concurrency,
-            "ordering": match self.ordering { Ordering::None => "none", Ordering::Key => "key" },
+            "ordering": match self.ordering { Ordering::None => "none", Ordering::Key => "key", Ordering::All => "all" },
             "on_error": match self.on_error { OnError::Retry => "retry", OnError::Hold => "hold", OnError::Pass => "pass", OnError::Drop => "drop" },
             "batch": {"count": self.batch.count, "bytes": self.batch.bytes, "wait": show_duration(self.batch.wait)},
-        })
+        });
+        if let Some(map) = json.as_object_mut() {
+            let age = self
+                .max_age
+                .map(|age| ("max_age".to_owned(), show_duration(age).into()));
+            let dead = self.dead_letter.as_ref();
+            let dead = dead.map(|bus| ("dead_letter".to_owned(), json!({"bus": bus.as_str()})));
+            let rate = self.rate.map(|rate| ("rate".to_owned(), rate.to_string().into()));
+            map.extend(age.into_iter().chain(dead).chain(rate));
+        }
+        json
     }
 }
 

@@ -29,10 +29,12 @@ fn full() -> Value {
         "protocol": "HTTP", "sink": "https://example.com/hook",
         "protocolsettings": {
             "format": "binary", "headers": {"x-a": "b", "x-api-key": "k"},
-            "auth": {"basic": {"username": "u", "password": "p"}}, "secret": SECRET
+            "auth": {"basic": {"username": "u", "password": "p"}}, "secret": SECRET,
+            "success": [200, 202], "sign": "eventbridge", "token": "t"
         },
+        "transform": {"form": "JSONPATH", "value": "$.data"},
         "config": {
-            "start": "earliest", "schedule": ["5s", "30s", "2m"], "max_attempts": 3, "timeout": "1m30s",
+            "start": "earliest", "schedule": ["5s", "30s", "1m..2m"], "jitter": false, "max_attempts": 3, "max_age": "1d", "dead_letter": {"bus": "dead"}, "timeout": "1m30s",
             "concurrency": 2, "ordering": "none", "on_error": "drop", "batch": {"count": 7, "bytes": 2048, "wait": "500ms"}
         }
     })
@@ -53,6 +55,7 @@ fn a_full_subscription_is_shown_as_it_was_sent_but_for_its_secrets() {
     expected["protocolsettings"]["auth"]["basic"]["password"] = "***".into();
     expected["protocolsettings"]["headers"]["x-api-key"] = "***".into();
     expected["protocolsettings"]["secret"] = "***".into();
+    expected["protocolsettings"]["token"] = "***".into();
     for (name, value) in [
         ("id", "s"),
         ("bus", "default"),
@@ -78,6 +81,24 @@ fn defaults_fill_what_is_not_said() {
 /// Where `full` is changed, to what, and the beginning and a part of the refusal.
 #[rustfmt::skip]
 const REFUSED: &[(&str, &str, &str, &str)] = &[
+    ("/protocolsettings/success", r#"[404]"#, "protocolsettings.success[0]", "from 200 to 299"),
+    ("/protocolsettings/success", r#"[]"#, "protocolsettings.success", "leave it out"),
+    ("/protocolsettings/sign", r#""aws""#, "protocolsettings.sign", "must be \"eventbridge\""),
+    ("/protocolsettings/sign", r#"null"#, "protocolsettings.token", "goes along with `sign`"),
+    ("/protocolsettings/token", r#""a\nb""#, "protocolsettings.token", "control characters"),
+    ("/protocolsettings/headers", r#"{"x-eventbridge-signature": "1"}"#, "protocolsettings.headers.x-eventbridge-signature", "cannot be set"),
+    ("/protocolsettings/format", r#""batch""#, "transform", "the format `batch`"),
+    ("/transform", r#"{"form": "TEMPLATE", "value": "{}"}"#, "transform.template", "is missing"),
+    ("/transform", r#"1"#, "transform", "must be an object"),
+    ("/config/schedule", r#"["20s..10s"]"#, "config.schedule[0]", "a range such as"),
+    ("/config/schedule", r#"["10s..9d"]"#, "config.schedule[0]", "must be from 1ms to 7d"),
+    ("/config/jitter", r#"1"#, "config.jitter", "must be true or false"),
+    ("/config/max_attempts", r#""many""#, "config.max_attempts", "or \"unlimited\""),
+    ("/config/max_age", r#""1ms""#, "config.max_age", "must be from 1s"),
+    ("/config/dead_letter", r#"{}"#, "config.dead_letter.bus", "is missing"),
+    ("/config/dead_letter", r#"{"bus": "A"}"#, "config.dead_letter.bus", "cannot name a bus"),
+    ("/config/dead_letter", r#"{"bus": "default"}"#, "config.dead_letter.bus", "own bus"),
+    ("/config/dead_letter", r#"{"bus": "busway"}"#, "config.dead_letter.bus", "the hub's own"),
     ("/sink", r#""/relative""#, "sink", "absolute"),
     ("/sink", r#""ftp://h/x""#, "sink", "http or https"),
     ("/sink", r#""mailto:a@b""#, "sink", "http or https"),
@@ -125,7 +146,9 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ("/config/start", r#""tomorrow""#, "config.start", "\"latest\""),
     ("/config/start", r#"-1"#, "config.start", "an offset"),
     ("/config/on_error", r#""explode""#, "config.on_error", "one of \"retry\", \"hold\", \"pass\", \"drop\""),
-    ("/config/rate", r#""100/s""#, "config.rate", "not served yet"),
+    ("/config/rate", r#""100""#, "config.rate", "must be a rate such as"),
+    ("/config/rate", r#"100"#, "config.rate", "must be a string"),
+    ("/protocolsettings/validate", r#""yes""#, "protocolsettings.validate", "must be true or false"),
     ("/config/time_out", r#""1s""#, "`config.time_out`", "did you mean `config.timeout`?"),
     ("/config/batch/count", r#"0"#, "config.batch.count", "from 1"),
     ("/config/batch/wait", r#""2m""#, "config.batch.wait", "from 0s to 1m"),
@@ -144,6 +167,18 @@ fn every_refusal_names_its_place_and_its_rule() {
     for (pointer, value, place, rule) in REFUSED {
         refused(&with(pointer, serde_json::from_str(value).unwrap()), place, rule);
     }
+    let bus = |sink: &str| json!({"protocol": "BUS", "sink": sink});
+    refused(&json!({"protocol": "BUS"}), "sink", "the bus on which");
+    refused(&bus("default"), "sink", "own bus");
+    refused(&bus("busway"), "sink", "the hub's own");
+    refused(&bus("No"), "sink", "cannot name a bus");
+    refused(
+        &json!({"protocol": "BUS", "sink": "b", "protocolsettings": {"format": "raw"}}),
+        "`protocolsettings.format`",
+        "is not a field",
+    );
+    let batch = json!({"sink": "http://h/", "protocolsettings": {"format": "batch"}, "config": {"ordering": "all"}});
+    refused(&batch, "config.ordering", "one event at a time");
     refused(&json!([]), "the subscription", "must be a JSON object");
     refused(&json!({}), "sink", "is missing");
     refused(
@@ -152,6 +187,39 @@ fn every_refusal_names_its_place_and_its_rule() {
         "longer than",
     );
     refused(&with("/types", json!(vec!["a"; 300])), "types", "at most 256");
+}
+
+#[test]
+fn another_form_of_transform_takes_the_place_of_the_old_one() {
+    let template = json!({"form": "TEMPLATE", "value": "{\"a\":\"$.id\"}", "template": "${a}"});
+    let old = read(&json!({"sink": "http://h/", "transform": template})).unwrap();
+    let defaults = DeliveryConfig::default();
+    for (patch, shown) in [
+        (
+            json!({"form": "CONSTANT", "value": "x"}),
+            json!({"form": "CONSTANT", "value": "x"}),
+        ),
+        (
+            json!({"template": "<${a}>"}),
+            json!({"form": "TEMPLATE", "value": "{\"a\":\"$.id\"}", "template": "<${a}>"}),
+        ),
+        (Value::Null, Value::Null),
+    ] {
+        let new = old.patched(&json!({"transform": patch}), &defaults, NOW).unwrap();
+        assert_eq!(new.to_json().get("transform").cloned().unwrap_or_default(), shown);
+        assert_eq!(Subscription::from_stored(&new.to_stored()).unwrap(), new);
+    }
+}
+
+#[test]
+fn a_bus_is_a_sink() {
+    let json = json!({"protocol": "BUS", "sink": "other", "config": {"max_attempts": "unlimited", "ordering": "all"}});
+    let read = read(&json).unwrap();
+    assert_eq!(read.sink, Sink::Bus(BusName::parse("other").unwrap()));
+    assert_eq!(Subscription::from_stored(&read.to_stored()).unwrap(), read);
+    let shown = read.to_json();
+    assert_eq!((&shown["protocol"], &shown["sink"]), (&json["protocol"], &json["sink"]));
+    assert_eq!(shown["config"]["max_attempts"], "unlimited");
 }
 
 #[test]
@@ -222,7 +290,7 @@ const PATCHED: &[(&str, &str, &str)] = &[
     (r#"{"types": ["b"]}"#, "/types", r#"["b"]"#),
     (r#"{"source": null}"#, "/source", "null"),
     (r#"{"config": {"timeout": null}}"#, "/config/timeout", r#""15s""#),
-    (r#"{"config": {"max_attempts": 4}}"#, "/config/schedule", r#"["5s", "30s", "2m"]"#),
+    (r#"{"config": {"max_attempts": 4}}"#, "/config/schedule", r#"["5s", "30s", "1m..2m"]"#),
     (r#"{"protocolsettings": {"auth": {"basic": {"username": "v"}}}}"#, "/protocolsettings/auth", r#"{"basic": {"username": "v", "password": "p"}}"#),
     (r#"{"protocolsettings": {"auth": null}}"#, "/protocolsettings/auth", "null"),
     (r#"{"sink": "https://example.com/other"}"#, "/protocolsettings/auth/basic/password", r#""p""#),
@@ -248,9 +316,11 @@ fn patches_change_what_they_name_and_keep_secrets() {
         .unwrap()
         .to_stored();
     assert_eq!(rotated["protocolsettings"]["secret"], OTHER);
-    // `secrets` does not take over what `secret` was: the mask stands for none, and that is said.
-    let mixed = patched(json!({"protocolsettings": {"secrets": [OTHER, "***"]}}));
-    assert!(mixed.unwrap_err().message().starts_with("protocolsettings.secrets[1]"));
+    // What was alone becomes the second of two, without being sent again; of a third the hub knows nothing.
+    let two = patched(json!({"protocolsettings": {"secrets": [OTHER, "***"]}})).unwrap();
+    assert_eq!(two.to_stored()["protocolsettings"]["secrets"], json!([OTHER, SECRET]));
+    let three = patched(json!({"protocolsettings": {"secrets": [OTHER, "***", "***"]}}));
+    assert!(three.unwrap_err().message().starts_with("protocolsettings.secrets[2]"));
     assert!(patched(json!([])).is_err() && patched(json!({"sink": null})).is_err());
 }
 
@@ -267,7 +337,7 @@ fn kept_credentials_do_not_follow_the_sink_to_another_place() {
         moved(json!({"sink": "http://example.com/hook"})).unwrap_err().code(),
         "credentials_required"
     );
-    let both = json!({"sink": "https://new.example.org/", "protocolsettings": {"auth": {"basic": {"password": "q"}}, "headers": {"x-api-key": null}}});
+    let both = json!({"sink": "https://new.example.org/", "protocolsettings": {"auth": {"basic": {"password": "q"}}, "headers": {"x-api-key": null}, "token": "new"}});
     assert!(moved(both).is_ok());
     // A signing secret is never sent, so it may stay.
     let plain = read(&json!({"sink": "https://a.example/", "protocolsettings": {"secret": SECRET}})).unwrap();

@@ -2,20 +2,21 @@
 //!
 //! Invariant: a header that a subscriber sets can neither change how the request is framed nor pass for one of ours.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
+use super::consent::{Consent, ConsentKey};
 use super::fields::{Fields, refuse};
-use super::model::{Auth, Format, Secret, Webhook};
+use super::model::{Auth, Format, PushSign, Webhook};
+use super::signing::Secret;
 use crate::error::Error;
 
 const MOST_HEADERS: usize = 32;
 const LONGEST_VALUE: usize = 4_096;
-/// Two are valid while one takes over from the other.
-const MOST_SECRETS: usize = 2;
+const MOST_STATUSES: usize = 16;
+/// Two of a kind are valid while one takes over from the other, and there are two kinds.
+const MOST_SECRETS: usize = 4;
 
 /// Reads `sink` and `protocolsettings` of a subscription whose protocol is HTTP.
 pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webhook, Error> {
@@ -27,12 +28,17 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
             headers: Vec::new(),
             auth: None,
             secrets: Vec::new(),
+            consent: Consent::NotNeeded,
+            success: Vec::new(),
+            push: None,
         });
     };
     let settings = Fields::of(
         settings,
         "protocolsettings",
-        &["format", "headers", "auth", "secret", "secrets"],
+        &[
+            "format", "headers", "auth", "secret", "secrets", "success", "sign", "token", "validate",
+        ],
     )?;
     let format = settings.choice(
         "format",
@@ -41,6 +47,7 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
             ("binary", Format::Binary),
             ("batch", Format::Batch),
             ("raw", Format::Raw),
+            ("pulp", Format::Pulp),
         ],
     )?;
     let (headers, auth) = (headers(&settings)?, auth(&settings)?);
@@ -56,7 +63,63 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
         headers,
         auth,
         secrets: secrets(&settings)?,
+        // The key is the hub's to draw.
+        consent: match settings.truth("validate", false)? {
+            true => Consent::Wanted(ConsentKey::default()),
+            false => Consent::NotNeeded,
+        },
+        success: success(&settings)?,
+        push: push(&settings)?,
     })
+}
+
+/// The one kind of signature besides our own.
+pub(super) const EVENTBRIDGE: &str = "eventbridge";
+
+/// Statuses that deliver.
+fn success(settings: &Fields<'_>) -> Result<Vec<u16>, Error> {
+    let rule = "must be a status from 200 to 299";
+    let one = |(path, value): (String, &Value)| {
+        let status = value.as_u64().and_then(|status| u16::try_from(status).ok());
+        status
+            .filter(|status| (200..300).contains(status))
+            .ok_or_else(|| refuse(&path, rule))
+    };
+    let all = settings.list("success", MOST_STATUSES)?;
+    if settings.value("success").is_some() && all.is_empty() {
+        return Err(refuse(
+            &settings.path("success"),
+            "must name a status; leave it out for every 2xx",
+        ));
+    }
+    all.into_iter().map(one).collect()
+}
+
+/// The signatures of Alibaba's EventBridge.
+fn push(settings: &Fields<'_>) -> Result<Option<PushSign>, Error> {
+    let token = settings
+        .value("token")
+        .map(|_| required(settings, "token"))
+        .transpose()?;
+    match settings.text("sign", 64)? {
+        Some(EVENTBRIDGE) => {}
+        Some(other) => {
+            let rule = format!("must be \"{EVENTBRIDGE}\", not \"{other}\" (`secret` signs by Standard Webhooks)");
+            return Err(refuse(&settings.path("sign"), rule));
+        }
+        None if token.is_some() => {
+            let rule = format!("goes along with `sign`: \"{EVENTBRIDGE}\", which is not given");
+            return Err(refuse(&settings.path("token"), rule));
+        }
+        None => return Ok(None),
+    }
+    match &token {
+        Some(text) if text.is_empty() || HeaderValue::from_str(text).is_err() => Err(refuse(
+            &settings.path("token"),
+            "must be visible ASCII, at least one character",
+        )),
+        _ => Ok(Some(PushSign { token })),
+    }
 }
 
 fn url(sink: Option<&str>) -> Result<Url, Error> {
@@ -153,7 +216,11 @@ fn is_ours(name: &str) -> bool {
         "host",
     ];
     const OURS: [&str; 4] = ["content-type", "expect", "traceparent", "tracestate"];
-    FRAMING.contains(&name) || OURS.contains(&name) || name.starts_with("webhook-") || name.starts_with("ce-")
+    FRAMING.contains(&name)
+        || OURS.contains(&name)
+        || name.starts_with("webhook-")
+        || name.starts_with("ce-")
+        || name.starts_with("x-eventbridge-")
 }
 
 fn auth(settings: &Fields<'_>) -> Result<Option<Auth>, Error> {
@@ -216,29 +283,6 @@ fn secrets(settings: &Fields<'_>) -> Result<Vec<Secret>, Error> {
     single
         .into_iter()
         .chain(several)
-        .map(|(path, value)| secret(&path, value))
+        .map(|(path, value)| Secret::read(&path, value))
         .collect()
-}
-
-fn secret(path: &str, value: &Value) -> Result<Secret, Error> {
-    let key = value
-        .as_str()
-        .and_then(|text| text.strip_prefix("whsec_"))
-        .and_then(|text| BASE64.decode(text).ok());
-    // Standard Webhooks asks for 24 to 64 bytes.
-    key.filter(|key| (24..=64).contains(&key.len()))
-        .map(Secret)
-        .ok_or_else(|| {
-            refuse(
-                path,
-                "must be a Standard Webhooks secret: `whsec_` and the base64 of 24 to 64 random bytes",
-            )
-        })
-}
-
-impl Secret {
-    /// As it is written: `whsec_` and base64. For the store alone.
-    pub(super) fn written(&self) -> String {
-        format!("whsec_{}", BASE64.encode(&self.0))
-    }
 }

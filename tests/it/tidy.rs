@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["api", "compat", "console", "devkit"],
     &["hub"],
     &["deliver"],
-    &["subscription", "filter", "log", "plugin"],
+    &["subscription", "filter", "transform", "log", "plugin"],
     &["net", "event"],
     &[
         "error", "time", "tasks", "metrics", "units", "nearest", "chance", "access",
@@ -28,6 +28,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("server", "config"),
     ("api", "devkit"),
     ("subscription", "filter"),
+    ("subscription", "transform"),
     ("subscription", "log"),
     ("tasks", "time"),
     ("metrics", "time"),

@@ -151,11 +151,7 @@ mod tests {
 
     fn check(types: &[&str], light: bool, event: &str, expected: Option<(&str, &str)>) {
         let text = format!(r#"{{"specversion":"1.0","id":"1","source":"/s",{event}}}"#);
-        let record = Record {
-            offset: Offset(1),
-            received: Timestamp(0),
-            event: decode(text.into()).unwrap().into(),
-        };
+        let record = Record::new(Offset(1), Timestamp(0), decode(text.into()).unwrap());
         let types = types.iter().map(|ty| (*ty).to_owned()).collect();
         let shown = View { types, light }.show(&record);
         let shown = shown.as_ref().map(|shown| (shown.name.as_str(), shown.json.as_str()));

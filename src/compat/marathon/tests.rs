@@ -34,6 +34,7 @@ impl Site {
             access: Arc::new(Access::new(Default::default())),
             settings: Arc::new(settings),
             tasks: Tasks::new(),
+            changing: Arc::default(),
         };
         Self { _folder: folder, door }
     }

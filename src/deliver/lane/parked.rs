@@ -56,6 +56,10 @@ impl State {
     /// What keeps a record in order with others of this lane, if anything does.
     pub(super) fn key_of(&self, event: &Event) -> Option<Arc<str>> {
         let config = &self.subscription.config;
+        if config.ordering == Ordering::All {
+            // One line for all.
+            return Some(Arc::from(""));
+        }
         let keyed = config.ordering == Ordering::Key || config.on_error == OnError::Hold;
         let key = || {
             event
@@ -225,7 +229,7 @@ impl State {
     }
 
     fn is_ordered(&self) -> bool {
-        self.subscription.config.ordering == Ordering::Key
+        self.subscription.config.ordering != Ordering::None
     }
 
     /// A record whose key has a row goes behind that, and waits for what it waits for.

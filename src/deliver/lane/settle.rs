@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::parked::Until;
+use super::unsaved::Buried;
 use super::{Change, Fault, Hold, Item, Queued, State, Waiting, Work};
 use crate::deliver::Notice;
+use crate::deliver::forward;
 use crate::deliver::retry::{Jitter, Next, Outcome, RetryPolicy};
 use crate::deliver::window::Feed;
 use crate::event::json;
@@ -117,7 +119,12 @@ impl State {
                     outcome: Outcome::Gone, ..
                 } if !current => self.come_back(item, work.retry, now),
                 End::Tried { attempt, outcome, .. } => {
-                    let next = policy.next(attempt.number, &outcome, now, chance());
+                    // A try that was made had its record at hand.
+                    let received = item
+                        .queued
+                        .as_ref()
+                        .map_or(now, |queued| queued.candidate.record.received);
+                    let next = policy.next(attempt.number, &outcome, (received, now), chance());
                     effects.extend(self.tried(item, (attempt, next), work.retry, now));
                 }
                 End::Held { .. } | End::Outdated => self.come_back(item, work.retry, now),
@@ -250,13 +257,15 @@ impl State {
                 };
                 self.write_down(item.offset, waiting, item.key.as_ref());
             }
-            Next::DeadLetter => {
+            Next::DeadLetter | Next::TooOld => {
+                let too_old = next == Next::TooOld;
                 self.figures.failed += 1;
                 note(&mut item.attempts, attempt);
                 item.tries = tries;
-                let reason = match tries {
-                    1 => reason,
-                    _ => format!("{reason} (attempt {tries})"),
+                let reason = match (tries, too_old) {
+                    (1, false) => reason,
+                    (_, false) => format!("{reason} (attempt {tries})"),
+                    (_, true) => format!("{reason} (attempt {tries}; the next would come after `config.max_age`)"),
                 };
                 return vec![self.bury(item, reason, now)];
             }
@@ -312,7 +321,19 @@ impl State {
         self.figures.dead += 1;
         self.window.settle(offset);
         self.retries.remove(offset);
-        self.unsaved.insert(offset, Change::Dead(Box::new(letter)));
+        let event = item.queued.as_ref().map(|queued| queued.candidate.event());
+        let copy = self
+            .subscription
+            .config
+            .dead_letter
+            .clone()
+            .zip(event)
+            .and_then(|(bus, event)| {
+                let copy = forward::copy(event, &letter, &bus)?;
+                Some((bus, Arc::new(copy)))
+            });
+        self.unsaved
+            .insert(offset, Change::Dead(Box::new(Buried { letter, copy })));
         self.let_next(item.key.as_ref());
         told
     }

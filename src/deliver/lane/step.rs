@@ -9,7 +9,7 @@ use super::{Feed, Item, MOST_RETRIES, QUEUE_BYTES, QUEUE_RECORDS, State, Work};
 use crate::deliver::breaker::Admits;
 use crate::deliver::bus::Position;
 use crate::log::Offset;
-use crate::subscription::{Format, Sink, State as Running};
+use crate::subscription::{Consent, Format, Ordering, Rate, Sink, State as Running};
 use crate::time::Timestamp;
 
 /// A lane that is behind reads on when its queue is this short.
@@ -55,6 +55,9 @@ impl State {
                 Err(until) => until,
             },
         };
+        if let Some(opens) = self.rate().and_then(|_| self.pace.opens(now)) {
+            return self.rest(until.filter(|at| *at > now).into_iter().chain([opens]).min());
+        }
         if let Some(work) = self.next_retry(now) {
             return Step::Attempt(work);
         }
@@ -93,7 +96,9 @@ impl State {
     }
 
     fn firsts(&self, now: Timestamp) -> Firsts {
-        if self.retries.len() >= MOST_RETRIES {
+        // In one line, what waits for a retry, or for a plugin, is before everything that has not been tried.
+        let stuck = self.subscription.config.ordering == Ordering::All && self.retries.len() > 0;
+        if stuck || self.retries.len() >= MOST_RETRIES {
             return Firsts::None { until: None };
         }
         match self.breaker.admits(now) {
@@ -142,7 +147,7 @@ impl State {
 
     /// A retry that is due, or for a batch sink as many as fit.
     fn next_retry(&mut self, now: Timestamp) -> Option<Work> {
-        let places = self.subscription.config.concurrency.max(1);
+        let places = self.places();
         let half = places.div_ceil(2);
         if self.in_flight >= places || self.retries_in_flight >= half {
             return None;
@@ -164,10 +169,32 @@ impl State {
             return None;
         }
         self.retries_in_flight += 1;
-        Some(self.start(items, true, false))
+        Some(self.start(items, now, (true, false)))
     }
 
-    fn start(&mut self, items: Vec<Item>, retry: bool, probe: bool) -> Work {
+    /// How many works may be in flight.
+    fn places(&self) -> usize {
+        match self.subscription.config.ordering {
+            Ordering::All => 1,
+            Ordering::None | Ordering::Key => self.subscription.config.concurrency.max(1),
+        }
+    }
+
+    /// How fast the sink may be called: as fast as the subscriber and the sink both allow.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        let subscription = &self.subscription;
+        let allowed = match subscription.webhook().map(|webhook| &webhook.consent) {
+            Some(Consent::Given(given)) => given.rate,
+            _ => None,
+        };
+        let both = subscription.config.rate.into_iter().chain(allowed);
+        both.max_by_key(|rate| rate.interval())
+    }
+
+    fn start(&mut self, items: Vec<Item>, now: Timestamp, (retry, probe): (bool, bool)) -> Work {
+        if let Some(rate) = self.rate() {
+            self.pace.spend(rate, now);
+        }
         self.in_flight += 1;
         let trial = self.hold.is_some();
         Work {
@@ -181,7 +208,7 @@ impl State {
 
     /// A first attempt; or when a batch that is still filling is ready.
     fn next_first(&mut self, now: Timestamp, probe: bool) -> Result<Work, Option<Timestamp>> {
-        if self.in_flight >= self.subscription.config.concurrency.max(1) {
+        if self.in_flight >= self.places() {
             return Err(None);
         }
         let most = match self.batch_count() {
@@ -200,7 +227,7 @@ impl State {
         if probe {
             self.breaker.probe_started();
         }
-        Ok(self.start(items, false, probe))
+        Ok(self.start(items, now, (false, probe)))
     }
 
     fn firsts_up_to(&mut self, most: usize) -> Vec<Item> {
@@ -246,7 +273,7 @@ impl State {
             Sink::Webhook(webhook) if webhook.format == Format::Batch => {
                 Some(self.subscription.config.batch.count.max(1))
             }
-            Sink::Webhook(_) | Sink::Notifier { .. } => None,
+            Sink::Webhook(_) | Sink::Bus(_) | Sink::Notifier { .. } => None,
         }
     }
 }

@@ -6,9 +6,11 @@
 //! Invariant: a lane whose row may have to change without anything happening in it stays noted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Feed, State};
-use crate::log::Offset;
+use crate::event::Event;
+use crate::log::{BusName, Offset};
 use crate::subscription::{DeadLetter, Retry};
 
 /// What became of a record, to be written.
@@ -19,7 +21,16 @@ pub(in crate::deliver) enum Change {
     /// Its retry is over.
     Settled,
     /// It was given up.
-    Dead(Box<DeadLetter>),
+    Dead(Box<Buried>),
+}
+
+/// What was given up.
+#[derive(Debug, Clone)]
+pub(in crate::deliver) struct Buried {
+    /// The letter.
+    pub(in crate::deliver) letter: DeadLetter,
+    /// The bus that gets a copy, before the letter is written, and the copy.
+    pub(in crate::deliver) copy: Option<(BusName, Arc<Event>)>,
 }
 
 /// What to write for one lane.

@@ -93,6 +93,20 @@ impl Rig {
         }
     }
 
+    /// The records of a bus, if it is there.
+    pub(super) async fn records(&self, name: &str) -> Vec<Arc<log::Record>> {
+        let limit = log::ReadLimit {
+            records: 1_000,
+            bytes: 1 << 20,
+        };
+        let read = self
+            .parts
+            .log
+            .read(&BusName::parse(name).unwrap(), Offset(1), limit)
+            .await;
+        read.map(|batch| batch.records).unwrap_or_default()
+    }
+
     /// Makes a subscription as the hub does: into the store, then into delivery.
     pub(super) async fn subscribe(&self, name: &str, json: serde_json::Value, from: u64) {
         let now = self.parts.clock.now();
@@ -164,6 +178,7 @@ async fn parts(folder: &tempfile::TempDir, clock: Clock) -> (Parts, Kept, mpsc::
         store,
         plugins: opened.unwrap(),
         client,
+        signer: crate::deliver::push::Signer::new(folder.path().to_owned(), tasks.clone()),
         clock,
         tasks,
         metrics,

@@ -30,6 +30,9 @@ fn hook(format: Format) -> Webhook {
         headers: Vec::new(),
         auth: None,
         secrets: Vec::new(),
+        consent: crate::subscription::Consent::NotNeeded,
+        success: Vec::new(),
+        push: None,
     }
 }
 
@@ -71,7 +74,7 @@ fn each_format_has_its_headers() {
 
 #[test]
 fn the_body_is_signed_as_it_is_sent() {
-    let secret = Secret(STANDARD.decode("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=").unwrap());
+    let secret = Secret::Shared(STANDARD.decode("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=").unwrap());
     let signed = made(&Webhook {
         secrets: vec![secret],
         ..hook(Format::Raw)
@@ -171,7 +174,7 @@ fn answers_become_outcomes() {
             headers,
             body: Bytes::from_static(b"why"),
         };
-        let got = read(&answer, NOW);
+        let got = read(&answer, &[], NOW);
         assert_eq!(got.outcome, want, "{status} {after:?}");
         assert_eq!((got.status, got.answer.as_deref()), (Some(status), Some("why")));
     }

@@ -31,6 +31,12 @@ pub fn encode_batch(events: &[&Event]) -> Vec<u8> {
 
 /// Appends one event as `application/cloudevents+json`.
 pub fn encode_into(event: &Event, out: &mut Vec<u8>) {
+    // No extension has an empty name: nothing is left out.
+    encode_with(event, event.time(), "", out);
+}
+
+/// Appends one event with this `time` in place of its own, and without the extension `hidden`.
+pub(in crate::event) fn encode_with(event: &Event, time: Option<&str>, hidden: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"specversion\":");
     write_string(SPECVERSION, out);
     let attributes = [
@@ -38,7 +44,7 @@ pub fn encode_into(event: &Event, out: &mut Vec<u8>) {
         ("source", Some(event.source())),
         ("type", Some(event.ty())),
         ("subject", event.subject()),
-        ("time", event.time()),
+        ("time", time),
         ("datacontenttype", event.datacontenttype()),
         ("dataschema", event.dataschema()),
     ];
@@ -48,7 +54,7 @@ pub fn encode_into(event: &Event, out: &mut Vec<u8>) {
             write_string(value, out);
         }
     }
-    for (name, value) in event.extensions() {
+    for (name, value) in event.extensions().iter().filter(|(name, _)| name != hidden) {
         write_name(name, out);
         match value {
             Value::String(text) => write_string(text, out),

@@ -7,8 +7,9 @@
 //! selector alone and come in one order: removal finds them again by asking again.
 
 use super::super::dialect::Filter;
-use super::super::pattern::{Literal, Node, Object, Scalar, Test, Text};
+use super::super::pattern::{Check, Flat, Literal, Node, Number, Object, Root, Scalar, Test, Text};
 use super::super::selector::Selector;
+use super::super::sql::{self, Demand, Wanted};
 use super::super::types::{self, TypePattern};
 
 /// A place in an event.
@@ -178,8 +179,34 @@ fn filter<'a>(part: &'a Filter, found: &mut Vec<Conjunct<'a>>) {
             filter(part, &mut inner);
             best(inner)
         }))),
-        Filter::Pattern(pattern) => object(pattern.root(), &mut Vec::new(), true, found),
+        Filter::Pattern(pattern) => match pattern.root() {
+            Root::Nested(root) => object(root, &mut Vec::new(), true, found),
+            Root::Flat(root) => flat(root, found),
+        },
+        Filter::Sql(sql) => found.extend(sql::demands(sql).iter().map(demand)),
         Filter::Not(_) | Filter::Plugin(_) => found.push(Conjunct::default()),
+    }
+}
+
+/// What a CESQL expression demands.
+fn demand<'a>(demand: &Demand<'a>) -> Conjunct<'a> {
+    match demand {
+        Demand::Attribute(name, wanted, enough) => {
+            let probe = match *wanted {
+                Wanted::Text(text) => Probe::Value(Scalar::Text(text)),
+                Wanted::Prefix(text) => Probe::Prefix(text),
+                Wanted::Suffix(text) => Probe::Suffix(text),
+            };
+            let place = Place::Attribute(name);
+            Conjunct::new(vec![Spot { place, probe }], *enough)
+        }
+        Demand::OneOf(demands) => union(demands.iter().map(self::demand)),
+        // An error in one alternative outweighs the truth of another, so finding one is never the whole.
+        Demand::AnyOf(sets) => Conjunct {
+            whole: false,
+            ..union(sets.iter().map(|set| best(set.iter().map(self::demand).collect())))
+        },
+        Demand::Other => Conjunct::default(),
     }
 }
 
@@ -249,4 +276,44 @@ fn leaf<'a>(test: &'a Test, place: &dyn Fn() -> Place<'a>) -> Conjunct<'a> {
     };
     let place = place();
     Conjunct::new(vec![Spot { place, probe }], whole)
+}
+
+/// The entries of a flat pattern. An array with an object in it shows its values to the index and matches nothing, and
+/// numbers are compared by how they are written: no spot is the whole condition, but for texts of attributes.
+fn flat<'a>(part: &'a Flat, found: &mut Vec<Conjunct<'a>>) {
+    for (name, entry) in &part.attributes {
+        let place = || Place::Attribute(name);
+        found.push(union(entry.checks.iter().map(|one| check(one, &place, true))));
+    }
+    for (path, entry) in &part.data {
+        let place = || Place::Data(path.iter().map(|key| &**key).collect());
+        let fraction = |one| Conjunct {
+            whole: false,
+            ..check(one, &place, false)
+        };
+        found.push(union(entry.checks.iter().map(fraction)));
+    }
+}
+
+/// A check of the value at a place. Every attribute shows its text.
+fn check<'a>(check: &'a Check, place: &dyn Fn() -> Place<'a>, is_attribute: bool) -> Conjunct<'a> {
+    let spot = |probe| Spot { place: place(), probe };
+    let of = |scalar| spot(Probe::Value(scalar));
+    match check {
+        Check::Equal(text) => {
+            let mut spots = vec![of(Scalar::Text(text))];
+            if !is_attribute {
+                let number = serde_json::from_str(text).ok().and_then(|number| Number::of(&number));
+                spots.extend(number.map(|number| of(Scalar::Number(number))));
+                spots.extend(text.parse().ok().map(|truth| of(Scalar::Boolean(truth))));
+            }
+            Conjunct::new(spots, is_attribute)
+        }
+        Check::Null => Conjunct::new(vec![of(Scalar::Null)], false),
+        Check::Prefix(part) => Conjunct::new(vec![spot(Probe::Prefix(part))], false),
+        Check::Suffix(part) => Conjunct::new(vec![spot(Probe::Suffix(part))], false),
+        Check::All(checks) => best(checks.iter().map(|one| self::check(one, place, is_attribute)).collect()),
+        Check::Contains(_) | Check::AnythingBut(_) | Check::Numeric(_) => Conjunct::default(),
+        Check::Address(_) | Check::Network(..) | Check::Exists(_) => Conjunct::default(),
+    }
 }

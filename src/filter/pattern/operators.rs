@@ -335,7 +335,7 @@ impl Text {
 }
 
 impl Comparison {
-    fn parse(name: &str) -> Option<Self> {
+    pub(super) fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "<" => Self::Less,
             "<=" => Self::LessOrEqual,
@@ -347,7 +347,7 @@ impl Comparison {
         })
     }
 
-    fn holds(self, order: Ordering) -> bool {
+    pub(super) fn holds(self, order: Ordering) -> bool {
         match self {
             Self::Less => order.is_lt(),
             Self::LessOrEqual => order.is_le(),

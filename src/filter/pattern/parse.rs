@@ -12,13 +12,13 @@ use super::{Node, Object};
 use crate::error::Error;
 
 /// The most characters of a pattern, as compact JSON.
-const MAX_CHARS: usize = 10_240;
+pub(super) const MAX_CHARS: usize = 10_240;
 /// The most objects inside one another.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 /// The most operators: literals do not count, since any number of them costs one search.
-const MAX_OPERATORS: usize = 256;
+pub(super) const MAX_OPERATORS: usize = 256;
 /// Stands for alternatives where a key would stand.
-const OR: &str = "$or";
+pub(super) const OR: &str = "$or";
 
 /// What is wrong with a value outside of an array.
 const BARE: &str = "values stand in an array: write [\"failed\"], not \"failed\"";

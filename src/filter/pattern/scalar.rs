@@ -148,7 +148,8 @@ impl Number {
         }
     }
 
-    fn float(self) -> f64 {
+    /// As near as an `f64` comes.
+    pub(super) fn float(self) -> f64 {
         match self {
             Self::Whole(whole) => whole as f64,
             Self::Large(large) => large as f64,

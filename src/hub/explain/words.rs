@@ -2,7 +2,7 @@
 
 use super::rules::Rule;
 use super::standing::{Case, Standing};
-use crate::subscription::{Attempt, Subscription};
+use crate::subscription::{Attempt, Subscription, UNLIMITED};
 use crate::time::Timestamp;
 
 /// Why it did, or did not, arrive.
@@ -34,15 +34,16 @@ pub(super) fn why(subscription: &Subscription, rules: &[Rule], standing: &Standi
                 .as_deref()
                 .map(|at| format!("; the next is due at {at}"))
                 .unwrap_or_default();
+            let most = match subscription.config.max_attempts {
+                UNLIMITED => "any number of".to_owned(),
+                most => most.to_string(),
+            };
             let resting = standing
                 .reason
                 .as_deref()
                 .map(|why| format!("; the subscription rests: {why}"))
                 .unwrap_or_default();
-            format!(
-                "{} of {} attempts failed ({last}){next}{resting}",
-                standing.tries, subscription.config.max_attempts
-            )
+            format!("{} of {most} attempts failed ({last}){next}{resting}", standing.tries,)
         }
         "parked" => {
             let plugin = standing.parked_for.as_deref().unwrap_or_default();
