@@ -26,7 +26,7 @@ pub(super) struct Command {
 
 #[derive(Debug, Subcommand)]
 enum System {
-    /// A Marathon's event stream (`/v2/events`; Marathon 0.9 to 1.8, or another hub).
+    /// Follow a Marathon's event stream (`/v2/events`; Marathon 0.9 to 1.8, or another hub).
     Marathon(Box<marathon::Marathon>),
 }
 

@@ -169,6 +169,31 @@ async fn only_who_asks_to_resume_gets_ids_and_resumes_over_a_kill() {
     assert!(bad.head.starts_with("HTTP/1.1 422"), "{}", bad.head);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_does_not_read_gets_everything_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    let path = "/v2/events?event_type=deployment_info&plan-format=light";
+    let mut slow = Raw::open(&hub, path, &[STREAM]).await;
+    // More than what sockets hold, and more than Marathon would have kept.
+    let padding = "x".repeat(200_000);
+    let count = 100;
+    for n in 0..count {
+        let plan = format!(r#"{{"id":"{n}","original":{{"id":"/"}},"target":{{"id":"/"}},"version":"{padding}"}}"#);
+        call_back(
+            &hub,
+            &format!(r#"{{"plan":{plan},"eventType":"deployment_info","timestamp":"t"}}"#),
+        )
+        .await;
+    }
+    for n in 0..count {
+        let frame = slow.frame().await;
+        let light = format!(r#"data: {{"plan":{{"id":"{n}","version":"x"#);
+        assert!(frame.contains(&light), "{n}: {}", &frame[..200]);
+        assert!(frame.ends_with(r#"x"},"eventType":"deployment_info","timestamp":"t"}"#));
+    }
+}
+
 // ---- callbacks ----
 
 /// The events that a sink has got on this path, by type.
@@ -317,6 +342,17 @@ async fn credentials_are_asked_for_in_marathons_way() {
             assert!(told["message"].is_string(), "{told}");
         }
     }
+    let preflight = http::Request::builder()
+        .method(Method::OPTIONS)
+        .uri(hub.url("/v2/events"));
+    let preflight = preflight.header("origin", "http://ui.example");
+    let preflight = preflight
+        .header("access-control-request-headers", "accept, x-a")
+        .body("".into());
+    let answer = client().send(preflight.unwrap(), PATIENCE, 1 << 20).await.unwrap();
+    assert_eq!(answer.headers["access-control-allow-headers"], "accept, x-a");
+    assert_eq!(answer.headers["access-control-allow-methods"], "GET, HEAD, OPTIONS");
+    assert_eq!(answer.headers["access-control-max-age"], "86400");
 }
 
 #[tokio::test(flavor = "multi_thread")]

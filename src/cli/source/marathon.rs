@@ -39,6 +39,12 @@ const SILENCE: Duration = Duration::from_secs(45);
 const FAREWELL: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  busway source marathon http://marathon:8080                                publish what it sees on the hub here
+  busway source marathon https://m1:8443 https://m2:8443 --ca dcos-ca.pem --credentials file:/run/secrets/marathon
+  busway source marathon http://marathon:8080 --type status_update_event --bus cluster --url unix:/run/busway.sock
+
+It runs until it is told to stop (SIGINT, SIGTERM), and says on stderr what it follows and what it waits for.")]
 pub(super) struct Marathon {
     /// Where it is; several nodes of one cluster are tried in turn.
     #[arg(required = true, value_name = "MARATHON")]

@@ -19,12 +19,12 @@ pub(super) struct Refusal {
 
 #[derive(Debug)]
 enum Body {
-    Json(Message),
+    Json(Words),
     Page(String),
 }
 
 #[derive(Debug, Serialize)]
-struct Message {
+struct Words {
     message: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     details: Vec<Detail>,
@@ -40,7 +40,7 @@ impl Refusal {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
-            body: Body::Json(Message {
+            body: Body::Json(Words {
                 message: message.into(),
                 details: Vec::new(),
             }),
@@ -50,7 +50,7 @@ impl Refusal {
 
     fn with_detail(status: StatusCode, message: &str, why: String) -> Self {
         Self {
-            body: Body::Json(Message {
+            body: Body::Json(Words {
                 message: message.to_owned(),
                 details: vec![Detail {
                     path: "/",

@@ -152,14 +152,15 @@ async fn it_follows_to_the_leader_with_credentials_and_publishes_a_line_once() {
 async fn it_says_what_is_wrong_with_an_address() {
     let folder = tempfile::tempdir().unwrap();
     let hub = HubProcess::start(folder.path()).await;
-    for (node, code, words) in [
-        ("ftp://x".to_owned(), 64, "must begin with `http://`"),
-        (hub.url("/nothing"), 66, "no stream of events there"),
+    for (node, ca, code, words) in [
+        ("ftp://x".to_owned(), None, 64, "must begin with `http://`"),
+        (hub.url(""), Some("/no/such/file"), 64, "cannot be read"),
+        (hub.url("/nothing"), None, 66, "no stream of events there"),
     ] {
-        let ended = follow(&[&node, "--url", &hub.url("")])
-            .wait_with_output()
-            .await
-            .unwrap();
+        let hub = hub.url("");
+        let ca = ca.into_iter().flat_map(|path| ["--ca", path]);
+        let arguments: Vec<&str> = [node.as_str(), "--url", &hub].into_iter().chain(ca).collect();
+        let ended = follow(&arguments).wait_with_output().await.unwrap();
         let said = String::from_utf8(ended.stderr).unwrap();
         assert_eq!(ended.status.code(), Some(code), "{said}");
         assert!(said.contains(words), "{said}");
