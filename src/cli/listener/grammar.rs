@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn options_are_read_as_optparse_reads_them() {
-        let check = |line: &str, expected: Result<&[(&str, &[&str])], Misuse>| {
+        let check = |line: &str, expected: Result<&[(&'static str, &[&str])], Misuse>| {
             let words = words(line);
             let (command, rest) = find(&words);
             let read = command.unwrap().read(rest);

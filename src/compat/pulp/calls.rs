@@ -103,7 +103,7 @@ async fn created(asked: &Asked, body: Body) -> Result<Response, Refusal> {
     let door = &asked.door;
     let listener = Listener::create(&body, door.hub.clock().now(), crate::chance::bits())?;
     let _changing = door.changing.lock().await;
-    let lacks = upkeep::keep(door, listener.clone()).await?;
+    let lacks = upkeep::keep(door, listener.clone(), None).await?;
     let mut response = shown(StatusCode::CREATED, listener.to_json());
     if let Ok(place) = HeaderValue::from_str(&listener.href()) {
         response.headers_mut().insert(header::LOCATION, place);
@@ -130,8 +130,9 @@ async fn updated(asked: &Asked, body: Body) -> Result<Response, Refusal> {
     let body = if bytes.is_empty() { Map::new() } else { object(&bytes)? };
     let door = &asked.door;
     let _changing = door.changing.lock().await;
-    let new = asked.listener()?.changed(&body, door.hub.clock().now())?;
-    let lacks = upkeep::keep(door, new.clone()).await?;
+    let old = asked.listener()?;
+    let new = old.changed(&body, door.hub.clock().now())?;
+    let lacks = upkeep::keep(door, new.clone(), Some(old)).await?;
     Ok(warned(shown(StatusCode::OK, new.to_json()), lacks))
 }
 
