@@ -253,6 +253,11 @@ async fn reports_leave_by_every_other_way() {
     let (status, _) = hub.send(Method::POST, "/v1/events", &headers, REPORT).await;
     assert_eq!(status, 202);
     assert_eq!(stream.event().await.json()["subject"], frame["subject"]);
+    // Which Pulp it was, if there are several.
+    let from = format!("{EVENTS}report/?source=https%3A%2F%2Fpulp.example.com");
+    let (status, _) = hub.send(Method::POST, &from, &headers, REPORT).await;
+    assert_eq!(status, 200);
+    assert_eq!(stream.event().await.json()["source"], "https://pulp.example.com");
 }
 
 #[tokio::test(flavor = "multi_thread")]
