@@ -75,6 +75,82 @@ async fn golden_pairs_with_credentials() {
     check_all("guarded", auth).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_refused_in_pulps_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    let check = async |method: Method, path: &str, body: Vec<u8>, code: u16, says: &str| {
+        let (status, answer) = hub.send(method, path, &[], body).await;
+        let shown = String::from_utf8(answer.to_vec()).unwrap();
+        assert!(status == code && shown.contains(says), "{path}: {status} {shown}");
+    };
+    let text = |text: &str| text.as_bytes().to_vec();
+    check(
+        Method::POST,
+        EVENTS,
+        b"{\"a\": \"\xff\"}".to_vec(),
+        400,
+        "\"code\": \"PLP0019\"",
+    )
+    .await;
+    check(Method::POST, EVENTS, text(&"[".repeat(10_000)), 400, "PLP1009").await;
+    check(Method::POST, EVENTS, vec![b' '; 2 << 20], 413, "body_too_large").await;
+    let config = r#"{"event_types": ["*"], "notifier_type_id": "http", "notifier_config": "x"}"#;
+    check(Method::POST, EVENTS, text(config), 400, "['notifier_config']").await;
+    let path = format!("{EVENTS}%C3%BC%22%0A/");
+    check(Method::GET, &path, Vec::new(), 404, r#""event_listener": "\u00fc\"\n""#).await;
+    check(Method::GET, &format!("{EVENTS}%FF/"), Vec::new(), 404, "PLP0009").await;
+    let reports = format!("{EVENTS}report/");
+    for (report, code, says) in [
+        ("{", 400, "malformed_json"),
+        ("{}", 400, "invalid_event"),
+        (r#"{"eventType": "deployment_failed"}"#, 400, "invalid_event"),
+        (
+            r#"[{"event_type": "a", "payload": 1}, {"event_type": "b"}]"#,
+            400,
+            "event 1",
+        ),
+        (
+            r#"[{"event_type": "a", "payload": 1}, {"event_type": "b", "payload": 2}]"#,
+            200,
+            r#""offset":2"#,
+        ),
+    ] {
+        check(Method::POST, &reports, text(report), code, says).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_without_room_keeps_no_listener() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("busway.toml"), "[limits]\nsubscriptions = 1\n").unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    let config = json!({"url": "http://127.0.0.1:9/"});
+    let id = listen(&hub, "http", &config, &["*"]).await;
+    let more = json!({"notifier_type_id": "http", "notifier_config": config, "event_types": ["*"]}).to_string();
+    let (status, answer) = hub.send(Method::POST, EVENTS, &[], more).await;
+    let shown = String::from_utf8_lossy(&answer);
+    assert!(
+        status == 503 && shown.contains("too_many_subscriptions"),
+        "{status} {shown}"
+    );
+    let listed = hub.get(EVENTS).await;
+    assert!(
+        listed.as_array().unwrap().len() == 1 && listed[0]["id"] == id,
+        "{listed}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn switched_off_nothing_of_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("busway.toml"), "[compat]\npulp = false\n").unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    let (status, answer) = hub.send(Method::GET, EVENTS, &[], "").await;
+    let shown = String::from_utf8_lossy(&answer);
+    assert!(status == 404 && shown.contains("route_not_found"), "{status} {shown}");
+}
+
 /// Makes a listener; its id.
 async fn listen(hub: &HubProcess, notifier: &str, config: &Value, types: &[&str]) -> String {
     let body = json!({"notifier_type_id": notifier, "notifier_config": config, "event_types": types});
@@ -177,6 +253,11 @@ async fn reports_leave_by_every_other_way() {
     let (status, _) = hub.send(Method::POST, "/v1/events", &headers, REPORT).await;
     assert_eq!(status, 202);
     assert_eq!(stream.event().await.json()["subject"], frame["subject"]);
+    // Which Pulp it was, if there are several.
+    let from = format!("{EVENTS}report/?source=https%3A%2F%2Fpulp.example.com");
+    let (status, _) = hub.send(Method::POST, &from, &headers, REPORT).await;
+    assert_eq!(status, 200);
+    assert_eq!(stream.event().await.json()["source"], "https://pulp.example.com");
 }
 
 #[tokio::test(flavor = "multi_thread")]

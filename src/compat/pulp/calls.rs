@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
+use url::form_urlencoded;
 
 use super::listener::{COLLECTION, Listener};
 use super::refusal::Refusal;
@@ -32,6 +33,7 @@ pub(super) struct Asked {
     door: Door,
     method: Method,
     path: String,
+    query: String,
     headers: HeaderMap,
 }
 
@@ -43,6 +45,7 @@ impl FromRequestParts<Door> for Asked {
             door: door.clone(),
             method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers.clone(),
         })
     }
@@ -103,7 +106,7 @@ async fn created(asked: &Asked, body: Body) -> Result<Response, Refusal> {
     let door = &asked.door;
     let listener = Listener::create(&body, door.hub.clock().now(), crate::chance::bits())?;
     let _changing = door.changing.lock().await;
-    let lacks = upkeep::keep(door, listener.clone()).await?;
+    let lacks = upkeep::keep(door, listener.clone(), None).await?;
     let mut response = shown(StatusCode::CREATED, listener.to_json());
     if let Ok(place) = HeaderValue::from_str(&listener.href()) {
         response.headers_mut().insert(header::LOCATION, place);
@@ -130,8 +133,9 @@ async fn updated(asked: &Asked, body: Body) -> Result<Response, Refusal> {
     let body = if bytes.is_empty() { Map::new() } else { object(&bytes)? };
     let door = &asked.door;
     let _changing = door.changing.lock().await;
-    let new = asked.listener()?.changed(&body, door.hub.clock().now())?;
-    let lacks = upkeep::keep(door, new.clone()).await?;
+    let old = asked.listener()?;
+    let new = old.changed(&body, door.hub.clock().now())?;
+    let lacks = upkeep::keep(door, new.clone(), Some(old)).await?;
     Ok(warned(shown(StatusCode::OK, new.to_json()), lacks))
 }
 
@@ -147,7 +151,8 @@ async fn removed(asked: &Asked) -> Result<Response, Refusal> {
     Ok(shown(StatusCode::OK, "null".to_owned()))
 }
 
-/// `POST` of a report: what a Pulp whose listener names this place sends. It counts nothing but a 200 as success.
+/// `POST` of a report: what a Pulp whose listener names this place sends. It counts nothing but a 200 as success. Which
+/// of several Pulps it was can stand in the URL, as `?source=`.
 pub(super) async fn report(asked: Asked, body: Body) -> Response {
     asked.answer(published(&asked, body).await)
 }
@@ -156,10 +161,12 @@ async fn published(asked: &Asked, body: Body) -> Result<Response, Refusal> {
     asked.admit(Scope::Publish, "EXECUTE")?;
     let hub = &asked.door.hub;
     let bytes = read(body, hub.limits().event_bytes).await?;
+    let mut named = form_urlencoded::parse(asked.query.as_bytes());
+    let source = named.find(|(name, _)| name == "source").map(|(_, source)| source);
     let fresh = Fresh {
         now: hub.clock().now(),
         bits: crate::chance::bits(),
-        source: None,
+        source: source.as_deref(),
     };
     let events = native::decode(bytes, Some(System::Pulp), &fresh).map_err(Error::from)?;
     let ids: Vec<String> = events.iter().map(|event| event.id().to_owned()).collect();

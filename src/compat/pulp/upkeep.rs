@@ -35,15 +35,23 @@ pub(super) fn listener(door: &Door, id: &str) -> Option<Listener> {
     Listener::from_document(&id, &document)
 }
 
-/// Keeps a listener that is new or changed; what of it the hub does not do, if there is anything.
+/// Keeps a listener that is new, or changed from `old`; what of it the hub does not do, if there is anything.
 ///
 /// # Errors
-/// The store does not take it.
-pub(super) async fn keep(door: &Door, listener: Listener) -> Result<Option<String>, Error> {
-    door.hub
-        .put_document(KIND, &listener.id, listener.to_document())
-        .await?;
-    align(door, listener, Begin::Now).await
+/// The store does not take it, or the hub has no room for its subscription: all is as it was.
+pub(super) async fn keep(door: &Door, listener: Listener, old: Option<Listener>) -> Result<Option<String>, Error> {
+    let id = listener.id.clone();
+    door.hub.put_document(KIND, &id, listener.to_document()).await?;
+    let aligned = align(door, listener, Begin::Now).await;
+    if aligned.is_err() {
+        // If this fails too, a caller who was told of a failure finds that it was done: better than the other way round.
+        let undone = match old {
+            Some(old) => door.hub.put_document(KIND, &id, old.to_document()).await,
+            None => door.hub.remove_document(KIND, &id).await.map(drop),
+        };
+        undone.unwrap_or_else(|error| warn!(listener = id, reason = ?error, "a change that failed was not undone"));
+    }
+    aligned
 }
 
 /// Forgets a listener, and what stands for it.
