@@ -53,7 +53,7 @@ pub(in crate::filter) struct Entry {
 
 impl Flat {
     /// The attributes of which one shows what an entry of this name asks for.
-    pub(in crate::filter) fn places<'a>(name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(in crate::filter) fn places(name: &str) -> impl Iterator<Item = &str> {
         let original = (name == TIME).then_some(ORIGINAL_TIME);
         std::iter::once(name).chain(original)
     }
