@@ -19,7 +19,6 @@ mod wire;
 use std::time::Duration;
 
 pub(crate) use broker::Broker;
-#[allow(unused_imports, reason = "the older systems bring their tests")]
 pub(crate) use clients::Clients;
 pub(crate) use command::{busway, run};
 pub(crate) use guests::{built, keep_compiled, lend_compiled, tools};
