@@ -62,7 +62,11 @@ async fn callbacks_of_every_system_get_what_came_in_by_any() {
     let folder = tempfile::tempdir().unwrap();
     let hub = HubProcess::start(folder.path()).await;
     let receiver = Receiver::start().await;
-    hub.post("/v1/subscriptions", &json!({"types": ["**"], "sink": receiver.url("/plain")})).await;
+    hub.post(
+        "/v1/subscriptions",
+        &json!({"types": ["**"], "sink": receiver.url("/plain")}),
+    )
+    .await;
     hub.post(
         "/openapi/createRule",
         &json!({"EventBusName": "default", "RuleName": "all", "FilterPattern": "{}", "Targets": [
@@ -74,20 +78,36 @@ async fn callbacks_of_every_system_get_what_came_in_by_any() {
         &json!({"notifier_type_id": "http", "notifier_config": {"url": receiver.url("/pulp")}, "event_types": ["*"]}),
     )
     .await;
-    hub.post(&format!("/v2/eventSubscriptions?callbackUrl={}", receiver.url("/marathon")), &json!("")).await;
+    hub.post(
+        &format!("/v2/eventSubscriptions?callbackUrl={}", receiver.url("/marathon")),
+        &json!(""),
+    )
+    .await;
     publish_all(&hub).await;
     let texts = |path: &str, requests: &[crate::support::Request]| -> Vec<String> {
         let of_path = requests.iter().filter(|request| request.path == path);
-        of_path.map(|request| String::from_utf8_lossy(&request.body).into_owned()).collect()
+        of_path
+            .map(|request| String::from_utf8_lossy(&request.body).into_owned())
+            .collect()
     };
     let everything = |requests: &[crate::support::Request]| {
-        let all = ["/plain", "/bridge", "/pulp"].iter().all(|path| missing(&texts(path, requests)).is_empty());
-        all && texts("/marathon", requests).iter().any(|text| text.contains("cross-marathon"))
+        let all = ["/plain", "/bridge", "/pulp"]
+            .iter()
+            .all(|path| missing(&texts(path, requests)).is_empty());
+        all && texts("/marathon", requests)
+            .iter()
+            .any(|text| text.contains("cross-marathon"))
     };
     let seen = receiver.wait_until("every callback has every event", everything).await;
-    assert!(texts("/marathon", &seen).iter().any(|text| text == body_of("cross-marathon")));
+    assert!(
+        texts("/marathon", &seen)
+            .iter()
+            .any(|text| text == body_of("cross-marathon"))
+    );
     assert!(texts("/pulp", &seen).iter().any(|text| text == body_of("cross-pulp")));
-    let foreign = texts("/marathon", &seen).into_iter().filter(|text| missing(std::slice::from_ref(text)).len() < IN.len());
+    let foreign = texts("/marathon", &seen)
+        .into_iter()
+        .filter(|text| missing(std::slice::from_ref(text)).len() < IN.len());
     assert_eq!(foreign.count(), 1, "Marathon's callbacks get Marathon's events alone");
 }
 
@@ -95,11 +115,22 @@ async fn callbacks_of_every_system_get_what_came_in_by_any() {
 async fn streams_of_every_system_show_what_came_in_by_any() {
     let folder = tempfile::tempdir().unwrap();
     let hub = HubProcess::start(folder.path()).await;
-    let types = ["com.example.order.created", "app_terminated_event", "container.update", "mse:Agent:GracefulShutdown", "repo.sync.start"];
+    let types = [
+        "com.example.order.created",
+        "app_terminated_event",
+        "container.update",
+        "mse:Agent:GracefulShutdown",
+        "repo.sync.start",
+    ];
     let asked = types.map(|ty| format!("event_type={ty}")).join("&");
     let accept = [("accept", "text/event-stream")];
     let mut marathon = Sse::open(&hub, &format!("/v2/events?{asked}"), &accept).await;
-    let mut docker = WebSocket::open(&hub, "/api/audit/v1/events/", &[("authorization", "Basic dXNlcjprZXk=")]).await;
+    let mut docker = WebSocket::open(
+        &hub,
+        "/api/audit/v1/events/",
+        &[("authorization", "Basic dXNlcjprZXk=")],
+    )
+    .await;
     let mut plain = Sse::open(&hub, "/v1/stream", &[]).await;
     assert_eq!(docker.event().await, json!({"type": "auth"}));
     publish_all(&hub).await;

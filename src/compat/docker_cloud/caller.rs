@@ -16,6 +16,7 @@ use url::form_urlencoded;
 
 use super::Door;
 use crate::access::{Principal, Scope};
+use crate::compat::site;
 use crate::error::{Error, Kind};
 use crate::log::BusName;
 
@@ -111,23 +112,15 @@ impl Credentials {
 /// Refuses a web page of another site where nobody is asked for credentials: its `Origin` gives it away, and that it
 /// cannot send `Authorization` tells it from the clients, which send an `Origin` too.
 pub(super) fn refuse_other_sites(door: &Door, headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(origin) = headers.get(header::ORIGIN) else {
-        return Ok(());
-    };
-    if !door.access.is_open() || headers.contains_key(header::AUTHORIZATION) {
+    let asked = !door.access.is_open() || headers.contains_key(header::AUTHORIZATION);
+    if asked || !site::is_foreign(headers, &Uri::default()) {
         return Ok(());
     }
-    let site = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-    let site = site.as_ref().and_then(Uri::authority);
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    match (site, host) {
-        (Some(site), Some(host)) if site.as_str().eq_ignore_ascii_case(host) => Ok(()),
-        _ => Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "the header `Origin` names another site than `Host`: without credentials a web page may use this only from \
-             the hub's own address",
-        )),
-    }
+    Err(Refusal::new(
+        StatusCode::FORBIDDEN,
+        "the header `Origin` names another site than `Host`: without credentials a web page may use this only from the \
+         hub's own address",
+    ))
 }
 
 /// There is no such namespace.

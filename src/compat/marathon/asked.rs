@@ -12,6 +12,8 @@ use axum::http::request::Parts;
 use axum::http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
+use crate::compat::site;
+
 /// A request without its body.
 pub(super) struct Asked {
     parts: Parts,
@@ -104,13 +106,7 @@ impl Asked {
 
     /// Whether no web page of another site sent it.
     pub(super) fn is_of_this_site(&self) -> bool {
-        let Some(origin) = self.parts.headers.get(header::ORIGIN) else {
-            return true;
-        };
-        let site = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-        let site = site.as_ref().and_then(Uri::authority);
-        site.zip(self.host())
-            .is_some_and(|(site, host)| site.as_str().eq_ignore_ascii_case(host))
+        !site::is_foreign(&self.parts.headers, &self.parts.uri)
     }
 }
 
