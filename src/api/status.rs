@@ -49,6 +49,7 @@ const POINTER: &str = "Busway, an event hub. The API is under /v1:
   GET  /v1/stream                        live events: server-sent events, or a WebSocket
   POST /v1/subscriptions                 subscribe           GET PUT PATCH DELETE /v1/subscriptions/{id}
   POST /v1/subscriptions/{id}/test       also /pause, /resume;  GET /v1/subscriptions/{id}/deliveries
+  POST /subscriptions                    the same, in the words of the CloudEvents Subscriptions API
   GET  /v1/dead-letters                  what was given up   POST /v1/dead-letters/redeliver
   GET  /v1/plugins                       what is loaded
 

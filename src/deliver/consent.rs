@@ -65,7 +65,7 @@ impl Question<'_> {
         };
         let allowed = String::from_utf8_lossy(allowed.as_bytes()).trim().to_owned();
         if allowed != "*" && !allowed.eq_ignore_ascii_case(self.origin) {
-            return Err(format!("that it allows {allowed:?}, and not {:?}", self.origin));
+            return Err(format!("allowing {allowed:?}, and not {:?}", self.origin));
         }
         rate(answer)
     }
@@ -84,7 +84,7 @@ pub fn rate(headers: &HeaderMap) -> Result<Option<Rate>, String> {
         _ if text == "*" => Ok(None),
         Ok(count) => Ok(Some(Rate::per_minute(count))),
         Err(_) => Err(format!(
-            "WebHook-Allowed-Rate: {text:?}, which is neither `*` nor a number of calls a minute"
+            "with WebHook-Allowed-Rate {text:?}, which is neither `*` nor a number of calls a minute"
         )),
     }
 }
@@ -127,7 +127,7 @@ mod tests {
         check(&[("webhook-allowed-origin", "HUB.example")], Ok(None));
         check(
             &[("webhook-allowed-origin", "other.example")],
-            Err("allows \"other.example\""),
+            Err("allowing \"other.example\""),
         );
         check(
             &[("webhook-allowed-rate", "120")],

@@ -48,6 +48,14 @@ impl Default for Introduction {
     }
 }
 
+impl Introduction {
+    /// The name by which targets call back.
+    pub fn host(&self) -> Option<String> {
+        let url = url::Url::parse(self.callback.as_deref()?).ok()?;
+        url.host_str().map(str::to_owned)
+    }
+}
+
 /// Who still has to agree.
 #[derive(Default)]
 pub(super) struct Waiting {
@@ -95,7 +103,7 @@ impl Hub {
     pub async fn agree(&self, id: &str, key: &str, answer: &HeaderMap) -> Result<(), Error> {
         let unknown = || Error::not_found("consent_not_found", "nobody asks for this consent, or no longer");
         let id = SubscriptionId::parse(id).map_err(|_| unknown())?;
-        let rate = rate(answer).map_err(|why| Error::invalid("invalid_rate", format!("the request says {why}")))?;
+        let rate = rate(answer).map_err(|why| Error::invalid("invalid_rate", format!("the request comes {why}")))?;
         self.agreed(&id, rate, |known| known.opens(key))
             .await?
             .ok_or_else(unknown)
@@ -132,7 +140,7 @@ impl Hub {
             Ok(rate) => match self.agreed(&id, rate, |key| is_key_of(&subscription, key)).await {
                 // Changed while it was asked: then it has been noted anew.
                 Ok(_) => return,
-                Err(error) => format!("with its consent, which could not be kept: {error}"),
+                Err(error) => format!("it agreed, and that could not be kept: {error}"),
             },
             Err(why) => why,
         };
@@ -150,7 +158,7 @@ impl Hub {
 
     /// The rate that the target agrees to, or why it does not agree.
     async fn answer(&self, subscription: &Subscription) -> Result<Option<Rate>, String> {
-        let webhook = subscription.webhook().ok_or("which is no callback")?;
+        let webhook = subscription.webhook().ok_or("it is no callback")?;
         let callback = match (&self.0.introduction.callback, &webhook.consent) {
             (Some(base), Consent::Wanted(key)) => {
                 let base = base.trim_end_matches('/');
@@ -165,11 +173,11 @@ impl Hub {
         };
         let request = question.request(webhook)?;
         let answer = self.0.client.send(request, subscription.config.timeout, KEEP).await;
-        let answer = answer.map_err(|error| format!("that it cannot be asked: {error}"))?;
+        let answer = answer.map_err(|error| format!("it cannot be asked: {error}"))?;
         let status = answer.status.as_u16();
         question
             .agreed(&answer.headers)
-            .map_err(|why| format!("{status} {why}"))
+            .map_err(|why| format!("{status}, {why}"))
     }
 
     /// Writes down that a target agrees, if it is still asked and the key is right; whether it was.

@@ -95,7 +95,9 @@ impl Server {
 
     async fn open_doors(&mut self, settings: &Settings) -> Result<(), Error> {
         let listen = &settings.listen;
-        let names: Arc<[String]> = listen.hosts.clone().into();
+        // Targets that call back do it by the name that they were given.
+        let called_back = settings.webhooks.host();
+        let names: Arc<[String]> = listen.hosts.iter().cloned().chain(called_back).collect();
         let limits = ConnectionLimits {
             slots: Arc::new(tokio::sync::Semaphore::new(listen.connections)),
             header_timeout: listen.header_timeout,

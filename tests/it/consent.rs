@@ -124,7 +124,13 @@ async fn a_sink_may_agree_later_by_calling_back() {
         400
     );
     assert!(deliveries(&receiver.seen()).is_empty());
-    assert_eq!(hub.send(Method::GET, path, &[], "").await.0, 200);
+    // The hub is called by the name that it gave.
+    let named = [("host", "hub.example")];
+    assert_eq!(hub.send(Method::GET, path, &named, "").await.0, 200);
+    assert_eq!(
+        hub.send(Method::GET, path, &[("host", "other.example")], "").await.0,
+        403
+    );
     receiver
         .wait_until("the delivery", |seen| deliveries(seen).len() == 1)
         .await;
