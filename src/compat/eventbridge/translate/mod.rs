@@ -26,16 +26,12 @@ pub(super) fn subscription(door: &Door, rule: &Rule, target: &Target) -> Result<
         "acs.eventbridge" => bus::sink(door, target)?,
         kind => notifier::sink(kind, target)?,
     };
-    let mut json = json!({ "filters": filters(rule)?, "config": delivery::config(door, target)? });
+    let filter = pattern::compile(&rule.filter_pattern)?.filter;
+    let mut json = json!({ "filters": [filter], "config": delivery::config(door, target)? });
     if let Some(object) = json.as_object_mut() {
         object.extend(sink);
     }
     Ok(json)
-}
-
-fn filters(rule: &Rule) -> Result<Vec<Value>, Fault> {
-    let compiled = pattern::compile(&rule.filter_pattern)?;
-    Ok(compiled.filter.into_iter().collect())
 }
 
 /// A part of a subscription.
