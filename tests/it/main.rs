@@ -15,6 +15,7 @@ mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and
 mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
 mod email; // the email notifier against a real mail server
+mod eventbridge; // Alibaba EventBridge: pairs word for word, real clients, rules, targets, webhooks
 mod explain; // why an event did, or did not, arrive: every end of a delivery
 #[cfg(target_os = "linux")]
 mod full; // a full disk: told, survived, and over when there is room
