@@ -59,12 +59,11 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
     let client = Client::new(Guard::new(settings.egress));
     let (plugin_notices, from_plugins) = mpsc::unbounded_channel();
     let (notices, from_delivery) = mpsc::unbounded_channel();
-    let plugin_tasks = owners.plugins.clone();
     let plugins = Plugins::open(
         settings.plugins,
         client.clone(),
         clock.clone(),
-        plugin_tasks,
+        owners.plugins.clone(),
         Arc::clone(&metrics),
         plugin_notices,
     )
@@ -104,14 +103,12 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         filing: Default::default(),
         owners,
     }));
-    set_going(
-        &hub,
-        life::Sources {
-            told,
-            from_plugins,
-            from_delivery,
-        },
-    );
+    let sources = life::Sources {
+        told,
+        from_plugins,
+        from_delivery,
+    };
+    set_going(&hub, sources);
     Ok(hub)
 }
 

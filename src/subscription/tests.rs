@@ -288,7 +288,7 @@ const PATCHED: &[(&str, &str, &str)] = &[
     (r#"{"types": ["b"]}"#, "/types", r#"["b"]"#),
     (r#"{"source": null}"#, "/source", "null"),
     (r#"{"config": {"timeout": null}}"#, "/config/timeout", r#""15s""#),
-    (r#"{"config": {"max_attempts": 4}}"#, "/config/schedule", r#"["5s", "30s", "2m"]"#),
+    (r#"{"config": {"max_attempts": 4}}"#, "/config/schedule", r#"["5s", "30s", "1m..2m"]"#),
     (r#"{"protocolsettings": {"auth": {"basic": {"username": "v"}}}}"#, "/protocolsettings/auth", r#"{"basic": {"username": "v", "password": "p"}}"#),
     (r#"{"protocolsettings": {"auth": null}}"#, "/protocolsettings/auth", "null"),
     (r#"{"sink": "https://example.com/other"}"#, "/protocolsettings/auth/basic/password", r#""p""#),
@@ -333,7 +333,7 @@ fn kept_credentials_do_not_follow_the_sink_to_another_place() {
         moved(json!({"sink": "http://example.com/hook"})).unwrap_err().code(),
         "credentials_required"
     );
-    let both = json!({"sink": "https://new.example.org/", "protocolsettings": {"auth": {"basic": {"password": "q"}}, "headers": {"x-api-key": null}}});
+    let both = json!({"sink": "https://new.example.org/", "protocolsettings": {"auth": {"basic": {"password": "q"}}, "headers": {"x-api-key": null}, "token": "new"}});
     assert!(moved(both).is_ok());
     // A signing secret is never sent, so it may stay.
     let plain = read(&json!({"sink": "https://a.example/", "protocolsettings": {"secret": SECRET}})).unwrap();

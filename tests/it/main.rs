@@ -9,6 +9,7 @@
 
 mod access; // credentials and scopes on /v1, the command line and the older surfaces
 mod amqp; // the AMQP notifier: a real RabbitMQ, and Qpid's dialect byte for byte
+mod bus_sink; // other buses as sinks and for what is given up, over a kill
 mod cli; // the command line: exit codes, pipes, sockets, signals
 mod config; // settings: what is refused, what is shown, the README's table
 mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and what arrived
@@ -26,6 +27,7 @@ mod life; // self-events, figures, a stop under load, a second hub
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
 mod plugin_cli; // plugin test, diff, show, docs, and options made of a schema
 mod plugins; // plugins: verdicts, grants, swaps under load, and whom a bad one hurts
+mod push; // signed EventBridge pushes, verified by a receiver that has the certificate alone
 mod readme; // what the README says can be run, runs
 mod rollback; // a generation that fails where the one before it worked
 mod schema; // configs held to the schemas of their plugins: subscriptions, the operator's, and after a swap
@@ -34,4 +36,5 @@ mod stream; // streams: filters, resumption over a kill, heartbeats, gaps, slow 
 mod support; // the program on a free port, a sink that does as it is told
 mod swaps; // swaps under fire: who judged what, nothing lost, nothing twice
 mod tidy; // the rules of the house, checked from the sources
+mod transform; // bodies made by transforms, patterns of other services, statuses, ranges: as a caller of the API sees them
 mod trial; // candidates in the shadow of live traffic: compared, contained, promoted
