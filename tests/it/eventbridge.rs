@@ -113,8 +113,13 @@ async fn commands_of_the_readme_run() {
     let hub = HubProcess::start(folder.path()).await;
     let readme = include_str!("../../README.md");
     let section = readme.split("### Alibaba EventBridge").nth(1).expect("its section");
-    let shell = section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next());
-    let shell = shell.expect("its commands").replace("http://127.0.0.1:8080", &hub.url(""));
+    let shell = section
+        .split("```sh\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let shell = shell
+        .expect("its commands")
+        .replace("http://127.0.0.1:8080", &hub.url(""));
     let shell = shell.replace("http://127.0.0.1:9000/hook", &receiver.url("/hook"));
     let ended = std::process::Command::new("sh")
         .args(["-ec", &shell.replace("curl ", "curl -sS --fail-with-body ")])
@@ -122,8 +127,15 @@ async fn commands_of_the_readme_run() {
         .output()
         .expect("a shell");
     let said = String::from_utf8_lossy(&ended.stdout);
-    assert!(ended.status.success(), "{said}\n{}", String::from_utf8_lossy(&ended.stderr));
-    assert!(said.contains("\"FailedEntryCount\":0") && said.contains("\"Action\":\"PutEvent\""), "{said}");
+    assert!(
+        ended.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+    assert!(
+        said.contains("\"FailedEntryCount\":0") && said.contains("\"Action\":\"PutEvent\""),
+        "{said}"
+    );
     let seen = receiver.wait_for(1).await;
     assert_eq!(bodies(&seen), ["SUCCESS, no spring cloud registry found"]);
 }
@@ -310,6 +322,38 @@ async fn a_rule_rests_and_outlives_the_hub() {
         .send(Method::GET, "/v1/subscriptions/eventbridge-default~r~1", &[], "")
         .await;
     assert_eq!(status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_says_how_it_is_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    let rule = json!({"RuleName": "r", "FilterPattern": "{}", "Targets": [{"Id": "1", "Type": "http", "Endpoint": "http://127.0.0.1:9/",
+        "ErrorsTolerance": "NONE", "ConcurrentConfig": {"Concurrency": 3},
+        "DeadLetterQueue": {"Arn": "acs:eventbridge:cn-hangzhou:1:eventbus/default"},
+        "RunOptions": {"RetryStrategy": {"PushRetryStrategy": "EXPONENTIAL_DECAY_RETRY", "MaximumEventAgeInSeconds": 3600}}}]});
+    hub.post("/openapi/createRule", &rule).await;
+    let config = hub.get("/v1/subscriptions/eventbridge-default~r~1").await["config"].clone();
+    let told = [
+        ("ordering", json!("all")),
+        ("max_attempts", json!("unlimited")),
+        ("max_age", json!("1h")),
+        ("jitter", json!(false)),
+        ("dead_letter", json!({"bus": "default"})),
+        ("timeout", json!("5s")),
+    ];
+    for (name, value) in told {
+        assert_eq!(config[name], value, "{name}: {config}");
+    }
+    let queue = json!({"RuleName": "r", "Targets": [{"Id": "2", "Type": "http", "Endpoint": "http://127.0.0.1:9/", "DeadLetterQueue": {"Arn": "acs:mns:cn-hangzhou:1:/queues/q"}}]});
+    let answer = hub.post("/openapi/createTargets", &queue).await;
+    assert!(
+        answer["ErrorEntries"][0]["ErrorMessage"]
+            .as_str()
+            .unwrap()
+            .contains("this hub has no queues"),
+        "{answer}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
