@@ -328,9 +328,11 @@ async fn a_rule_rests_and_outlives_the_hub() {
 async fn a_target_says_how_it_is_tried() {
     let folder = tempfile::tempdir().unwrap();
     let hub = HubProcess::start(folder.path()).await;
+    hub.post("/openapi/createEventBus", &json!({"EventBusName": "dead"}))
+        .await;
     let rule = json!({"RuleName": "r", "FilterPattern": "{}", "Targets": [{"Id": "1", "Type": "http", "Endpoint": "http://127.0.0.1:9/",
         "ErrorsTolerance": "NONE", "ConcurrentConfig": {"Concurrency": 3},
-        "DeadLetterQueue": {"Arn": "acs:eventbridge:cn-hangzhou:1:eventbus/default"},
+        "DeadLetterQueue": {"Arn": "acs:eventbridge:cn-hangzhou:1:eventbus/dead"},
         "RunOptions": {"RetryStrategy": {"PushRetryStrategy": "EXPONENTIAL_DECAY_RETRY", "MaximumEventAgeInSeconds": 3600}}}]});
     hub.post("/openapi/createRule", &rule).await;
     let config = hub.get("/v1/subscriptions/eventbridge-default~r~1").await["config"].clone();
@@ -339,7 +341,7 @@ async fn a_target_says_how_it_is_tried() {
         ("max_attempts", json!("unlimited")),
         ("max_age", json!("1h")),
         ("jitter", json!(false)),
-        ("dead_letter", json!({"bus": "default"})),
+        ("dead_letter", json!({"bus": "dead"})),
         ("timeout", json!("5s")),
     ];
     for (name, value) in told {
