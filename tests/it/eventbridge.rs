@@ -266,6 +266,16 @@ async fn strangers_are_refused_in_their_own_words() {
     }
     let (status, _) = hub.send(Method::POST, "/openapi/listEventBuses", &[], "{}").await;
     assert_eq!(status, 403, "without credentials");
+    // Who may only read makes no rule that writes.
+    let bearer = [("authorization", "Bearer RK")];
+    let forward = json!({"EventBusName": "busway", "RuleName": "r", "Targets": [{"Id": "1", "Type": "acs.eventbridge", "Endpoint": "acs:eventbridge:cn:1:eventbus/default"}]});
+    let (status, answer) = hub
+        .send(Method::POST, "/openapi/createRule", &bearer, forward.to_string())
+        .await;
+    assert!(
+        status == 403 && answer.starts_with(b"{\"code\":\"AccessDenied\""),
+        "{status} {answer:?}"
+    );
 }
 
 /// Puts one event of this id on the default bus.

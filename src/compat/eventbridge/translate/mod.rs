@@ -11,10 +11,13 @@ mod notifier;
 
 use serde_json::{Map, Value, json};
 
+use super::call::Call;
 use super::fault::Fault;
 use super::pattern;
 use super::rule::{Param, Rule, Target};
+use crate::access::Scope;
 use crate::compat::Door;
+use crate::log::BusName;
 
 /// The subscription that delivers a rule's events to a target.
 ///
@@ -32,6 +35,18 @@ pub(super) fn subscription(door: &Door, rule: &Rule, target: &Target) -> Result<
         object.extend(sink);
     }
     Ok(json)
+}
+
+/// Refuses a target that would carry events to a bus on which its maker may not publish.
+pub(super) fn allow(call: &Call, rule: &Rule, target: &Target) -> Result<(), Fault> {
+    let made = subscription(&call.door, rule, target)?;
+    let sink = (made.get("protocol").is_some_and(|protocol| protocol == "BUS"))
+        .then(|| made.get("sink"))
+        .flatten();
+    for bus in [sink, made.pointer("/config/dead_letter/bus")].into_iter().flatten() {
+        call.allow(Scope::Publish, &BusName::parse(bus.as_str().unwrap_or_default())?)?;
+    }
+    Ok(())
 }
 
 /// A part of a subscription.
