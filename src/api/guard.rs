@@ -39,6 +39,7 @@ fn who(access: &Access, request: &Request) -> Option<Principal> {
 fn needed(method: &Method, path: &str) -> Option<(Scope, Option<String>)> {
     let rest = match path {
         "/" | "/healthz" | "/readyz" => return None,
+        _ if path.split('/').nth(1) == Some("subscriptions") => path.strip_prefix('/')?,
         _ => path.strip_prefix("/v1/")?,
     };
     let (bus, rest) = match rest.strip_prefix("buses/") {
@@ -105,6 +106,10 @@ mod tests {
                 Some((Subscribe, Some("orders"))),
             ),
             (Method::GET, "/v1/subscriptions", Some((Subscribe, None))),
+            (Method::GET, "/subscriptions", Some((Subscribe, None))),
+            (Method::PUT, "/subscriptions/a", Some((Subscribe, None))),
+            (Method::OPTIONS, "/subscriptions/a", None),
+            (Method::GET, "/consent/a/b", None),
             (Method::GET, "/v1/explain", Some((Subscribe, None))),
             (Method::GET, "/v1/plugins", Some((Subscribe, None))),
             (Method::POST, "/v1/plugins/x/promote", Some((Admin, None))),

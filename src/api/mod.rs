@@ -5,6 +5,8 @@
 //! Invariant: no body is read past its limit, and none whose announced length is over it is read at all.
 
 mod body;
+mod cloudevents;
+mod consent;
 mod dead_letters;
 mod error;
 mod events;
@@ -21,6 +23,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod tutum;
 mod unique;
 mod websocket;
 
@@ -45,6 +48,8 @@ pub struct Settings {
     pub access: Arc<Access>,
     /// What else is served beside `/v1`; it asks for credentials itself.
     pub beside: Router,
+    /// Whether a WebSocket at `/v1/events` goes to what is beside: a client of Tutum's.
+    pub tutum: bool,
 }
 
 impl Default for Settings {
@@ -54,6 +59,7 @@ impl Default for Settings {
             names: None,
             access: Arc::new(Access::new(Default::default())),
             beside: Router::new(),
+            tutum: false,
         }
     }
 }
@@ -77,6 +83,10 @@ pub fn router_with(hub: Hub, settings: Settings) -> Router {
     let routes = routes()
         .layer(from_fn_with_state(access, guard::refuse_strangers))
         .merge(door.settings.beside.clone().with_state(()));
+    let routes = match door.settings.tutum {
+        true => routes.layer(from_fn_with_state(door.settings.beside.clone(), tutum::hand_over)),
+        false => routes,
+    };
     let guarded = match &door.settings.names {
         Some(names) => routes.layer(from_fn_with_state(names.clone(), origin::refuse_other_names)),
         None => routes,
@@ -95,6 +105,19 @@ fn routes() -> Router<Door> {
             get(dead_letters::list).delete(dead_letters::discard),
         )
         .route("/v1/dead-letters/redeliver", post(dead_letters::redeliver))
+        .route(
+            "/subscriptions",
+            post(cloudevents::create)
+                .get(cloudevents::list)
+                .options(cloudevents::collection_options),
+        )
+        .route(
+            "/subscriptions/{id}",
+            get(cloudevents::show)
+                .put(cloudevents::replace)
+                .delete(cloudevents::remove)
+                .options(cloudevents::item_options),
+        )
         .route("/v1/explain", get(explain::show))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::show))
@@ -103,6 +126,7 @@ fn routes() -> Router<Door> {
             post(trial::start).get(trial::show).delete(trial::end),
         )
         .route("/v1/plugins/{name}/promote", post(trial::promote))
+        .route("/consent/{id}/{key}", get(consent::agree).post(consent::agree))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready))
         .route("/metrics", get(status::metrics))

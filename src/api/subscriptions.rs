@@ -63,6 +63,11 @@ pub(super) async fn show(State(door): State<Door>, scope: Scope, uri: Uri) -> An
         if let (Some(status), Some(problem)) = (status.as_object_mut(), door.hub.misfit(&found)) {
             status.insert("problem".into(), problem.into());
         }
+        if let (Some(status), Some(asked)) = (status.as_object_mut(), door.hub.asked(&found.id)) {
+            let next = asked.next.to_string();
+            let asked = json!({"asked": asked.asked, "answer": asked.answer, "next": next});
+            status.insert("consent".into(), asked);
+        }
         shown.insert("status".into(), status);
     }
     Ok(body::ok(&json))

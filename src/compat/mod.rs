@@ -57,6 +57,8 @@ pub struct Door {
     pub settings: Arc<Settings>,
     /// The owner of what a route starts.
     pub tasks: Tasks,
+    /// Held while a document is read, changed and written with what stands for it, so that no change is lost.
+    pub changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The routes of those that are on.

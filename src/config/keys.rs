@@ -60,12 +60,20 @@ mod docker_cloud;
 mod eventbridge;
 mod marathon;
 mod pulp;
+mod webhooks;
 
 /// Every key, in the order in which they are shown.
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
-    [HUB, marathon::KEYS, docker_cloud::KEYS, eventbridge::KEYS, pulp::KEYS]
-        .into_iter()
-        .flatten()
+    [
+        HUB,
+        webhooks::KEYS,
+        marathon::KEYS,
+        docker_cloud::KEYS,
+        eventbridge::KEYS,
+        pulp::KEYS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The hub's own.

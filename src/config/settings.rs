@@ -21,6 +21,8 @@ pub struct Settings {
     pub delivery: subscription::DeliveryConfig,
     /// `[egress]`.
     pub egress: net::GuardSettings,
+    /// `[webhooks]`: how the hub asks the targets of callbacks for consent.
+    pub webhooks: hub::Introduction,
     /// `[limits]`.
     pub limits: hub::Limits,
     /// `[log_output]`.
@@ -110,6 +112,7 @@ impl Default for Settings {
             },
             delivery: subscription::DeliveryConfig::default(),
             egress: net::GuardSettings::default(),
+            webhooks: hub::Introduction::default(),
             limits: hub::Limits {
                 event_bytes: 1 << 20,
                 batch_bytes: 8 << 20,

@@ -12,6 +12,7 @@
 //! under the same lock, so that no record can slip in unseen.
 
 mod keys;
+mod pace;
 mod parked;
 mod place;
 mod retries;
@@ -29,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use self::keys::Keys;
+use self::pace::Pace;
 use self::parked::Blames;
 use super::breaker::Breaker;
 use super::bus::Bus;
@@ -86,6 +88,7 @@ pub(super) struct State {
     /// The load of its notifier, if it has one, as last seen.
     notifier: u64,
     breaker: Breaker,
+    pace: Pace,
     hold: Option<Hold>,
     in_flight: usize,
     retries_in_flight: usize,
@@ -202,6 +205,7 @@ impl State {
             blames: Blames::new(),
             notifier: 0,
             breaker: Breaker::default(),
+            pace: Pace::default(),
             hold: None,
             in_flight: 0,
             retries_in_flight: 0,
@@ -266,7 +270,12 @@ impl State {
         if let Some(hold) = &mut self.hold {
             hold.trial = true;
         }
+        let paced = self.rate();
         self.subscription = subscription;
+        if self.rate() != paced {
+            // What the old rate made wait need not wait so long any more.
+            self.pace = Pace::default();
+        }
         effects
     }
 

@@ -4,7 +4,8 @@
 //! lanes. A `lane` is a subscription's own queue, schedule and state; it gets a task only while it has something to
 //! do, and when it is full, blocked or new it reads the log by itself and is handed back later (`window`). An
 //! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`,
-//! signed by `sign` and `push`, by `notifier`, or `forward` to another bus); `retry` and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
+//! signed by `sign` and `push`, by `notifier`, or `forward` to another bus), which `consent` has asked before where that is
+//! wanted; `retry` and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
 //!
 //! Why a cursor and not a row a delivery: a healthy subscription costs nothing on disk, one that is behind a row,
 //! and only deliveries that failed cost a row each.
@@ -18,6 +19,7 @@ mod breaker;
 mod bus;
 mod candidate;
 mod checkpoint;
+pub mod consent;
 mod dispatch;
 mod engine;
 mod evaluate;

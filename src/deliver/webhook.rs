@@ -13,11 +13,12 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
 
+use super::consent::REQUEST_ORIGIN;
 use super::retry::Outcome;
 use super::sign::signature;
 use crate::event::http::{Encoded, Mode};
 use crate::net;
-use crate::subscription::{Auth, Format, Webhook};
+use crate::subscription::{Auth, Consent, Format, Webhook};
 use crate::time::Timestamp;
 
 /// What is kept of an answer's body, in bytes.
@@ -44,6 +45,7 @@ pub(super) fn mode(format: Format) -> Mode {
         Format::Binary => Mode::Binary,
         Format::Batch => Mode::Batch,
         Format::Raw => Mode::Raw,
+        Format::Pulp => Mode::Pulp,
     }
 }
 
@@ -77,9 +79,8 @@ pub(super) fn request(
         .parse()
         .map_err(|error| format!("the sink's URL cannot be sent to: {error}"))?;
     let mut headers: HeaderMap = encoded.headers.into_iter().collect();
-    // `raw` is what the producer wrote, for consumers that know nothing of CloudEvents: no headers of ours but the
-    // signature's.
-    if webhook.format != Format::Raw {
+    // `raw` and `pulp` are for consumers that know nothing of CloudEvents: no headers of ours but the signature's.
+    if !matches!(webhook.format, Format::Raw | Format::Pulp) {
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if let Some(trace) = trace.and_then(|trace| HeaderValue::from_str(trace).ok()) {
             headers.insert(HeaderName::from_static("traceparent"), trace);
@@ -89,6 +90,10 @@ pub(super) fn request(
         headers.insert(AUTHORIZATION, credentials(auth)?);
     }
     add_own(&mut headers, &webhook.headers)?;
+    if let Consent::Given(given) = &webhook.consent {
+        let origin = HeaderValue::from_str(&given.origin).map_err(|_| "our origin cannot be a header".to_owned())?;
+        headers.insert(REQUEST_ORIGIN, origin);
+    }
     sign(&mut headers, webhook, (id, now), &encoded.body)?;
     let mut request = Request::new(encoded.body);
     *request.method_mut() = http::Method::POST;

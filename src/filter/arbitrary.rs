@@ -200,6 +200,7 @@ pub(super) fn filters() -> impl Strategy<Value = Value> {
         1 => pair().prop_map(|pair| json!({"prefix": pair})),
         1 => pair().prop_map(|pair| json!({"suffix": pair})),
         3 => patterns().prop_map(|pattern| json!({"pattern": pattern})),
+        3 => super::sql::arbitrary::filter_texts().prop_map(|sql| json!({"sql": sql})),
         1 => alibaba_patterns().prop_map(|pattern| json!({"pattern": pattern, "mode": "alibaba"})),
         1 => select(vec!["p", "q"]).prop_map(|name| json!({"plugin": {"name": name}})),
     ];

@@ -30,6 +30,7 @@ impl Filter {
             Self::Any(filters) => any(filters.iter().map(|f| f.matches(event))),
             Self::Not(filter) => filter.matches(event).not(),
             Self::Pattern(pattern) => pattern.matches(event).into(),
+            Self::Sql(sql) => sql.passes(event).into(),
             Self::Plugin(_) => Match::AskPlugins,
         }
     }
@@ -44,7 +45,7 @@ impl Filter {
             (_, Self::Any(filters)) => filters.iter().any(|f| f.decide(event, verdict)),
             (_, Self::Not(filter)) => !filter.decide(event, verdict),
             // The other dialects are native throughout: they have answered above.
-            (_, Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_) | Self::Pattern(_)) => false,
+            (_, Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_) | Self::Pattern(_) | Self::Sql(_)) => false,
         }
     }
 
@@ -57,7 +58,7 @@ impl Filter {
                 Self::Plugin(leaf) => found.push(leaf),
                 Self::All(filters) | Self::Any(filters) => level.extend(filters),
                 Self::Not(filter) => level.push_back(filter),
-                Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_) | Self::Pattern(_) => {}
+                Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_) | Self::Pattern(_) | Self::Sql(_) => {}
             }
         }
         found
@@ -70,7 +71,7 @@ impl Filter {
             Self::Not(filter) => return filter.plugins_from(&format!("{place}.not")),
             Self::All(filters) => ("all", filters),
             Self::Any(filters) => ("any", filters),
-            Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_) | Self::Pattern(_) => return Vec::new(),
+            Self::Exact(_) | Self::Prefix(_) | Self::Suffix(_) | Self::Pattern(_) | Self::Sql(_) => return Vec::new(),
         };
         let places = filters
             .iter()

@@ -1,7 +1,6 @@
 //! Filters as they are written: `{"prefix": {"subject": "/my-app"}}` (CloudEvents Subscriptions API), with
 //! EventBridge's patterns and plugins as two dialects more.
 //!
-//! `sql` (CESQL) is a known dialect that is not served; it is refused in those words, so that nobody looks for a typo.
 //! Invariant: a filter in memory is within the limits below, and `to_json` gives JSON that parses to an equal one.
 
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::path::Path;
 use super::pattern::{Mode, Pattern};
+use super::sql::Sql;
 use crate::error::Error;
 use crate::nearest::hint;
 
@@ -46,6 +46,8 @@ pub enum Filter {
     Not(Box<Filter>),
     /// An EventBridge pattern on attributes and data.
     Pattern(Pattern),
+    /// A CESQL expression on attributes.
+    Sql(Sql),
     /// A plugin's verdict.
     Plugin(PluginFilter),
 }
@@ -54,7 +56,7 @@ impl Filter {
     /// Reads one filter of the JSON form `{"exact": {...}}`; the error names the path and the dialect.
     ///
     /// # Errors
-    /// `filter_invalid`, `filter_dialect_unknown`, `filter_too_large`, or what [`Pattern::parse`] says.
+    /// `filter_invalid`, `filter_dialect_unknown`, `filter_too_large`, or what [`Pattern::parse`] and [`Sql::parse`] say.
     pub fn parse(json: &Value) -> Result<Self, Error> {
         Parser::default().filter(json, &Path::Root("filter"), 1)
     }
@@ -85,6 +87,7 @@ impl Filter {
                 None => json!({"pattern": pattern.to_json()}),
                 Some(mode) => json!({"pattern": pattern.to_json(), "mode": mode}),
             },
+            Self::Sql(sql) => json!({"sql": sql.as_str()}),
             Self::Plugin(plugin) => {
                 // The text came from JSON; were it not, the config would be shown as null, not lost in a panic.
                 let config: Value = serde_json::from_str(&plugin.config).unwrap_or_default();
@@ -120,6 +123,7 @@ const DIALECTS: &[(&str, Dialect)] = &[
     ("pattern", |_, json, path, _| {
         Ok(Filter::Pattern(Pattern::parse_at(json, Mode::Own, path)?))
     }),
+    ("sql", |_, json, path, _| Ok(Filter::Sql(Sql::parse_at(json, path)?))),
     ("plugin", |_, json, path, _| Ok(Filter::Plugin(plugin(json, path)?))),
 ];
 
@@ -148,10 +152,6 @@ impl Parser {
         };
         match DIALECTS.iter().find(|(known, _)| known == name) {
             Some((_, read)) => read(self, operand, &path.key(name), depth),
-            None if name == "sql" => Err(path.fault(
-                "filter_dialect_unknown",
-                "the dialect `sql` is not served yet; use `exact`, `prefix`, `suffix`, `pattern` or a plugin",
-            )),
             None => {
                 let hint = hint(name, DIALECTS.iter().map(|(known, _)| *known));
                 let shown: String = name.chars().take(64).collect();

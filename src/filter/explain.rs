@@ -76,6 +76,7 @@ impl Filter {
                 None => Reason::new(true, "every field of the pattern matches".to_owned()),
                 Some(why) => Reason::new(false, why),
             },
+            Self::Sql(sql) => Reason::new(sql.passes(event), sql.because(event)),
             Self::Plugin(leaf) => {
                 let passes = verdict(leaf);
                 let so = if passes { "passes" } else { "does not pass" };

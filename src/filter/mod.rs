@@ -1,7 +1,7 @@
 //! What a subscription wants: type patterns and filter dialects, and the index that finds who wants an event.
 //!
 //! `types` are patterns for event types; `dialect` reads and writes the filters of the CloudEvents Subscriptions API
-//! and `decide` evaluates them; `pattern` is EventBridge's own language; `selector` is all that one subscription
+//! and `decide` evaluates them; `pattern` is EventBridge's own language, `sql` that of CloudEvents; `selector` is all that one subscription
 //! asks for, and `index` finds the selectors that want an event without asking each.
 //!
 //! A plugin filter is only a name and a config here: natively it is unknown, and so a filter has three answers
@@ -15,6 +15,7 @@ mod decide;
 mod dialect;
 mod explain;
 mod pattern;
+mod sql;
 mod types;
 
 mod index;
@@ -31,4 +32,5 @@ pub use explain::Reason;
 pub use index::Index;
 pub use pattern::{Mode, Pattern};
 pub use selector::Selector;
+pub use sql::{Evaluated, Fault, Sql, Value as SqlValue};
 pub use types::TypePattern;

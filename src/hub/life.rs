@@ -137,6 +137,7 @@ pub(super) fn subscription(verb: &'static str, subscription: &Subscription) -> H
         "deleted" => "subscription.deleted",
         "paused" => "subscription.paused",
         "resumed" => "subscription.resumed",
+        "validated" => "subscription.validated",
         _ => "subscription.updated",
     };
     info!(subscription = %subscription.id, bus = %subscription.bus, change = verb, "a subscription changed");

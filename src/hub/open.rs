@@ -16,7 +16,7 @@ use crate::error::{Error, Kind};
 use crate::log::EventLog;
 use crate::metrics::Metrics;
 use crate::net::{Client, Guard};
-use crate::plugin::Plugins;
+use crate::plugin::{self, Plugins};
 use crate::subscription::{Kept, Store};
 use crate::tasks::Tasks;
 use crate::time::Clock;
@@ -57,17 +57,8 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
     tell_kept(&log, &kept, &metrics);
     let documents = super::documents::Documents::of(std::mem::take(&mut kept.documents));
     let client = Client::new(Guard::new(settings.egress));
-    let (plugin_notices, from_plugins) = mpsc::unbounded_channel();
     let (notices, from_delivery) = mpsc::unbounded_channel();
-    let plugins = Plugins::open(
-        settings.plugins,
-        client.clone(),
-        clock.clone(),
-        owners.plugins.clone(),
-        Arc::clone(&metrics),
-        plugin_notices,
-    )
-    .await?;
+    let (plugins, from_plugins) = open_plugins(settings.plugins, &client, &clock, &owners, &metrics).await?;
     let signer = deliver::push::Signer::new(settings.data.clone(), owners.own.clone());
     let changing = Arc::default();
     let parts = deliver::Parts {
@@ -96,9 +87,12 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         signer,
         plugins,
         delivery,
+        fans: super::fan::Fans::default(),
         life,
         misfits: super::misfit::Misfits::default(),
         trials: Default::default(),
+        introduction: settings.introduction,
+        waiting: Default::default(),
         documents,
         filing: Default::default(),
         owners,
@@ -110,6 +104,19 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
     };
     set_going(&hub, sources);
     Ok(hub)
+}
+
+async fn open_plugins(
+    settings: plugin::Settings,
+    client: &Client,
+    clock: &Clock,
+    owners: &Owners,
+    metrics: &Arc<Metrics>,
+) -> Result<(Plugins, mpsc::UnboundedReceiver<plugin::Notice>), Error> {
+    let (notices, told) = mpsc::unbounded_channel();
+    let (tasks, metrics) = (owners.plugins.clone(), Arc::clone(metrics));
+    let plugins = Plugins::open(settings, client.clone(), clock.clone(), tasks, metrics, notices).await?;
+    Ok((plugins, told))
 }
 
 fn tell_kept(log: &EventLog, kept: &Kept, metrics: &Metrics) {
@@ -129,6 +136,7 @@ fn set_going(hub: &Hub, sources: life::Sources) {
     let tasks = &hub.0.owners.own;
     tasks.spawn(life::report(hub.clone(), tasks.clone(), sources));
     tasks.spawn(trim(hub.clone(), tasks.clone()));
+    tasks.spawn(super::consent::keep_asking(hub.clone(), tasks.clone()));
     hub.0.life.tell(life::started());
 }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Kind};
 use crate::event::{Data, DataKind, Draft};
 use crate::hub::{Hub, life};
 use crate::log::{BusName, Offset, Record};
-use crate::subscription::{Attempt, State, Subscription, SubscriptionId};
+use crate::subscription::{Attempt, ConsentKey, State, Subscription, SubscriptionId};
 
 impl Hub {
     /// Makes a subscription with an id of the hub's choice.
@@ -39,6 +39,7 @@ impl Hub {
         match self.find(scope, &id) {
             Ok(old) => {
                 let new = old.replaced(json, &self.0.defaults, self.0.clock.now())?;
+                let new = new.seeking_consent(Some(&old), consent_key());
                 self.change(new).await.map(|subscription| (subscription, false))
             }
             Err(missing) if self.0.delivery.get(&id).is_some() => Err(missing),
@@ -56,10 +57,9 @@ impl Hub {
     pub async fn patch(&self, scope: Option<&BusName>, id: &str, patch: &Value) -> Result<Subscription, Error> {
         let id = SubscriptionId::parse(id)?;
         let _changing = self.0.changing.lock().await;
-        let new = self
-            .find(scope, &id)?
-            .patched(patch, &self.0.defaults, self.0.clock.now())?;
-        self.change(new).await
+        let old = self.find(scope, &id)?;
+        let new = old.patched(patch, &self.0.defaults, self.0.clock.now())?;
+        self.change(new.seeking_consent(Some(&old), consent_key())).await
     }
 
     /// Removes a subscription; its dead letters stay.
@@ -72,6 +72,7 @@ impl Hub {
         let old = self.find(scope, &id)?;
         self.0.store.delete(&id).await?;
         self.0.delivery.remove(&id);
+        self.stop_asking(&id);
         self.0.metrics.subscriptions.dec();
         self.0.life.tell(life::subscription("deleted", &old));
         Ok(())
@@ -133,9 +134,14 @@ impl Hub {
     /// Delivers one event of type `busway.subscription.test` now, outside the queue; what became of it.
     ///
     /// # Errors
-    /// `subscription_not_found`.
+    /// `subscription_not_found`; `unvalidated` if its sink has not agreed to be called.
     pub async fn test(&self, scope: Option<&BusName>, id: &str) -> Result<Attempt, Error> {
         let found = self.subscription(scope, id)?;
+        if found.is_unvalidated() {
+            let text =
+                "the sink has not agreed to be called (`status.consent` says what it answered), and so nothing is sent";
+            return Err(Error::new(Kind::Conflict, "unvalidated", text));
+        }
         let now = self.0.clock.now();
         let data =
             json!({"subscription": found.id.as_str(), "message": "a test event: the sink is reached"}).to_string();
@@ -154,11 +160,7 @@ impl Hub {
         };
         let event = draft.check().map_err(Error::internal)?;
         // Offset 0 is before the first record: it stands for none in the log.
-        let record = Record {
-            offset: Offset(0),
-            received: now,
-            event: event.into(),
-        };
+        let record = Record::new(Offset(0), now, event);
         self.0.delivery.once(&found.id, Arc::new(record)).await
     }
 
@@ -187,10 +189,11 @@ impl Hub {
         };
         let new = Subscription::from_json(id, bus, json, &self.0.defaults, self.0.clock.now())?;
         self.refuse_when_full()?;
-        let new = self.checked(new).await?;
+        let new = self.checked(new).await?.seeking_consent(None, consent_key());
         let from = self.position(&new.bus, new.config.start).await?;
         self.0.store.put(&new, Some(from)).await?;
         self.0.delivery.put(new.clone(), Some(from));
+        self.seek_consent(&new);
         self.0.metrics.subscriptions.inc();
         self.0.life.tell(life::subscription("created", &new));
         Ok(new)
@@ -212,6 +215,7 @@ impl Hub {
         let new = self.checked(new).await?;
         self.0.store.put(&new, None).await?;
         self.0.delivery.put(new.clone(), None);
+        self.seek_consent(&new);
         self.0.life.tell(life::subscription("updated", &new));
         Ok(new)
     }
@@ -220,19 +224,30 @@ impl Hub {
         let id = SubscriptionId::parse(id)?;
         let _changing = self.0.changing.lock().await;
         let mut found = self.find(scope, &id)?;
-        // `gone` says more than `requested`: a pause of what is paused changes nothing.
-        let same = matches!(
-            (&found.state, &state),
-            (State::Active, State::Active) | (State::Paused { .. }, State::Paused { .. })
-        );
+        // `gone` says more than `requested`: a pause of what is paused changes nothing. But who waits for consent goes
+        // on by itself, unless it is paused for good.
+        let same = match (&found.state, &state) {
+            (State::Active, State::Active) => true,
+            (State::Paused { .. }, State::Paused { .. }) => !found.is_unvalidated(),
+            _ => false,
+        };
         if same {
             return Ok(found);
         }
         let verb = if state == State::Active { "resumed" } else { "paused" };
-        (found.state, found.updated) = (state, self.0.clock.now());
+        found.updated = self.0.clock.now();
+        match state {
+            State::Active => found = found.resumed(),
+            paused => found.state = paused,
+        }
         self.0.store.put(&found, None).await?;
         self.0.delivery.put(found.clone(), None);
+        self.seek_consent(&found);
         self.0.life.tell(life::subscription(verb, &found));
         Ok(found)
     }
+}
+
+fn consent_key() -> ConsentKey {
+    ConsentKey::of(crate::chance::bits())
 }

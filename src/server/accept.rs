@@ -1,6 +1,7 @@
 //! Accepts connections and serves HTTP/1.1 on each, within limits, until told to stop.
 //!
 //! Why not `axum::serve`: it has no bound on headers, on the time they may take, or on connections.
+//! Every request carries where it came from ([`ConnectInfo`]), unless that was a unix socket.
 //! Invariant: a connection holds a slot that comes back by itself; a stop lets the request at hand end.
 
 use std::error::Error as StdError;
@@ -12,7 +13,7 @@ use axum::extract::ConnectInfo;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
@@ -57,16 +58,15 @@ where
         match accepted {
             None => return,
             Some((slot, Ok((stream, peer)))) => {
-                let (service, limits, stop) = (
-                    Known {
-                        service: service.clone(),
-                        peer,
-                    },
-                    limits.clone(),
-                    tasks.clone(),
-                );
+                let (service, limits, stop) = (service.clone(), limits.clone(), tasks.clone());
                 tasks.spawn(async move {
-                    serve(stream, service, &limits, &stop).await;
+                    let from = service_fn(move |mut request: Request<Incoming>| {
+                        if let Some(peer) = peer {
+                            request.extensions_mut().insert(ConnectInfo(peer));
+                        }
+                        service.call(request)
+                    });
+                    serve(stream, from, &limits, &stop).await;
                     drop(slot);
                 });
             }
@@ -90,25 +90,6 @@ async fn accept_one(listener: &Listener) -> std::io::Result<(Box<dyn Stream>, Op
             Ok((Box::new(stream), Some(peer)))
         }
         Listener::Unix(listener) => Ok((Box::new(listener.accept().await?.0), None)),
-    }
-}
-
-/// The service of one connection: each of its requests knows where it came from.
-struct Known<S> {
-    service: S,
-    peer: Option<SocketAddr>,
-}
-
-impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn call(&self, mut request: Request<Incoming>) -> S::Future {
-        if let Some(peer) = self.peer {
-            request.extensions_mut().insert(ConnectInfo(peer));
-        }
-        self.service.call(request)
     }
 }
 

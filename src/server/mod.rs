@@ -107,6 +107,7 @@ impl Server {
             access: Arc::clone(&access),
             settings: Arc::new(settings.compat.clone()),
             tasks: self.connections.clone(),
+            changing: Arc::default(),
         };
         compat::start(&door).await?;
         let beside = compat::router(door);
@@ -125,6 +126,7 @@ impl Server {
                 names: bound.address.is_loopback().then(|| names.clone()),
                 access: Arc::clone(&access),
                 beside: beside.clone(),
+                tutum: settings.compat.docker_cloud.on,
                 ..api::Settings::default()
             };
             let service = TowerToHyperService::new(api::router_with(self.hub.clone(), own));
@@ -153,6 +155,7 @@ fn hub_settings(settings: &Settings) -> hub::Settings {
         egress: settings.egress.clone(),
         delivery: settings.delivery.clone(),
         limits: settings.limits.clone(),
+        introduction: settings.webhooks.clone(),
     }
 }
 

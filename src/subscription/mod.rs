@@ -5,20 +5,26 @@
 //! Invariant: a [`Subscription`] has been checked; nothing that delivery cannot act on can be held in one.
 //! Invariant: a secret leaves this module only for the store and for the sink itself.
 
+mod consent;
 mod fields;
 mod id;
 mod model;
 mod patch;
+mod rate;
 mod read;
 mod secret;
 mod show;
+mod signing;
 mod step;
 mod store;
 #[cfg(test)]
 mod tests;
 mod webhook;
 
+pub use consent::{Consent, ConsentKey, Given};
 pub use model::*;
+pub use rate::Rate;
 pub use secret::{is_secret, secrets_by_name};
+pub use signing::{PrivateKey, Secret};
 pub use step::Step;
 pub use store::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, Store};

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::consent::Consent;
+use super::rate::Rate;
+use super::signing::Secret;
 use super::step::Step;
 use crate::filter::Selector;
 use crate::log::{BusName, Offset};
@@ -60,7 +63,7 @@ pub enum State {
     Active,
     /// Events wait in the log.
     Paused {
-        /// Who or what paused it: `requested`, or `gone` (the sink answered 410).
+        /// Who or what paused it: `requested`, `gone` (the sink answered 410), or `unvalidated` (it has not agreed yet).
         reason: String,
     },
 }
@@ -97,6 +100,8 @@ pub struct Webhook {
     pub auth: Option<Auth>,
     /// Standard Webhooks signing secret(s); the first signs first, all sign.
     pub secrets: Vec<Secret>,
+    /// Whether its target has agreed to be called.
+    pub consent: Consent,
     /// Statuses that deliver; none named: every 2xx.
     pub success: Vec<u16>,
     /// The signatures of Alibaba's EventBridge, beside all others.
@@ -129,6 +134,8 @@ pub enum Format {
     Batch,
     /// The producer's own bytes of data, nothing else.
     Raw,
+    /// An event report of Pulp's: as its producer wrote it, or made of another event.
+    Pulp,
 }
 
 /// Credentials of a callback. Never shown again.
@@ -157,16 +164,6 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// A Standard Webhooks symmetric secret (`whsec_` and base64 of 24 to 64 bytes), decoded. Never shown again.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub Vec<u8>);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
 /// How events are delivered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeliveryConfig {
@@ -184,6 +181,8 @@ pub struct DeliveryConfig {
     pub timeout: Duration,
     /// Deliveries in flight at once.
     pub concurrency: usize,
+    /// Calls of the sink in a time; none: no limit.
+    pub rate: Option<Rate>,
     /// Whether order within a key is kept.
     pub ordering: Ordering,
     /// When a plugin fails.

@@ -21,7 +21,7 @@ impl Subscription {
         let by_schema = secret::restore_at(&mut json, &self.to_stored(), &self.write_only);
         let by_name = json
             .get_mut("protocolsettings")
-            .is_some_and(|settings| secret::restore(settings, &self.sink.settings()));
+            .is_some_and(|settings| secret::restore(settings, &self.kept_settings(settings)));
         let kept = by_schema || by_name;
         let mut next = Self::from_json(self.id.clone(), self.bus.clone(), &json, defaults, now)?;
         if kept && target(&next.sink) != target(&self.sink) {
@@ -31,6 +31,19 @@ impl Subscription {
         next.created = self.created;
         next.state = self.state.clone();
         Ok(next)
+    }
+
+    /// What is kept, in the spelling of what comes in: one `secret` is the only one of its `secrets`, so that a new one
+    /// can be put in front of it.
+    fn kept_settings(&self, incoming: &Value) -> Value {
+        let mut kept = self.sink.settings();
+        if let Some(settings) = kept.as_object_mut()
+            && incoming.get("secrets").is_some()
+            && let Some(one) = settings.remove("secret")
+        {
+            settings.insert("secrets".into(), Value::Array(vec![one]));
+        }
+        kept
     }
 
     /// This subscription with these places of its JSON hidden from now on.

@@ -13,6 +13,7 @@ use super::fields::{Fields, duration, refuse};
 use super::model::{
     BatchConfig, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, UNLIMITED,
 };
+use super::rate::{self, Rate};
 use super::step::Step;
 use super::{secret, webhook};
 use crate::error::Error;
@@ -35,7 +36,17 @@ const SETTABLE: [&str; 8] = [
     "config",
 ];
 /// What the hub shows beside it: accepted and left alone, so that what GET shows can be sent back with PUT.
-const SHOWN: [&str; 7] = ["id", "bus", "state", "reason", "created", "updated", "status"];
+const SHOWN: [&str; 9] = [
+    "id",
+    "bus",
+    "state",
+    "reason",
+    "public_keys",
+    "consent",
+    "created",
+    "updated",
+    "status",
+];
 
 const MOST_TYPES: usize = 256;
 const MOST_FILTERS: usize = 64;
@@ -233,9 +244,6 @@ const CONFIG: [&str; 12] = [
 
 fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, Error> {
     let config = Fields::of(json, "config", &CONFIG)?;
-    if config.value("rate").is_some() {
-        return Err(unserved("config.rate", "a limit on the rate of deliveries"));
-    }
     let concurrency = config.number(
         "concurrency",
         1..=1_000,
@@ -252,6 +260,7 @@ fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, E
         },
         timeout: config.duration("timeout", TIMEOUT, defaults.timeout)?,
         concurrency: usize::try_from(concurrency).unwrap_or(1),
+        rate: rate(&config, defaults)?,
         ordering: match config.value("ordering") {
             None => defaults.ordering,
             Some(_) => config.choice(
@@ -276,6 +285,14 @@ fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, E
     })
 }
 
+fn rate(config: &Fields<'_>, defaults: &DeliveryConfig) -> Result<Option<Rate>, Error> {
+    let Some(text) = config.text("rate", 64)? else {
+        return Ok(defaults.rate);
+    };
+    let rate = Rate::parse(text).ok_or_else(|| refuse("config.rate", format_args!("must be {}", rate::RULE)));
+    rate.map(Some)
+}
+
 fn max_attempts(config: &Fields<'_>, defaults: &DeliveryConfig) -> Result<u32, Error> {
     match config.value("max_attempts") {
         None => Ok(defaults.max_attempts),
@@ -298,13 +315,6 @@ fn dead_letter(config: &Fields<'_>, defaults: &DeliveryConfig) -> Result<Option<
     BusName::parse(bus)
         .map(Some)
         .map_err(|error| at("config.dead_letter.bus", error))
-}
-
-fn unserved(what: &str, meaning: &str) -> Error {
-    Error::invalid(
-        "not_served",
-        format!("{what} ({meaning}) is not served yet; leave it out"),
-    )
 }
 
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
@@ -392,6 +402,7 @@ impl Default for DeliveryConfig {
             max_age: None,
             timeout: Duration::from_secs(15),
             concurrency: 16,
+            rate: None,
             ordering: Ordering::None,
             on_error: OnError::Retry,
             batch: BatchConfig {

@@ -3,12 +3,16 @@
 //! Invariant: what `to_stored` writes, `from_stored` reads back equal. A later version may add fields; it may not
 //! give an old one another meaning (`v` counts up for that).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
+use super::consent::Consent;
 use super::model::{
     Auth, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, UNLIMITED,
     Webhook,
 };
+use super::signing::Secret;
 use super::{secret, webhook};
 use crate::error::Error;
 use crate::log::BusName;
@@ -31,6 +35,13 @@ impl Subscription {
         body.insert("state".into(), state.into());
         if let Some(reason) = reason {
             body.insert("reason".into(), reason.as_str().into());
+        }
+        if let Some(consent) = self.webhook().and_then(|webhook| webhook.consent.shown()) {
+            body.insert("consent".into(), consent);
+        }
+        let public_keys = self.sink.public_keys();
+        if !public_keys.is_empty() {
+            body.insert("public_keys".into(), public_keys.into());
         }
         body.insert("created".into(), self.created.to_string().into());
         body.insert("updated".into(), self.updated.to_string().into());
@@ -56,6 +67,9 @@ impl Subscription {
                 "write_only".into(),
                 self.write_only.iter().map(String::as_str).collect(),
             );
+        }
+        if let Some(consent) = self.webhook().and_then(|webhook| webhook.consent.stored()) {
+            body.insert("consent".into(), consent);
         }
         body.insert("v".into(), VERSION.into());
         Value::Object(body)
@@ -91,12 +105,16 @@ impl Subscription {
             .remove("paused")
             .and_then(|reason| reason.as_str().map(str::to_owned));
         let write_only = body.remove("write_only");
+        let consent = body.remove("consent");
         let text = |name: &str| body.get(name).and_then(Value::as_str).ok_or_else(|| broken(name));
         let (id, bus) = (SubscriptionId(text("id")?.into()), BusName::parse(text("bus")?)?);
         let mut read = Self::from_json(id, bus, &Value::Object(body), &DeliveryConfig::default(), updated)?;
         read.created = created;
         let write_only = write_only.as_ref().and_then(Value::as_array).into_iter().flatten();
         read.write_only = write_only.filter_map(Value::as_str).map(str::to_owned).collect();
+        if let (Some(consent), Sink::Webhook(webhook)) = (consent, &mut read.sink) {
+            Arc::make_mut(webhook).consent = Consent::from_stored(&consent);
+        }
         if let Some(reason) = paused {
             read.state = State::Paused { reason };
         }
@@ -141,6 +159,14 @@ impl Subscription {
 }
 
 impl Sink {
+    /// What consumers verify signatures with.
+    fn public_keys(&self) -> Vec<String> {
+        match self {
+            Self::Webhook(webhook) => webhook.secrets.iter().filter_map(Secret::public).collect(),
+            Self::Notifier { .. } | Self::Bus(_) => Vec::new(),
+        }
+    }
+
     /// `protocolsettings`, secrets and all.
     pub(super) fn settings(&self) -> Value {
         match self {
@@ -168,6 +194,7 @@ impl Webhook {
             Format::Binary => "binary",
             Format::Batch => "batch",
             Format::Raw => "raw",
+            Format::Pulp => "pulp",
         };
         settings.insert("format".into(), format.into());
         if !self.headers.is_empty() {
@@ -213,6 +240,9 @@ impl Webhook {
                 );
             }
         }
+        if self.consent != Consent::NotNeeded {
+            settings.insert("validate".into(), true.into());
+        }
         Value::Object(settings)
     }
 }
@@ -236,7 +266,8 @@ impl DeliveryConfig {
                 .map(|age| ("max_age".to_owned(), show_duration(age).into()));
             let dead = self.dead_letter.as_ref();
             let dead = dead.map(|bus| ("dead_letter".to_owned(), json!({"bus": bus.as_str()})));
-            map.extend(age.into_iter().chain(dead));
+            let rate = self.rate.map(|rate| ("rate".to_owned(), rate.to_string().into()));
+            map.extend(age.into_iter().chain(dead).chain(rate));
         }
         json
     }

@@ -146,7 +146,9 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ("/config/start", r#""tomorrow""#, "config.start", "\"latest\""),
     ("/config/start", r#"-1"#, "config.start", "an offset"),
     ("/config/on_error", r#""explode""#, "config.on_error", "one of \"retry\", \"hold\", \"pass\", \"drop\""),
-    ("/config/rate", r#""100/s""#, "config.rate", "not served yet"),
+    ("/config/rate", r#""100""#, "config.rate", "must be a rate such as"),
+    ("/config/rate", r#"100"#, "config.rate", "must be a string"),
+    ("/protocolsettings/validate", r#""yes""#, "protocolsettings.validate", "must be true or false"),
     ("/config/time_out", r#""1s""#, "`config.time_out`", "did you mean `config.timeout`?"),
     ("/config/batch/count", r#"0"#, "config.batch.count", "from 1"),
     ("/config/batch/wait", r#""2m""#, "config.batch.wait", "from 0s to 1m"),
@@ -314,9 +316,11 @@ fn patches_change_what_they_name_and_keep_secrets() {
         .unwrap()
         .to_stored();
     assert_eq!(rotated["protocolsettings"]["secret"], OTHER);
-    // `secrets` does not take over what `secret` was: the mask stands for none, and that is said.
-    let mixed = patched(json!({"protocolsettings": {"secrets": [OTHER, "***"]}}));
-    assert!(mixed.unwrap_err().message().starts_with("protocolsettings.secrets[1]"));
+    // What was alone becomes the second of two, without being sent again; of a third the hub knows nothing.
+    let two = patched(json!({"protocolsettings": {"secrets": [OTHER, "***"]}})).unwrap();
+    assert_eq!(two.to_stored()["protocolsettings"]["secrets"], json!([OTHER, SECRET]));
+    let three = patched(json!({"protocolsettings": {"secrets": [OTHER, "***", "***"]}}));
+    assert!(three.unwrap_err().message().starts_with("protocolsettings.secrets[2]"));
     assert!(patched(json!([])).is_err() && patched(json!({"sink": null})).is_err());
 }
 

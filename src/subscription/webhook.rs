@@ -2,21 +2,21 @@
 //!
 //! Invariant: a header that a subscriber sets can neither change how the request is framed nor pass for one of ours.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
+use super::consent::{Consent, ConsentKey};
 use super::fields::{Fields, refuse};
-use super::model::{Auth, Format, PushSign, Secret, Webhook};
+use super::model::{Auth, Format, PushSign, Webhook};
+use super::signing::Secret;
 use crate::error::Error;
 
 const MOST_HEADERS: usize = 32;
 const LONGEST_VALUE: usize = 4_096;
 const MOST_STATUSES: usize = 16;
-/// Two are valid while one takes over from the other.
-const MOST_SECRETS: usize = 2;
+/// Two of a kind are valid while one takes over from the other, and there are two kinds.
+const MOST_SECRETS: usize = 4;
 
 /// Reads `sink` and `protocolsettings` of a subscription whose protocol is HTTP.
 pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webhook, Error> {
@@ -28,6 +28,7 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
             headers: Vec::new(),
             auth: None,
             secrets: Vec::new(),
+            consent: Consent::NotNeeded,
             success: Vec::new(),
             push: None,
         });
@@ -36,7 +37,7 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
         settings,
         "protocolsettings",
         &[
-            "format", "headers", "auth", "secret", "secrets", "success", "sign", "token",
+            "format", "headers", "auth", "secret", "secrets", "success", "sign", "token", "validate",
         ],
     )?;
     let format = settings.choice(
@@ -46,6 +47,7 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
             ("binary", Format::Binary),
             ("batch", Format::Batch),
             ("raw", Format::Raw),
+            ("pulp", Format::Pulp),
         ],
     )?;
     let (headers, auth) = (headers(&settings)?, auth(&settings)?);
@@ -61,6 +63,11 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
         headers,
         auth,
         secrets: secrets(&settings)?,
+        // The key is the hub's to draw.
+        consent: match settings.truth("validate", false)? {
+            true => Consent::Wanted(ConsentKey::default()),
+            false => Consent::NotNeeded,
+        },
         success: success(&settings)?,
         push: push(&settings)?,
     })
@@ -276,29 +283,6 @@ fn secrets(settings: &Fields<'_>) -> Result<Vec<Secret>, Error> {
     single
         .into_iter()
         .chain(several)
-        .map(|(path, value)| secret(&path, value))
+        .map(|(path, value)| Secret::read(&path, value))
         .collect()
-}
-
-fn secret(path: &str, value: &Value) -> Result<Secret, Error> {
-    let key = value
-        .as_str()
-        .and_then(|text| text.strip_prefix("whsec_"))
-        .and_then(|text| BASE64.decode(text).ok());
-    // Standard Webhooks asks for 24 to 64 bytes.
-    key.filter(|key| (24..=64).contains(&key.len()))
-        .map(Secret)
-        .ok_or_else(|| {
-            refuse(
-                path,
-                "must be a Standard Webhooks secret: `whsec_` and the base64 of 24 to 64 random bytes",
-            )
-        })
-}
-
-impl Secret {
-    /// As it is written: `whsec_` and base64. For the store alone.
-    pub(super) fn written(&self) -> String {
-        format!("whsec_{}", BASE64.encode(&self.0))
-    }
 }

@@ -9,7 +9,7 @@ use super::{Feed, Item, MOST_RETRIES, QUEUE_BYTES, QUEUE_RECORDS, State, Work};
 use crate::deliver::breaker::Admits;
 use crate::deliver::bus::Position;
 use crate::log::Offset;
-use crate::subscription::{Format, Ordering, Sink, State as Running};
+use crate::subscription::{Consent, Format, Ordering, Rate, Sink, State as Running};
 use crate::time::Timestamp;
 
 /// A lane that is behind reads on when its queue is this short.
@@ -55,6 +55,9 @@ impl State {
                 Err(until) => until,
             },
         };
+        if let Some(opens) = self.rate().and_then(|_| self.pace.opens(now)) {
+            return self.rest(until.filter(|at| *at > now).into_iter().chain([opens]).min());
+        }
         if let Some(work) = self.next_retry(now) {
             return Step::Attempt(work);
         }
@@ -166,7 +169,7 @@ impl State {
             return None;
         }
         self.retries_in_flight += 1;
-        Some(self.start(items, true, false))
+        Some(self.start(items, now, (true, false)))
     }
 
     /// How many works may be in flight.
@@ -177,7 +180,21 @@ impl State {
         }
     }
 
-    fn start(&mut self, items: Vec<Item>, retry: bool, probe: bool) -> Work {
+    /// How fast the sink may be called: as fast as the subscriber and the sink both allow.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        let subscription = &self.subscription;
+        let allowed = match subscription.webhook().map(|webhook| &webhook.consent) {
+            Some(Consent::Given(given)) => given.rate,
+            _ => None,
+        };
+        let both = subscription.config.rate.into_iter().chain(allowed);
+        both.max_by_key(|rate| rate.interval())
+    }
+
+    fn start(&mut self, items: Vec<Item>, now: Timestamp, (retry, probe): (bool, bool)) -> Work {
+        if let Some(rate) = self.rate() {
+            self.pace.spend(rate, now);
+        }
         self.in_flight += 1;
         let trial = self.hold.is_some();
         Work {
@@ -210,7 +227,7 @@ impl State {
         if probe {
             self.breaker.probe_started();
         }
-        Ok(self.start(items, false, probe))
+        Ok(self.start(items, now, (false, probe)))
     }
 
     fn firsts_up_to(&mut self, most: usize) -> Vec<Item> {

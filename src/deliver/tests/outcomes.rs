@@ -40,7 +40,7 @@ async fn what_matches_is_delivered_once_and_in_its_form() {
     let seconds = header("webhook-timestamp").parse().unwrap();
     assert_eq!(
         header("webhook-signature"),
-        signature(&[Secret(vec![7; 32])], "msg_s_1", seconds, &first.body)
+        signature(&[Secret::Shared(vec![7; 32])], "msg_s_1", seconds, &first.body)
     );
     assert_eq!([first.numbers(), sink.numbers(2).await].concat(), [1, 3, 5]);
     let status = rig
@@ -321,11 +321,7 @@ async fn a_subscription_waits_for_its_plugin_and_loses_nothing() {
 async fn one_attempt_outside_of_the_lane_changes_nothing_in_it() {
     let (rig, mut sink) = (Rig::new().await, Sink::new(Reply::Status(418)).await);
     rig.subscribe("s", hook(&sink), 1).await;
-    let record = crate::log::Record {
-        offset: Offset(0),
-        received: rig.parts.clock.now(),
-        event: super::rig::event(77).into(),
-    };
+    let record = crate::log::Record::new(Offset(0), rig.parts.clock.now(), super::rig::event(77));
     let attempt = rig.delivery.once(&id("s"), record.into()).await.unwrap();
     assert_eq!(
         (attempt.status, attempt.outcome.as_str()),

@@ -30,6 +30,7 @@ fn hook(format: Format) -> Webhook {
         headers: Vec::new(),
         auth: None,
         secrets: Vec::new(),
+        consent: crate::subscription::Consent::NotNeeded,
         success: Vec::new(),
         push: None,
     }
@@ -73,7 +74,7 @@ fn each_format_has_its_headers() {
 
 #[test]
 fn the_body_is_signed_as_it_is_sent() {
-    let secret = Secret(STANDARD.decode("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=").unwrap());
+    let secret = Secret::Shared(STANDARD.decode("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=").unwrap());
     let signed = made(&Webhook {
         secrets: vec![secret],
         ..hook(Format::Raw)

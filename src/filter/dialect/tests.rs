@@ -15,6 +15,7 @@ fn json_comes_out_as_it_went_in() {
         json!({"any": [{"exact": {"x1": "a"}}]}),
         json!({"not": {"any": [{"pattern": {}}]}}),
         json!({"pattern": {"data": {"n": [300, 2.5, null, {"numeric": [">", 1]}]}}}),
+        json!({"sql": "type like 'a%'  AND (EXISTS subject)"}),
         json!({"plugin": {"name": "only-failures", "config": {"limit": 3}}}),
     ] {
         let filter = Filter::parse(&json).expect("valid");

@@ -9,6 +9,7 @@
 use super::super::dialect::Filter;
 use super::super::pattern::{Check, Flat, Literal, Node, Number, Object, Root, Scalar, Test, Text};
 use super::super::selector::Selector;
+use super::super::sql::{self, Demand, Wanted};
 use super::super::types::{self, TypePattern};
 
 /// A place in an event.
@@ -182,7 +183,30 @@ fn filter<'a>(part: &'a Filter, found: &mut Vec<Conjunct<'a>>) {
             Root::Nested(root) => object(root, &mut Vec::new(), true, found),
             Root::Flat(root) => flat(root, found),
         },
+        Filter::Sql(sql) => found.extend(sql::demands(sql).iter().map(demand)),
         Filter::Not(_) | Filter::Plugin(_) => found.push(Conjunct::default()),
+    }
+}
+
+/// What a CESQL expression demands.
+fn demand<'a>(demand: &Demand<'a>) -> Conjunct<'a> {
+    match demand {
+        Demand::Attribute(name, wanted, enough) => {
+            let probe = match *wanted {
+                Wanted::Text(text) => Probe::Value(Scalar::Text(text)),
+                Wanted::Prefix(text) => Probe::Prefix(text),
+                Wanted::Suffix(text) => Probe::Suffix(text),
+            };
+            let place = Place::Attribute(name);
+            Conjunct::new(vec![Spot { place, probe }], *enough)
+        }
+        Demand::OneOf(demands) => union(demands.iter().map(self::demand)),
+        // An error in one alternative outweighs the truth of another, so finding one is never the whole.
+        Demand::AnyOf(sets) => Conjunct {
+            whole: false,
+            ..union(sets.iter().map(|set| best(set.iter().map(self::demand).collect())))
+        },
+        Demand::Other => Conjunct::default(),
     }
 }
 

@@ -114,7 +114,7 @@ fn dear(selector: &Selector, proven: Part) -> impl Iterator<Item = (usize, &Filt
 
 fn is_dear(filter: &Filter) -> bool {
     match filter {
-        Filter::Pattern(_) | Filter::All(_) | Filter::Any(_) => true,
+        Filter::Pattern(_) | Filter::Sql(_) | Filter::All(_) | Filter::Any(_) => true,
         Filter::Not(inner) => is_dear(inner),
         Filter::Exact(_) | Filter::Prefix(_) | Filter::Suffix(_) | Filter::Plugin(_) => false,
     }

@@ -12,6 +12,7 @@ mod mail;
 mod marked;
 mod plugins;
 mod qpid;
+mod raw;
 mod receiver;
 mod wire;
 
@@ -27,6 +28,7 @@ pub(crate) use mail::{Letter, MailServer};
 pub(crate) use marked::{Deed, mark, marked};
 pub(crate) use plugins::{component, generation, place, take_away};
 pub(crate) use qpid::QpidPeer;
+pub(crate) use raw::Raw;
 pub(crate) use receiver::{Receiver, Request, status};
 pub(crate) use wire::{Received, Sse, WebSocket, basic};
 

@@ -17,6 +17,8 @@ use super::PATIENCE;
 /// One request that arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
+    /// Its method.
+    pub(crate) method: http::Method,
     /// Its path.
     pub(crate) path: String,
     /// Its headers.
@@ -114,6 +116,7 @@ async fn record(State(shared): State<Arc<Shared>>, request: http::Request<axum::
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let request = Request {
+        method: parts.method,
         path: parts.uri.to_string(),
         headers: parts.headers,
         body,
