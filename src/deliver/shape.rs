@@ -11,7 +11,8 @@ use http::{HeaderName, HeaderValue};
 use serde::de::IgnoredAny;
 
 use super::attempt::Passed;
-use crate::event::http::{Encoded, Mode, encode};
+use crate::event::http::{Encoded, Mode, STRUCTURED, encode};
+use crate::event::native::eventbridge;
 use crate::event::{Data, DataKind, Event};
 use crate::subscription::Subscription;
 use crate::transform::Transformed;
@@ -26,6 +27,15 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 pub(super) fn body(subscription: &Subscription, one: &Passed<'_>, form: Mode) -> Result<Encoded, String> {
     let event = event(one);
     match (transformed(subscription, event)?, form) {
+        // Who asks for the original, asks for it as its producer wrote it.
+        (Transformed::Same, Mode::Structured)
+            if subscription.transform.is_some() && event.attribute(eventbridge::ORIGINAL_TIME).is_some() =>
+        {
+            Ok(Encoded {
+                headers: vec![(CONTENT_TYPE, HeaderValue::from_static(STRUCTURED))],
+                body: eventbridge::encode(event).into(),
+            })
+        }
         (Transformed::Same, _) => Ok(match &one.replaced {
             Some(event) => encode(form, event),
             None => one.candidate.encoded(form),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{Path, Request, State};
-use axum::response::Response;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::call::{Call, Memory};
@@ -54,6 +55,14 @@ async fn act(door: Door, memory: Arc<Memory>, action: &str, request: Request) ->
     match puts {
         true => put_events::data_plane(&call, &whole.headers, whole.body).await,
         false => call.run(action).await,
+    }
+}
+
+/// The certificate by which receivers check the signatures of pushes. It is public.
+pub(super) async fn certificate(State(door): State<Door>) -> Response {
+    match door.hub.signer().certificate().await {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/x-pem-file")], text).into_response(),
+        Err(error) => told(&door.settings.eventbridge, Err(error.into())),
     }
 }
 

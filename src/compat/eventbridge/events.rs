@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 
 /// Records of one read of the log.
 const PAGE: usize = 1_000;
+/// Ids that one call may ask for.
+const MOST_IDS: usize = 100;
 /// Reads of one call.
 const MOST_READS: usize = 50;
 
@@ -44,15 +46,12 @@ pub(super) async fn by_id(call: &Call) -> Result<Value, Fault> {
 
 pub(super) async fn by_ids(call: &Call) -> Result<Value, Fault> {
     let name = call.params.bus()?;
-    let ids = call.params.list("EventIds")?.unwrap_or_default();
+    let asked = call.params.list("EventIds")?.unwrap_or_default();
+    let ids: Vec<&str> = asked.iter().filter_map(Value::as_str).take(MOST_IDS).collect();
     let mut map = Map::new();
-    for id in ids.iter().filter_map(Value::as_str).take(100) {
-        if let Some(record) = of_id(call, name, id).await?.last() {
-            map.insert(
-                id.to_owned(),
-                String::from_utf8_lossy(&envelope::encode(&record.event)).into(),
-            );
-        }
+    for record in of_ids(call, name, &ids).await? {
+        let text = String::from_utf8_lossy(&envelope::encode(&record.event)).into_owned();
+        map.insert(record.event.id().to_owned(), text.into());
     }
     Ok(json!({ "EventMap": map, "EventBusName": name }))
 }
@@ -119,17 +118,21 @@ pub(super) async fn by_period(call: &Call) -> Result<Value, Fault> {
 
 /// The events of this id; several if their sources differ.
 pub(super) async fn of_id(call: &Call, name: &str, id: &str) -> Result<Vec<Arc<Record>>, Fault> {
+    of_ids(call, name, &[id]).await
+}
+
+/// The events of these ids, in one walk through the log.
+async fn of_ids(call: &Call, name: &str, ids: &[&str]) -> Result<Vec<Arc<Record>>, Fault> {
     let bus = call.bus(name, Scope::Subscribe)?;
+    let exact = |id: &&str| Filter::Exact(vec![("id".to_owned(), (*id).to_owned())]);
     let mut selector = selector(call)?;
-    selector
-        .filters
-        .push(Filter::Exact(vec![("id".to_owned(), id.to_owned())]));
+    selector.filters.push(Filter::Any(ids.iter().map(exact).collect()));
     let search = Search {
         bus,
         selector,
         start: Start::Earliest,
         end: None,
-        most: 100,
+        most: PAGE,
     };
     Ok(search.run(call).await?.records)
 }

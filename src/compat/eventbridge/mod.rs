@@ -35,7 +35,7 @@ mod webhook;
 
 use std::sync::Arc;
 
-use axum::routing::{any, post};
+use axum::routing::{any, get, post};
 use axum::{Extension, Router};
 use ring::{digest, hmac};
 use serde_json::{Value, json};
@@ -43,6 +43,7 @@ use serde_json::{Value, json};
 pub use settings::{Limits, PublishTime, Settings, Webhook};
 
 use super::Door;
+use crate::deliver::push::CERTIFICATE_PATH;
 use crate::error::Error;
 use fault::Fault;
 
@@ -51,6 +52,7 @@ pub(super) fn routes() -> Router<Door> {
     Router::new()
         .route("/openapi/{action}", post(data_plane::answer))
         .route("/openapi/v2/{action}", post(data_plane::answer))
+        .route(CERTIFICATE_PATH, get(data_plane::certificate))
         .route("/webhook/putEvents", any(data_plane::webhook))
         .route("/", post(rpc::answer))
         .layer(Extension(Arc::<call::Memory>::default()))
@@ -61,6 +63,9 @@ pub(super) fn routes() -> Router<Door> {
 /// # Errors
 /// What is kept cannot be read or written.
 pub(super) async fn start(door: &Door) -> Result<(), Error> {
+    if let Some(url) = &door.settings.eventbridge.certificate_url {
+        door.hub.signer().set_certificate_url(url.clone());
+    }
     subscribed::start(door).await
 }
 

@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::fault::Fault;
+use crate::error::Error;
 use crate::event::native::eventbridge as envelope;
-use crate::filter::{Filter, Match, Selector};
+use crate::filter::{Filter, Match, Pattern, Selector};
 
 /// A pattern that has been checked.
 #[derive(Debug, Clone)]
 pub(super) struct Compiled {
-    /// The filter's JSON; none if the pattern is empty, and so matches everything.
-    pub(super) filter: Option<Value>,
+    /// The filter's JSON.
+    pub(super) filter: Value,
     pub(super) selector: Selector,
 }
 
@@ -23,21 +24,13 @@ pub(super) struct Compiled {
 /// # Errors
 /// `EventRuleFilterPatternSchemaError`, in the filter's words.
 pub(super) fn compile(text: &str) -> Result<Compiled, Fault> {
-    let refuse = |why: &str| Fault::conflict("EventRuleFilterPatternSchemaError", why);
-    let json: Value = serde_json::from_str(text)
-        .map_err(|_| refuse("Event pattern is not valid, reason: the pattern isn't a valid json format string"))?;
-    if json.as_object().is_some_and(serde_json::Map::is_empty) {
-        return Ok(Compiled {
-            filter: None,
-            selector: Selector::default(),
-        });
-    }
-    let filter = json!({ "pattern": json, "mode": "alibaba" });
-    let parsed = Filter::parse(&filter).map_err(|error| refuse(error.message()))?;
+    let refuse = |error: Error| Fault::conflict("EventRuleFilterPatternSchemaError", error.message());
+    let pattern = Pattern::alibaba(text).map_err(refuse)?;
     Ok(Compiled {
-        filter: Some(filter),
+        // As text: numbers in it compare by the form in which they are written.
+        filter: json!({ "pattern": text, "mode": "alibaba" }),
         selector: Selector {
-            filters: vec![parsed],
+            filters: vec![Filter::Pattern(pattern)],
             ..Selector::default()
         },
     })

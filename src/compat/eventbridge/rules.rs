@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::fault::Fault;
 use super::rule::{Rule, Status, Target};
-use super::{arn, buses, pattern, subscribed};
+use super::{arn, buses, pattern, subscribed, translate};
 use crate::access::Scope;
 use crate::compat::Door;
 
@@ -158,6 +158,11 @@ pub(super) async fn change(call: &Call, old: &Rule, mut new: Rule) -> Result<(),
 }
 
 async fn save(call: &Call, old: Option<&Rule>, new: &Rule) -> Result<(), Fault> {
+    for target in &new.targets {
+        if old.and_then(|old| old.target(&target.id)) != Some(target) {
+            translate::allow(call, new, target)?;
+        }
+    }
     let key = key(&new.event_bus_name, &new.rule_name);
     let hub = &call.door.hub;
     hub.put_document(KIND, &key, document(new)).await?;

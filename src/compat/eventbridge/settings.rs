@@ -19,6 +19,8 @@ pub struct Settings {
     pub webhooks: Vec<Webhook>,
     /// Whether pushes to HTTP targets are signed.
     pub sign: bool,
+    /// Where receivers find the certificate; none: at the hub itself.
+    pub certificate_url: Option<String>,
     /// One push to an HTTP target.
     pub timeout: Duration,
     /// Bounds.
@@ -102,6 +104,7 @@ impl Default for Settings {
             publish_time: PublishTime::Prc,
             webhooks: Vec::new(),
             sign: true,
+            certificate_url: None,
             timeout: Duration::from_secs(5),
             limits: Limits {
                 buses: 50,

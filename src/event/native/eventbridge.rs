@@ -271,6 +271,20 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_is_read_and_written_is_read_again(text in "\\PC{0,40}", time in "[0-9T:. +-]{0,30}[A-Za-z/]{0,12}") {
+            let _ = parse_time(&text);
+            let _ = parse_time(&time);
+            let event = serde_json::json!({"specversion": "1.0", "id": "1", "source": "s", "type": "t", "time": time, "x": text});
+            let _ = read_text(&text);
+            if let Ok(event) = read_text(&event.to_string()) {
+                let written = String::from_utf8(encode(&event)).unwrap();
+                proptest::prop_assert_eq!(read_text(&written), Ok(event));
+            }
+        }
+    }
+
     #[test]
     fn a_fault_names_its_attribute() {
         for (text, part) in [

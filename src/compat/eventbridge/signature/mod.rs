@@ -73,7 +73,13 @@ pub(super) fn of_rpc(
 /// Those who need not sign: everybody where nobody is asked, and whoever sends name and secret outright.
 fn plain(access: &Access, request: &Whole) -> Result<Option<Principal>, Fault> {
     if let Some(anybody) = access.anonymous() {
-        return Ok(Some(anybody));
+        return match is_other_site(request) {
+            true => Err(Fault::denied(
+                "AccessDeniedByPreCheck",
+                "The access is denied: web pages of other sites may not call this hub.",
+            )),
+            false => Ok(Some(anybody)),
+        };
     }
     let given = request.header(header::AUTHORIZATION.as_str()).unwrap_or_default();
     let scheme = given.split(' ').next().unwrap_or_default();
@@ -82,6 +88,14 @@ fn plain(access: &Access, request: &Whole) -> Result<Option<Principal>, Fault> {
     }
     let denied = || Fault::denied("AccessDenied", "The access is denied: the credentials are not valid.");
     access.header(given).map(Some).ok_or_else(denied)
+}
+
+/// Whether a browser sends this for a page of another site. Where nobody is asked, any page could make a rule that
+/// carries all events away; programs send no `Origin`.
+fn is_other_site(request: &Whole) -> bool {
+    let site = |origin: &str| origin.split_once("://").map(|(_, host)| host.to_ascii_lowercase());
+    let host = request.header("host").map(str::to_ascii_lowercase);
+    request.header("origin").is_some_and(|origin| site(origin) != host)
 }
 
 fn verify(access: &Access, nonces: &Nonces, clock: &Clock, claim: Claim) -> Result<Principal, Fault> {

@@ -211,3 +211,19 @@ fn version_one_is_right() {
         assert_eq!(version1::read("GET", &pairs).unwrap_err().code, code, "{left_out}");
     }
 }
+
+#[test]
+fn a_page_of_another_site_is_refused_where_nobody_is_asked() {
+    let open = Access::new(BTreeMap::new());
+    for (origin, good) in [
+        (None, true),
+        (Some("http://127.0.0.1:8080"), true),
+        (Some("https://evil.example"), false),
+        (Some("null"), false),
+    ] {
+        let mut headers = vec![("host", "127.0.0.1:8080")];
+        headers.extend(origin.map(|origin| ("origin", origin)));
+        let given = request("POST", "/openapi/createRule", &headers, "{}");
+        assert_eq!(plain(&open, &given).is_ok(), good, "{origin:?}");
+    }
+}

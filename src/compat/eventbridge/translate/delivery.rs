@@ -127,3 +127,39 @@ fn concurrency(target: &Target) -> Result<Option<u64>, Fault> {
             .ok_or_else(|| Fault::target(&target.id, "Its Concurrency must be a whole number from 1 to 1000.")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strategies_have_the_numbers_of_the_service() {
+        let backoff = json!({"schedule": ["10s..20s"], "max_attempts": 4, "jitter": false});
+        let decay = json!({"schedule": ["1s", "2s", "4s", "8s", "16s", "32s", "64s", "128s", "256s", "512s"], "max_attempts": 177, "jitter": false});
+        for (name, expected) in [
+            (None, &backoff),
+            (Some("BACKOFF_RETRY"), &backoff),
+            (Some("whatever"), &backoff),
+            (Some("EXPONENTIAL_DECAY_RETRY"), &decay),
+        ] {
+            assert_eq!(Value::Object(retries(name)), *expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_strategy_of_ones_own_wins() {
+        let target = Target::read(&json!({"Id": "1", "Type": "http"})).unwrap();
+        let mut config = retries(None);
+        let strategy = json!({"MaximumEventAgeInSeconds": 60, "MaximumRetryAttempts": "3"});
+        limits(&target, Some(&strategy), &mut config).unwrap();
+        assert_eq!(
+            (&config["max_age"], &config["max_attempts"]),
+            (&json!("60s"), &json!(4))
+        );
+        let wrong = json!({"MaximumRetryAttempts": "many"});
+        assert_eq!(
+            limits(&target, Some(&wrong), &mut config).unwrap_err().code,
+            "EventTargetInvalid"
+        );
+    }
+}

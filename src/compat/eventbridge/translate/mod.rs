@@ -11,10 +11,13 @@ mod notifier;
 
 use serde_json::{Map, Value, json};
 
+use super::call::Call;
 use super::fault::Fault;
 use super::pattern;
 use super::rule::{Param, Rule, Target};
+use crate::access::Scope;
 use crate::compat::Door;
+use crate::log::BusName;
 
 /// The subscription that delivers a rule's events to a target.
 ///
@@ -26,16 +29,24 @@ pub(super) fn subscription(door: &Door, rule: &Rule, target: &Target) -> Result<
         "acs.eventbridge" => bus::sink(door, target)?,
         kind => notifier::sink(kind, target)?,
     };
-    let mut json = json!({ "filters": filters(rule)?, "config": delivery::config(door, target)? });
+    let filter = pattern::compile(&rule.filter_pattern)?.filter;
+    let mut json = json!({ "filters": [filter], "config": delivery::config(door, target)? });
     if let Some(object) = json.as_object_mut() {
         object.extend(sink);
     }
     Ok(json)
 }
 
-fn filters(rule: &Rule) -> Result<Vec<Value>, Fault> {
-    let compiled = pattern::compile(&rule.filter_pattern)?;
-    Ok(compiled.filter.into_iter().collect())
+/// Refuses a target that would carry events to a bus on which its maker may not publish.
+pub(super) fn allow(call: &Call, rule: &Rule, target: &Target) -> Result<(), Fault> {
+    let made = subscription(&call.door, rule, target)?;
+    let sink = (made.get("protocol").is_some_and(|protocol| protocol == "BUS"))
+        .then(|| made.get("sink"))
+        .flatten();
+    for bus in [sink, made.pointer("/config/dead_letter/bus")].into_iter().flatten() {
+        call.allow(Scope::Publish, &BusName::parse(bus.as_str().unwrap_or_default())?)?;
+    }
+    Ok(())
 }
 
 /// A part of a subscription.
