@@ -54,34 +54,9 @@ async fn listeners(hub: &HubProcess) -> Vec<Value> {
 const CREATED: &str = "Event listener successfully created\n\n";
 const UPDATED: &str = "Event listener successfully updated\n\n";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn listeners_are_made_changed_listed_and_removed() {
-    let home = tempfile::tempdir().unwrap();
-    let (folder, hub) = (home.path(), HubProcess::start(home.path()).await);
-    let check = |line: &str, shown: &str| check(folder, &hub, line, 0, shown);
-    check("list", "");
-    check(
-        "email create --event-type=repo.sync.start --subject=\"pulp notification\" --addresses=someone@redhat.com,another@redhat.com",
-        CREATED,
-    );
-    check(
-        "http create --event-type repo.sync.start --event-type=repo.sync.finish --url http://a/ --username u --password p",
-        CREATED,
-    );
-    check("amqp create --event-type=* --exchange=pulp", CREATED);
-    check("amqp create --event-type=*", CREATED);
-    let mail = json!({"subject": "pulp notification", "addresses": ["someone@redhat.com", "another@redhat.com"]});
-    let expected = [
-        json!(["email", mail, ["repo.sync.start"]]),
-        json!(["http", {"url": "http://a/", "username": "u", "password": "p"}, ["repo.sync.start", "repo.sync.finish"]]),
-        json!(["amqp", {"exchange": "pulp"}, ["*"]]),
-        json!(["amqp", {}, ["*"]]),
-    ];
-    assert_eq!(listeners(&hub).await, expected);
-    let all = hub.get("/pulp/api/v2/events/").await;
-    let id = |nth: usize| all[nth]["id"].as_str().unwrap();
-    let [email, http, amqp, bare] = [0, 1, 2, 3].map(id);
-    let shown = format!(
+/// What `list` shows of these four.
+fn list_of(email: &str, http: &str, amqp: &str, bare: &str) -> String {
+    format!(
         "Event Types:       repo.sync.start
 Id:                {email}
 Notifier Config:   
@@ -113,7 +88,37 @@ Notifier Type Id:  amqp
 
 
 "
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_are_made_changed_listed_and_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let (folder, hub) = (home.path(), HubProcess::start(home.path()).await);
+    let check = |line: &str, shown: &str| check(folder, &hub, line, 0, shown);
+    check("list", "");
+    check(
+        "email create --event-type=repo.sync.start --subject=\"pulp notification\" --addresses=someone@redhat.com,another@redhat.com",
+        CREATED,
     );
+    check(
+        "http create --event-type repo.sync.start --event-type=repo.sync.finish --url http://a/ --username u --password p",
+        CREATED,
+    );
+    check("amqp create --event-type=* --exchange=pulp", CREATED);
+    check("amqp create --event-type=*", CREATED);
+    let mail = json!({"subject": "pulp notification", "addresses": ["someone@redhat.com", "another@redhat.com"]});
+    let expected = [
+        json!(["email", mail, ["repo.sync.start"]]),
+        json!(["http", {"url": "http://a/", "username": "u", "password": "p"}, ["repo.sync.start", "repo.sync.finish"]]),
+        json!(["amqp", {"exchange": "pulp"}, ["*"]]),
+        json!(["amqp", {}, ["*"]]),
+    ];
+    assert_eq!(listeners(&hub).await, expected);
+    let all = hub.get("/pulp/api/v2/events/").await;
+    let id = |nth: usize| all[nth]["id"].as_str().unwrap();
+    let [email, http, amqp, bare] = [0, 1, 2, 3].map(id);
+    let shown = list_of(email, http, amqp, bare);
     check("list", &shown);
     check(
         &format!("email update --listener-id {email} --subject new --event-type=*"),
