@@ -17,6 +17,10 @@ pub struct Tasks {
     stop: CancellationToken,
 }
 
+/// Work that runs elsewhere and that an owner waits for.
+#[derive(Debug)]
+pub struct Owned(#[allow(dead_code, reason = "held for its drop")] tokio_util::task::task_tracker::TaskTrackerToken);
+
 impl Tasks {
     /// An owner with no tasks yet.
     pub fn new() -> Self {
@@ -64,6 +68,11 @@ impl Tasks {
     pub fn expendable<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> tokio::task::JoinHandle<T> {
         let span = tracing::Span::current();
         tokio::task::spawn_blocking(move || span.in_scope(work))
+    }
+
+    /// Something that counts as a task although nobody spawned it here: [`Tasks::drain`] waits until it is dropped.
+    pub fn owned(&self) -> Owned {
+        Owned(self.tracker.token())
     }
 
     /// Resolves once the tasks have been asked to stop.

@@ -38,9 +38,10 @@ const SHOWN: [&str; 8] = [
 const NUMBERS: [&str; 2] = ["max_attempts", "concurrency"];
 
 /// `POST`: 201 with `Location`.
-pub(super) async fn create(State(door): State<Door>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
+pub(super) async fn create(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     Query::of(&uri, &[])?;
     let json = incoming(body::json(&headers, body).await?, None, door.hub.clock().now())?;
+    scope.check_forwarding(&json, None)?;
     let made = door.hub.create(None, &json).await?;
     let mut response = body::answer(StatusCode::CREATED, &outgoing(&made));
     // An id is made of characters that a header may have.
@@ -84,6 +85,7 @@ pub(super) async fn replace(
     Query::of(&uri, &[])?;
     let old = door.hub.subscription(None, &scope.item)?;
     let json = incoming(body::json(&headers, body).await?, Some(&old), door.hub.clock().now())?;
+    scope.check_forwarding(&json, None)?;
     let (changed, _) = door.hub.replace(None, &scope.item, &json).await?;
     Ok(body::ok(&outgoing(&changed)))
 }

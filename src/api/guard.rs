@@ -15,14 +15,18 @@ use crate::access::{Access, Principal, Scope};
 use crate::error::Error;
 
 /// Refuses who is not known, or may not do this.
-pub(super) async fn refuse_strangers(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+pub(super) async fn refuse_strangers(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
     let Some((scope, bus)) = needed(request.method(), request.uri().path()) else {
         return next.run(request).await;
     };
     match who(&access, &request) {
         None => unauthorized(),
-        Some(who) if who.may(scope, bus.as_deref()) => next.run(request).await,
-        Some(_) => forbidden(scope, bus.as_deref()),
+        Some(who) if who.may(scope, bus.as_deref()) => {
+            // What a subscription may do besides hangs on its body: `scope` hands this to who reads it.
+            request.extensions_mut().insert(who);
+            next.run(request).await
+        }
+        Some(_) => Problem::from(forbidden(scope, bus.as_deref())).into_response(),
     }
 }
 
@@ -72,13 +76,14 @@ fn unauthorized() -> Response {
     response
 }
 
-fn forbidden(scope: Scope, bus: Option<&str>) -> Response {
+/// Somebody lacks a scope.
+pub(super) fn forbidden(scope: Scope, bus: Option<&str>) -> Error {
     let text = format!(
         "these credentials lack the scope `{}` on {}",
         scope.word(),
         bus.map_or_else(|| "all buses".to_owned(), |bus| format!("the bus `{bus}`"))
     );
-    Problem::from(Error::invalid("forbidden", text)).into_response()
+    Error::invalid("forbidden", text)
 }
 
 #[cfg(test)]

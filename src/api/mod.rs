@@ -23,6 +23,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod tutum;
 mod unique;
 mod websocket;
 
@@ -47,6 +48,8 @@ pub struct Settings {
     pub access: Arc<Access>,
     /// What else is served beside `/v1`; it asks for credentials itself.
     pub beside: Router,
+    /// Whether a WebSocket at `/v1/events` goes to what is beside: a client of Tutum's.
+    pub tutum: bool,
 }
 
 impl Default for Settings {
@@ -56,6 +59,7 @@ impl Default for Settings {
             names: None,
             access: Arc::new(Access::new(Default::default())),
             beside: Router::new(),
+            tutum: false,
         }
     }
 }
@@ -79,6 +83,10 @@ pub fn router_with(hub: Hub, settings: Settings) -> Router {
     let routes = routes()
         .layer(from_fn_with_state(access, guard::refuse_strangers))
         .merge(door.settings.beside.clone().with_state(()));
+    let routes = match door.settings.tutum {
+        true => routes.layer(from_fn_with_state(door.settings.beside.clone(), tutum::hand_over)),
+        false => routes,
+    };
     let guarded = match &door.settings.names {
         Some(names) => routes.layer(from_fn_with_state(names.clone(), origin::refuse_other_names)),
         None => routes,

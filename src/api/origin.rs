@@ -17,13 +17,14 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::Problem;
+use crate::compat::site;
 use crate::error::Error;
 
 /// Refuses what changes something, and WebSockets, for a page of another site.
 pub(super) async fn refuse_other_sites(request: Request, next: Next) -> Response {
     let upgrade = request.headers().contains_key(header::UPGRADE);
     let reading = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && !upgrade;
-    if reading || is_same_site(&request) {
+    if reading || !site::is_foreign(request.headers(), request.uri()) {
         return next.run(request).await;
     }
     let text = "the header `Origin` names another site than `Host`: web pages may use this API only from the hub's own address";
@@ -62,20 +63,6 @@ fn host_of(request: &Request) -> Option<String> {
     let named = request.headers().get(header::HOST);
     let named = named.map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
     named.or_else(|| request.uri().authority().map(ToString::to_string))
-}
-
-fn is_same_site(request: &Request) -> bool {
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = request.headers().get(header::ORIGIN) else {
-        return true;
-    };
-    let site = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.parse::<Uri>().ok())
-        .and_then(|origin| origin.authority().cloned());
-    let host = text(header::HOST).or_else(|| request.uri().authority().map(|authority| authority.as_str()));
-    site.is_some_and(|site| host.is_some_and(|host| site.as_str().eq_ignore_ascii_case(host)))
 }
 
 #[cfg(test)]

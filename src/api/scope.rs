@@ -1,11 +1,16 @@
-//! Which bus a path means: the one it names, or none.
+//! Which bus a path means: the one it names, or none; and whether who asks may have events forwarded to another.
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 
+use serde_json::Value;
+
 use super::error::Problem;
+use super::guard::forbidden;
+use crate::access::{self, Principal};
 use crate::error::Error;
 use crate::log::BusName;
+use crate::subscription::Subscription;
 
 /// What the path names: the bus, and the thing on it.
 #[derive(Debug)]
@@ -14,12 +19,29 @@ pub(super) struct Scope {
     pub(super) named: Option<BusName>,
     /// The last other parameter: `{id}`, `{offset}`, `{name}`.
     pub(super) item: String,
+    /// Who asks; none where nobody was.
+    principal: Option<Principal>,
 }
 
 impl Scope {
     /// The bus that is meant.
     pub(super) fn bus(&self) -> BusName {
         self.named.clone().unwrap_or_else(BusName::default_bus)
+    }
+
+    /// Refuses a subscription that would publish where who asks for it may not: as a sink, or what it gives up. `old` is
+    /// the one that a patch changes.
+    pub(super) fn check_forwarding(&self, json: &Value, old: Option<&Subscription>) -> Result<(), Error> {
+        let Some(who) = &self.principal else { return Ok(()) };
+        let old = old.map(Subscription::to_json).unwrap_or_default();
+        let of = |name: &str| json.get(name).or_else(|| old.get(name)).and_then(Value::as_str);
+        let sink = of("sink").filter(|_| of("protocol") == Some("BUS"));
+        let dead = json.pointer("/config/dead_letter/bus").and_then(Value::as_str);
+        let refused = sink
+            .into_iter()
+            .chain(dead)
+            .find(|bus| !who.may(access::Scope::Publish, Some(bus)));
+        refused.map_or(Ok(()), |bus| Err(forbidden(access::Scope::Publish, Some(bus))))
     }
 }
 
@@ -32,6 +54,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Scope {
         let mut scope = Self {
             named: None,
             item: String::new(),
+            principal: parts.extensions.get().cloned(),
         };
         for (name, value) in &params {
             match name {

@@ -1,7 +1,7 @@
 //! Server-sent events (WHATWG HTML, section 9.2).
 //!
 //! `id` is the offset, `event` the type, `data` the event; a removed stretch of the log is an event `gap`.
-//! Invariant: one event a frame: it is flushed as soon as it is there.
+//! Invariant: one event a frame: it is flushed as soon as it is there, with those that came at the same time.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use super::events::Form;
 use crate::event;
 use crate::event::Event;
 use crate::hub::{EventStream, Item};
+use crate::log::Record;
 
 /// Tells the client to come back after a second.
 const HELLO: &[u8] = b"retry: 1000\n\n";
@@ -57,13 +58,20 @@ fn frame(item: &Item, form: Form) -> Bytes {
             gap.start.0, gap.end.0
         )
         .into(),
-        Item::Record(record) => {
-            let mut text = format!("id: {}\nevent: {}\n", record.offset.0, record.event.ty()).into_bytes();
-            write_data(&content(&record.event, form), &mut text);
-            text.push(b'\n');
-            text.into()
-        }
+        Item::Record(record) if form == Form::Raw => record.once(|record| Raw(render(record, form))).0.clone(),
+        Item::Record(record) => record.once(|record| Structured(render(record, form))).0.clone(),
     }
+}
+
+/// The frames of a record, made once for all streams.
+struct Structured(Bytes);
+struct Raw(Bytes);
+
+fn render(record: &Record, form: Form) -> Bytes {
+    let mut text = format!("id: {}\nevent: {}\n", record.offset.0, record.event.ty()).into_bytes();
+    write_data(&content(&record.event, form), &mut text);
+    text.push(b'\n');
+    text.into()
 }
 
 /// What an event is shown as. Raw data that is no text has no place in a text protocol: it comes as base64.

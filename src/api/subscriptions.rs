@@ -16,6 +16,7 @@ use crate::subscription::Subscription;
 pub(super) async fn create(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
+    scope.check_forwarding(&json, None)?;
     let made = door.hub.create(scope.named.as_ref(), &json).await?;
     Ok(created(&made))
 }
@@ -83,6 +84,7 @@ pub(super) async fn replace(
 ) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
+    scope.check_forwarding(&json, None)?;
     let (subscription, made) = door.hub.replace(scope.named.as_ref(), &scope.item, &json).await?;
     Ok(if made {
         created(&subscription)
@@ -95,6 +97,8 @@ pub(super) async fn replace(
 pub(super) async fn patch(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
+    let old = door.hub.subscription(scope.named.as_ref(), &scope.item)?;
+    scope.check_forwarding(&json, Some(&old))?;
     let changed = door.hub.patch(scope.named.as_ref(), &scope.item, &json).await?;
     Ok(body::ok(&changed.to_json()))
 }

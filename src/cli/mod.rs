@@ -11,12 +11,14 @@ mod demo;
 mod exit;
 mod explain;
 mod flags;
+mod listener;
 mod logs;
 mod out;
 mod plugin;
 mod publish;
 mod serve;
 mod set;
+mod source;
 mod sse;
 mod subscription;
 mod tail;
@@ -59,8 +61,12 @@ enum Command {
     Publish(publish::Publish),
     /// Watch events as they come.
     Tail(tail::Tail),
+    /// Follow another system's events and publish them on a hub.
+    Source(source::Command),
     /// List, create and change subscriptions.
     Subscription(subscription::Command),
+    /// Pulp's event listeners, by the commands of `pulp-admin event listener`.
+    Listener(listener::Command),
     /// Look at dead letters; deliver them again, or drop them.
     Dead(dead::Command),
     /// Why an event did, or did not, reach a subscriber.
@@ -160,7 +166,9 @@ async fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Demo(demo) => demo.run().await?,
         Command::Publish(publish) => publish.run().await?,
         Command::Tail(tail) => tail.run().await?,
+        Command::Source(source) => source.run().await?,
         Command::Subscription(subscription) => subscription.run().await?,
+        Command::Listener(listener) => return listener.run().await,
         Command::Dead(dead) => dead.run().await?,
         Command::Explain(explain) => explain.run().await?,
         Command::Plugin(plugin) => plugin.run().await?,

@@ -10,10 +10,12 @@ pub mod docker_cloud;
 pub mod eventbridge;
 pub mod marathon;
 pub mod pulp;
+pub mod site;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn;
 
 use crate::access::Access;
 use crate::error::Error;
@@ -57,6 +59,8 @@ pub struct Door {
     pub settings: Arc<Settings>,
     /// The owner of what a route starts.
     pub tasks: Tasks,
+    /// Held while a document is read, changed and written with what stands for it, so that no change is lost.
+    pub changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The routes of those that are on.
@@ -64,14 +68,19 @@ pub fn router(door: Door) -> Router {
     let all = [
         (door.settings.marathon.on, marathon::routes as fn() -> Router<Door>),
         (door.settings.docker_cloud.on, docker_cloud::routes),
-        (door.settings.eventbridge.on, eventbridge::routes),
-        (door.settings.pulp.on, pulp::routes),
+        (door.settings.eventbridge.on, || guarded(eventbridge::routes())),
+        (door.settings.pulp.on, || guarded(pulp::routes())),
     ];
     let routes = all
         .into_iter()
         .filter(|(on, _)| *on)
         .fold(Router::new(), |routes, (_, more)| routes.merge(more()));
     routes.with_state(door)
+}
+
+/// Not for pages of other sites. (The other two answer such a page in their own words.)
+fn guarded(routes: Router<Door>) -> Router<Door> {
+    routes.layer(from_fn(site::refuse_changes))
 }
 
 /// Brings what delivers in line with what is kept, before the first caller comes.

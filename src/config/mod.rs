@@ -145,6 +145,8 @@ impl Config {
             faults.extend(set.err().map(|why| format!("--{} {why}", key.flag)));
         }
         if faults.is_empty() {
+            let settings = &mut config.settings;
+            settings.compat.pulp.grant(&mut settings.plugins);
             Ok(config)
         } else {
             Err(Refused(faults))

@@ -87,7 +87,7 @@ impl Candidate {
             Mode::Structured => &self.structured,
             Mode::Binary => &self.binary,
             Mode::Raw => &self.raw,
-            Mode::Batch => return encode(mode, self.event()),
+            Mode::Batch | Mode::Pulp => return encode(mode, self.event()),
         };
         cell.get_or_init(|| encode(mode, self.event())).clone()
     }

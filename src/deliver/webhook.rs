@@ -45,6 +45,7 @@ pub(super) fn mode(format: Format) -> Mode {
         Format::Binary => Mode::Binary,
         Format::Batch => Mode::Batch,
         Format::Raw => Mode::Raw,
+        Format::Pulp => Mode::Pulp,
     }
 }
 
@@ -78,9 +79,8 @@ pub(super) fn request(
         .parse()
         .map_err(|error| format!("the sink's URL cannot be sent to: {error}"))?;
     let mut headers: HeaderMap = encoded.headers.into_iter().collect();
-    // `raw` is what the producer wrote, for consumers that know nothing of CloudEvents: no headers of ours but the
-    // signature's.
-    if webhook.format != Format::Raw {
+    // `raw` and `pulp` are for consumers that know nothing of CloudEvents: no headers of ours but the signature's.
+    if !matches!(webhook.format, Format::Raw | Format::Pulp) {
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if let Some(trace) = trace.and_then(|trace| HeaderValue::from_str(trace).ok()) {
             headers.insert(HeaderName::from_static("traceparent"), trace);

@@ -35,6 +35,8 @@ pub enum Mode {
     Batch,
     /// The data alone, without attributes. Only ever goes out.
     Raw,
+    /// An event report of Pulp's. Only ever goes out.
+    Pulp,
 }
 
 /// What a request carried.

@@ -151,11 +151,7 @@ impl Hub {
         }
         // Retention has removed the record; the letter still has the event: one attempt, now.
         let event = json::decode(letter.event.clone().into()).map_err(Error::from)?;
-        let record = Record {
-            offset: letter.offset,
-            received: letter.at,
-            event: event.into(),
-        };
+        let record = Record::new(letter.offset, letter.at, event);
         let attempt = self.0.delivery.once(&letter.subscription, Arc::new(record)).await?;
         match attempt.outcome == "delivered" {
             true => self.drop_ids(vec![letter.id]).await.map(drop),

@@ -132,6 +132,11 @@ impl Hub {
         Ok(page)
     }
 
+    /// Every bus that events have been published on, or that is listened to.
+    pub fn buses(&self) -> Vec<BusName> {
+        self.0.log.buses()
+    }
+
     /// One record.
     ///
     /// # Errors
@@ -157,6 +162,19 @@ impl Hub {
                     ),
                 )
             })
+    }
+
+    /// Whether events can be read on this bus: it begins with its first one; `default` is always there.
+    pub fn has_bus(&self, bus: &BusName) -> bool {
+        *bus == BusName::default_bus() || self.0.log.buses().contains(bus)
+    }
+
+    /// The offset that the next event of a bus will get. A bus that is not there yet is made.
+    ///
+    /// # Errors
+    /// `too_many_buses`, `stopping`.
+    pub fn end_of(&self, bus: &BusName) -> Result<Offset, Error> {
+        Ok(*self.0.log.end(bus)?.borrow())
     }
 
     /// The offset that a start means now.

@@ -1,8 +1,9 @@
 //! The hub: publish, read, subscribe, status. Every front door calls this and nothing below it.
 //!
 //! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
-//! log, `subscriptions` and `dead_letters` change who gets what, `plugins` checks what a subscription needs, `misfit`
-//! finds those that a swap left behind, `consent` asks callbacks whether they want events, `trial` compares a candidate with what is live, `explain` tells why an event
+//! log (`fan` hands new records to many at once), `subscriptions` and `dead_letters` change who gets what, `plugins`
+//! checks what a subscription needs, `misfit` finds those that a swap left behind, `consent` asks callbacks whether they
+//! want events, `trial` compares a candidate with what is live, `explain` tells why an event
 //! did or did not arrive, `documents` keeps what front doors want kept, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
 //!
 //! Order of the stop ([`Hub::stop`], then [`Hub::drain`]): no new work and streams end; deliveries in flight end and
@@ -16,6 +17,7 @@ mod dead_letters;
 mod documents;
 mod events;
 mod explain;
+mod fan;
 mod life;
 mod misfit;
 mod open;
@@ -36,7 +38,7 @@ pub use dead_letters::{Choice, Redelivered};
 pub use events::Page;
 pub use explain::{Asked, DeliveryStanding, Explanation, Heard, Question, Rule, Shown};
 pub use status::{Health, Standing};
-pub use stream::{EventStream, Item, Wish};
+pub use stream::{EventStream, Item, Only, Wish};
 pub use trial::{Outlook, TrialReport};
 
 use crate::deliver::Delivery;
@@ -49,6 +51,9 @@ use crate::subscription::{DeliveryConfig, Store};
 use crate::tasks::Tasks;
 use crate::time::Clock;
 use crate::{log, net, plugin};
+
+/// How long streams may take to end.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Everything a hub is opened with.
 #[derive(Debug, Clone)]
@@ -98,6 +103,7 @@ struct Parts {
     signer: Signer,
     plugins: Plugins,
     delivery: Delivery,
+    fans: fan::Fans,
     life: life::Reporter,
     misfits: misfit::Misfits,
     trials: trial::Trials,
@@ -160,6 +166,8 @@ impl Hub {
         self.stop();
         let ends = self.0.clock.instant() + deadline;
         let left = || ends.saturating_duration_since(self.0.clock.instant());
+        // Streams say goodbye; who does not listen is not waited for, and loses nothing by it.
+        self.0.owners.streams.drain(left().min(GOODBYE)).await;
         self.0.delivery.drain(left()).await;
         let mut whole = true;
         for owner in [&self.0.owners.delivery, &self.0.owners.plugins, &self.0.owners.own] {

@@ -87,6 +87,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         signer,
         plugins,
         delivery,
+        fans: super::fan::Fans::default(),
         life,
         misfits: super::misfit::Misfits::default(),
         trials: Default::default(),

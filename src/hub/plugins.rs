@@ -75,6 +75,11 @@ impl Hub {
         })
     }
 
+    /// Counts up whenever what is loaded changes.
+    pub fn plugin_changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.0.plugins.changes()
+    }
+
     /// New grants, limits and configs of plugins.
     pub async fn reconfigure(&self, plugins: BTreeMap<String, PluginSettings>) {
         self.0.plugins.reconfigure(plugins).await;

@@ -1,7 +1,8 @@
 //! A reader that follows the log: what is there from a position on, then what comes.
 //!
-//! Why a position and not a queue: a slow reader costs a number. It holds at most one read of the log in memory, and
-//! when it falls behind retention it is told what it missed.
+//! Why a position and not a queue alone: a slow reader costs a number. It reads the log by itself, at most one read of
+//! it in memory, until it has come to the end; then it takes a seat (`fan`) and is handed what it wants. When it does
+//! not take that, it is back at its position; and when it falls behind retention it is told what it missed.
 //! Invariant: records come in order, each once; nothing is left out without an [`Item::Gap`].
 
 use std::collections::VecDeque;
@@ -10,17 +11,23 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::fan::{Place, Seat};
 use crate::error::Error;
 use crate::filter::{Filter, Match, Selector};
 use crate::hub::Hub;
 use crate::log::{BusName, Offset, ReadLimit, Record};
 use crate::subscription::Start;
+use crate::tasks::Owned;
 
 /// Read ahead of the reader, at most.
 const AHEAD: ReadLimit = ReadLimit {
     records: 256,
     bytes: 1 << 20,
 };
+
+/// A front door's own test of what a stream carries. It is asked in the order of the log, for many streams in a row:
+/// what it needs of a record should be made once for all ([`Record::once`]).
+pub type Only = Arc<dyn Fn(&Record) -> bool + Send + Sync>;
 
 /// What a stream is to carry.
 #[derive(Debug)]
@@ -34,7 +41,7 @@ pub struct Wish {
 }
 
 /// What a stream brings.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Item {
     /// An event.
     Record(Arc<Record>),
@@ -46,10 +53,16 @@ pub enum Item {
 pub struct EventStream {
     hub: Hub,
     bus: BusName,
-    selector: Selector,
+    selector: Arc<Selector>,
+    only: Option<Only>,
     end: watch::Receiver<Offset>,
+    /// Everything before this was brought, or is in `read`.
     next: Offset,
     read: VecDeque<Item>,
+    /// Taken at the end of the log; what lies between `next` and its beginning is read first.
+    seat: Option<Seat>,
+    /// The stop of the hub waits for it.
+    _owned: Owned,
 }
 
 impl Hub {
@@ -72,15 +85,25 @@ impl Hub {
         Ok(EventStream {
             hub: self.clone(),
             bus: wish.bus,
-            selector: wish.selector,
+            selector: Arc::new(wish.selector),
+            only: None,
             end,
             next,
             read: VecDeque::new(),
+            seat: None,
+            _owned: self.0.owners.streams.owned(),
         })
     }
 }
 
 impl EventStream {
+    /// Narrows the stream further, by a test of the caller's own.
+    #[must_use]
+    pub fn only(mut self, test: Only) -> Self {
+        self.only = Some(test);
+        self
+    }
+
     /// The next item; `None` once the hub stops. Dropping the future loses nothing.
     ///
     /// # Errors
@@ -90,33 +113,81 @@ impl EventStream {
             if self.hub.is_stopping() {
                 return None;
             }
-            if let Some(item) = self.read.pop_front() {
-                if matches!(item, Item::Record(_)) {
-                    self.hub.0.metrics.streamed.inc();
-                }
+            if let Some(item) = self.ready() {
                 return Some(Ok(item));
             }
-            let end = *self.end.borrow_and_update();
-            if self.next < end {
-                if let Err(error) = self.read_on().await {
-                    return Some(Err(error));
-                }
-                continue;
-            }
-            tokio::select! {
-                () = self.hub.stopping() => return None,
-                changed = self.end.changed() => changed.ok()?,
+            if let Err(error) = self.more().await {
+                return Some(Err(error));
             }
         }
+    }
+
+    /// The next item if it is there: who has one to send sends those at hand along with it.
+    pub fn ready(&mut self) -> Option<Item> {
+        loop {
+            let handed = match &mut self.seat {
+                Some(seat) if self.read.is_empty() && seat.from <= self.next => seat.ready(),
+                _ => None,
+            };
+            let item = match handed {
+                // A seat may begin before the place that this stream had come to.
+                Some(item) if !self.pass(&item) => continue,
+                Some(item) => item,
+                None => self.read.pop_front()?,
+            };
+            if matches!(item, Item::Record(_)) {
+                self.hub.0.metrics.streamed.inc();
+            }
+            return Some(item);
+        }
+    }
+
+    /// Moves on past an item; whether it lay ahead.
+    fn pass(&mut self, item: &Item) -> bool {
+        let to = match item {
+            Item::Record(record) => Offset(record.offset.0.saturating_add(1)),
+            Item::Gap(gap) => gap.end,
+        };
+        let ahead = to > self.next;
+        self.next = self.next.max(to);
+        ahead
+    }
+
+    /// Reads on, takes a seat, or waits for what comes.
+    async fn more(&mut self) -> Result<(), Error> {
+        match &mut self.seat {
+            Some(seat) if seat.from <= self.next => match seat.next().await {
+                Some(item) => {
+                    if self.pass(&item) {
+                        self.read.push_back(item);
+                    }
+                }
+                None => {
+                    self.next = self.next.max(seat.lost_at());
+                    self.seat = None;
+                }
+            },
+            None if self.next >= *self.end.borrow() => {
+                let place = Place {
+                    log: &self.hub.0.log,
+                    bus: &self.bus,
+                    tasks: &self.hub.0.owners.streams,
+                };
+                let fans = &self.hub.0.fans;
+                self.seat = Some(fans.seat(place, Arc::clone(&self.selector), self.only.clone())?);
+            }
+            _ => self.read_on().await?,
+        }
+        Ok(())
     }
 
     async fn read_on(&mut self) -> Result<(), Error> {
         let batch = self.hub.0.log.read(&self.bus, self.next, AHEAD).await?;
         self.read.extend(batch.gap.map(Item::Gap));
-        let wanted = batch
-            .records
-            .into_iter()
-            .filter(|record| self.selector.matches(&record.event) == Match::Yes);
+        let wanted = batch.records.into_iter().filter(|record| {
+            let passes = self.selector.matches(&record.event) == Match::Yes;
+            passes && self.only.as_ref().is_none_or(|only| only(record))
+        });
         self.read.extend(wanted.map(Item::Record));
         self.next = self.next.max(batch.next);
         if self.read.is_empty() {
@@ -132,3 +203,6 @@ impl Drop for EventStream {
         self.hub.0.metrics.streams.dec();
     }
 }
+
+#[cfg(test)]
+mod tests;

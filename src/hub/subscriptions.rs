@@ -160,11 +160,7 @@ impl Hub {
         };
         let event = draft.check().map_err(Error::internal)?;
         // Offset 0 is before the first record: it stands for none in the log.
-        let record = Record {
-            offset: Offset(0),
-            received: now,
-            event: event.into(),
-        };
+        let record = Record::new(Offset(0), now, event);
         self.0.delivery.once(&found.id, Arc::new(record)).await
     }
 

@@ -67,6 +67,7 @@ mod commit;
 mod dedup;
 mod fault;
 mod lock;
+mod memo;
 mod model;
 mod queue;
 mod reader;

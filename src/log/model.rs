@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::memo::Memo;
 use crate::error::Error;
 use crate::event::Event;
 use crate::time::Timestamp;
@@ -33,6 +34,30 @@ pub struct Record {
     pub received: Timestamp,
     /// The event; shared, so that a plugin can hold on to it without a copy.
     pub event: Arc<Event>,
+    memo: Memo,
+}
+
+impl Record {
+    /// An event at its place.
+    pub fn new(offset: Offset, received: Timestamp, event: impl Into<Arc<Event>>) -> Self {
+        Self {
+            offset,
+            received,
+            event: event.into(),
+            memo: Memo::default(),
+        }
+    }
+
+    /// What `make` makes of this record, made once for all who ask for this type: a frame that a thousand listeners
+    /// get. It must follow from the record alone; it may be made again once the record is no longer among the newest.
+    pub fn once<T: std::any::Any + Send + Sync>(&self, make: impl FnOnce(&Self) -> T) -> Arc<T> {
+        self.memo.once(|| make(self))
+    }
+
+    /// Lets go of what was made of this record, and keeps nothing more.
+    pub(super) fn age(&self) {
+        self.memo.close();
+    }
 }
 
 /// What became of one appended event.

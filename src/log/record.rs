@@ -74,11 +74,7 @@ pub fn decode(row: &Row<'_>, checksum: i64) -> Result<Record, Damage> {
     let event = draft
         .check()
         .map_err(|_| Damage("an attribute breaks the rules of CloudEvents"))?;
-    Ok(Record {
-        offset: Offset(offset),
-        received: Timestamp(row.received),
-        event: event.into(),
-    })
+    Ok(Record::new(Offset(offset), Timestamp(row.received), event))
 }
 
 impl<'a> Row<'a> {

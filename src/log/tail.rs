@@ -13,6 +13,9 @@ use super::model::{ReadLimit, Record};
 /// Bytes of events that a bus keeps in memory, about.
 const WEIGHT: usize = 8 << 20;
 
+/// The newest records, so many of them, keep what readers have made of them.
+const SHOWN: usize = 1_024;
+
 /// A bounded row of records.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
@@ -33,6 +36,11 @@ impl Tail {
         }
         self.weight += record.event.weight();
         self.records.push_back(record);
+        // Who reads that far behind reads alone: what was made for all is not needed any more.
+        let aged = self.records.len().checked_sub(SHOWN + 1);
+        if let Some(record) = aged.and_then(|at| self.records.get(at)) {
+            record.age();
+        }
         while self.weight > WEIGHT {
             let Some(oldest) = self.records.pop_front() else {
                 break;
@@ -98,11 +106,7 @@ mod tests {
 
     fn record(offset: u64, bytes: usize) -> Arc<Record> {
         let event = event(&offset.to_string(), bytes);
-        Arc::new(Record {
-            offset: Offset(offset),
-            received: Timestamp(0),
-            event: event.into(),
-        })
+        Arc::new(Record::new(Offset(offset), Timestamp(0), event))
     }
 
     fn offsets(tail: &Tail, from: u64, records: usize, bytes: usize) -> Option<Vec<u64>> {

@@ -213,11 +213,7 @@ impl Writer {
             let (events, answer) = append.into_parts();
             for (event, place) in events.into_iter().zip(&places) {
                 if !place.duplicate {
-                    tail.push(Arc::new(Record {
-                        offset: place.offset,
-                        received,
-                        event: event.into(),
-                    }));
+                    tail.push(Arc::new(Record::new(place.offset, received, event)));
                 }
             }
             answers.push((answer, places));

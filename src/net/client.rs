@@ -6,6 +6,8 @@
 //! Redirects are not followed: a sink that moved says so to whoever reads the status.
 //! Invariant: no request is sent twice by one call of [`Client::send`].
 
+mod feed;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use tokio::net::TcpStream;
+
+pub use feed::Feed;
 
 use super::dial::{Dialler, Stream};
 use super::pool::{Link, Origin, Pool};

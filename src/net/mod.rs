@@ -13,7 +13,7 @@ mod guard;
 mod pool;
 mod tls;
 
-pub use client::{Answer, Client};
+pub use client::{Answer, Client, Feed};
 pub use direct::Direct;
 pub use guard::{Blocked, Guard, GuardSettings};
 pub use tls::{Secured, Trust};

@@ -1,16 +1,19 @@
 //! Accepts connections and serves HTTP/1.1 on each, within limits, until told to stop.
 //!
 //! Why not `axum::serve`: it has no bound on headers, on the time they may take, or on connections.
+//! Every request carries where it came from ([`ConnectInfo`]), unless that was a unix socket.
 //! Invariant: a connection holds a slot that comes back by itself; a stop lets the request at hand end.
 
 use std::error::Error as StdError;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ConnectInfo;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
@@ -54,10 +57,16 @@ where
         };
         match accepted {
             None => return,
-            Some((slot, Ok(stream))) => {
+            Some((slot, Ok((stream, peer)))) => {
                 let (service, limits, stop) = (service.clone(), limits.clone(), tasks.clone());
                 tasks.spawn(async move {
-                    serve(stream, service, &limits, &stop).await;
+                    let from = service_fn(move |mut request: Request<Incoming>| {
+                        if let Some(peer) = peer {
+                            request.extensions_mut().insert(ConnectInfo(peer));
+                        }
+                        service.call(request)
+                    });
+                    serve(stream, from, &limits, &stop).await;
                     drop(slot);
                 });
             }
@@ -72,15 +81,15 @@ where
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-async fn accept_one(listener: &Listener) -> std::io::Result<Box<dyn Stream>> {
+async fn accept_one(listener: &Listener) -> std::io::Result<(Box<dyn Stream>, Option<SocketAddr>)> {
     match listener {
         Listener::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
+            let (stream, peer) = listener.accept().await?;
             // Answers are small; waiting to fill a packet would cost 40 ms.
             stream.set_nodelay(true)?;
-            Ok(Box::new(stream))
+            Ok((Box::new(stream), Some(peer)))
         }
-        Listener::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
+        Listener::Unix(listener) => Ok((Box::new(listener.accept().await?.0), None)),
     }
 }
 

@@ -109,6 +109,7 @@ impl Server {
             access: Arc::clone(&access),
             settings: Arc::new(settings.compat.clone()),
             tasks: self.connections.clone(),
+            changing: Arc::default(),
         };
         compat::start(&door).await?;
         let beside = compat::router(door);
@@ -127,6 +128,7 @@ impl Server {
                 names: bound.address.is_loopback().then(|| names.clone()),
                 access: Arc::clone(&access),
                 beside: beside.clone(),
+                tutum: settings.compat.docker_cloud.on,
                 ..api::Settings::default()
             };
             let service = TowerToHyperService::new(api::router_with(self.hub.clone(), own));

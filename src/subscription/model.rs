@@ -134,6 +134,8 @@ pub enum Format {
     Batch,
     /// The producer's own bytes of data, nothing else.
     Raw,
+    /// An event report of Pulp's: as its producer wrote it, or made of another event.
+    Pulp,
 }
 
 /// Credentials of a callback. Never shown again.

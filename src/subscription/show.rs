@@ -194,6 +194,7 @@ impl Webhook {
             Format::Binary => "binary",
             Format::Batch => "batch",
             Format::Raw => "raw",
+            Format::Pulp => "pulp",
         };
         settings.insert("format".into(), format.into());
         if !self.headers.is_empty() {

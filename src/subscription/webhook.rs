@@ -47,6 +47,7 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
             ("binary", Format::Binary),
             ("batch", Format::Batch),
             ("raw", Format::Raw),
+            ("pulp", Format::Pulp),
         ],
     )?;
     let (headers, auth) = (headers(&settings)?, auth(&settings)?);

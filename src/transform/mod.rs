@@ -13,7 +13,8 @@ mod template;
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::event::{Event, Lexed, json as event_json};
+use crate::event::native::eventbridge;
+use crate::event::{Event, Lexed};
 use crate::nearest::hint;
 use path::Source;
 use template::Template;
@@ -137,12 +138,9 @@ impl Transform {
     }
 }
 
-/// Where an Alibaba event keeps its time as its producer wrote it, if that was no time by RFC 3339.
-const ORIGINAL_TIME: &str = "aliyunoriginaltime";
-
-/// An event as paths see it.
+/// An event as paths see it: its `time` as the producer wrote it.
 fn document(event: &Event) -> Lexed {
-    let text = event_json::encode(event);
+    let text = eventbridge::encode(event);
     let mut whole = std::str::from_utf8(&text).ok().and_then(Lexed::parse);
     // JSON that came as base64 is JSON all the same.
     if let (Some(Lexed::Object(members)), Some(_), Some(data)) = (&mut whole, event.json(), event.data())
@@ -150,15 +148,6 @@ fn document(event: &Event) -> Lexed {
         && let Some(member) = members.iter_mut().find(|(name, _)| &**name == "data_base64")
     {
         *member = ("data".into(), json);
-    }
-    if let Some(Lexed::Object(members)) = &mut whole
-        && let Some(at) = members.iter().position(|(name, _)| &**name == ORIGINAL_TIME)
-    {
-        let (_, original) = members.remove(at);
-        match members.iter_mut().find(|(name, _)| &**name == "time") {
-            Some((_, time)) => *time = original,
-            None => members.push(("time".into(), original)),
-        }
     }
     // What an event's own rules let through is JSON of a bounded depth; were it not, paths would find nothing.
     whole.unwrap_or(Lexed::Null)

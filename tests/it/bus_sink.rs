@@ -113,3 +113,43 @@ async fn what_is_given_up_is_on_its_bus_and_in_the_dead_letters() {
     assert_eq!(of(&there[0], "deadsubscription"), "s");
     assert_eq!(of(&there[0], "deadreason"), "the sink answered 500");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_publish_there_cannot_have_it_forwarded_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "[auth.bob]\nsecret = \"s3cret-of-bob\"\nscopes = [\"subscribe:orders\", \"publish:mirror\"]\n";
+    std::fs::write(folder.path().join("busway.toml"), config).unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    let headers = [
+        ("content-type", "application/json"),
+        ("authorization", "Bearer bob:s3cret-of-bob"),
+    ];
+    let bus = |name: &str| json!({"protocol": "BUS", "sink": name});
+    let dead = |name: &str| json!({"sink": "http://127.0.0.1:9/", "config": {"dead_letter": {"bus": name}}});
+    for (method, id, body, status) in [
+        (Method::PUT, "a", bus("mirror"), 201),
+        (Method::PUT, "b", bus("other"), 403),
+        (Method::PUT, "c", dead("mirror"), 201),
+        (Method::PUT, "d", dead("other"), 403),
+        (Method::POST, "", bus("other"), 403),
+        (Method::PATCH, "a", json!({"sink": "other"}), 403),
+        (Method::PATCH, "c", bus("other"), 403),
+        (
+            Method::PATCH,
+            "c",
+            json!({"config": {"dead_letter": {"bus": "other"}}}),
+            403,
+        ),
+        (Method::PATCH, "a", json!({"types": ["t"]}), 200),
+    ] {
+        let path = format!("/v1/buses/orders/subscriptions/{id}");
+        let path = path.trim_end_matches('/');
+        let (found, answer) = hub.send(method.clone(), path, &headers, body.to_string()).await;
+        assert_eq!(
+            found,
+            status,
+            "{method} {path} {body}: {}",
+            String::from_utf8_lossy(&answer)
+        );
+    }
+}

@@ -16,8 +16,10 @@ mod cloudevents_clients; // the CloudEvents libraries: what they send and what t
 mod config; // settings: what is refused, what is shown, the README's table
 mod consent; // the webhook handshake, both ways, and the rates that come of it
 mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and what arrived
+mod crossing; // in by any of the five ways, out by any
 mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
+mod docker_cloud; // Docker Cloud's stream: frames, filters, hierarchy, credentials, ends; its own Python client
 mod email; // the email notifier against a real mail server
 mod explain; // why an event did, or did not, arrive: every end of a delivery
 #[cfg(target_os = "linux")]
@@ -26,9 +28,12 @@ mod hold; // plugins that fail: parked and delivered once, in key order, over a 
 mod hostile; // the whole pack of bad guests under load: contained, told, and nobody else hurt
 mod languages; // plugins in every language: built from source, run through a hub; new projects; their README
 mod life; // self-events, figures, a stop under load, a second hub
+mod listener; // the commands of pulp-admin: outputs and exit codes
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
+mod marathon; // Marathon's event bus: golden answers, framing, callbacks, a real one followed, its clients
 mod plugin_cli; // plugin test, diff, show, docs, and options made of a schema
 mod plugins; // plugins: verdicts, grants, swaps under load, and whom a bad one hurts
+mod pulp; // Pulp's event listeners: golden pairs, three notifiers end to end, a restart
 mod push; // signed EventBridge pushes, verified by a receiver that has the certificate alone
 mod readme; // what the README says can be run, runs
 mod rollback; // a generation that fails where the one before it worked

@@ -1,6 +1,7 @@
 //! What the README shows between ```console fences is run, in order, against a hub; every `$` line must succeed.
 //!
-//! `cargo …` and `tests/run` are not run here (they are how one got here); `busway serve` is the hub of the test.
+//! `cargo …` and `tests/run` are not run here (they are how one got here); `busway serve` is the hub of the test, and
+//! the tests of the older systems run the commands of their sections.
 
 use crate::support::{HubProcess, run};
 
@@ -14,7 +15,8 @@ async fn commands_of_the_readme_run() {
     for line in commands(&readme) {
         let words = words(&line);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        if words.first() != Some(&"busway") || matches!(words.get(1), Some(&"serve" | &"demo" | &"plugin")) {
+        if words.first() != Some(&"busway") || matches!(words.get(1), Some(&"serve" | &"demo" | &"plugin" | &"source"))
+        {
             continue;
         }
         let local = words.get(1) == Some(&"config");

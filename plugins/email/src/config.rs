@@ -97,6 +97,8 @@ pub enum Body {
     Json,
     /// The whole event likewise.
     Event,
+    /// The layout `pulp`: Pulp's own letter, whole.
+    Pulp,
     /// The operator's own words.
     Own(Template),
 }
@@ -214,7 +216,16 @@ impl Login {
 
 impl Body {
     fn read(fields: &mut Fields) -> Result<Self, String> {
+        let layout = fields.text("layout")?;
         let form = fields.text("body")?;
+        match layout.as_deref() {
+            None | Some("busway") => {}
+            Some("pulp") if form.is_some() || fields.0.contains_key("template") => {
+                return Err("`layout` \"pulp\" leaves no room for `body` and `template`".to_owned());
+            }
+            Some("pulp") => return Ok(Self::Pulp),
+            Some(other) => return Err(format!("`layout` must be \"busway\" or \"pulp\", not {other:?}")),
+        }
         if let Some(own) = fields.template("template")? {
             return Ok(Self::Own(own));
         }
@@ -295,7 +306,7 @@ fn is_here(host: &str) -> bool {
 }
 
 /// Every field, for whoever has misspelt one.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
     "host",
     "port",
     "security",
@@ -310,6 +321,7 @@ const FIELDS: [&str; 17] = [
     "together",
     "reply_to",
     "subject",
+    "layout",
     "body",
     "template",
     "timeout",
@@ -536,6 +548,8 @@ mod tests {
         check(json!({"subject": "{"}), "`subject` has a { without its }");
         check(json!({"template": "}"}), "`template` has a } without its {");
         check(json!({"body": "xml"}), "`body` must be");
+        check(json!({"layout": "xml"}), "`layout` must be");
+        check(json!({"layout": "pulp", "body": "json"}), "leaves no room for `body`");
         check(json!({"together": "yes"}), "`together` must be true or false");
         check(json!({"timeout": 0}), "`timeout` must be");
         check(json!({"subjct": "x"}), "unknown field `subjct`");

@@ -13,6 +13,7 @@ use lettre::message::{Mailbox, Message};
 
 use crate::config::{Body, Letter};
 use crate::occurrence::Occurrence;
+use crate::pulp;
 
 /// More of a value in a header helps nobody, and a line may hold 998 bytes.
 const MOST_IN_HEADER: usize = 250;
@@ -33,6 +34,9 @@ impl Letter {
         origin: Origin,
         now: SystemTime,
     ) -> Result<String, String> {
+        if self.body == Body::Pulp {
+            return pulp::letter(self, to, event);
+        }
         let mut builder = Message::builder()
             .header(Date::new(now))
             .message_id(Some(self.message_id(to, event, origin)))
@@ -90,6 +94,7 @@ impl Body {
         match self {
             Self::Text => (UTF8, outlined(event, origin)),
             Self::Json => (ASCII, escaped(&event.pretty_data())),
+            Self::Pulp => (ASCII, escaped(&event.report())),
             Self::Event => (ASCII, escaped(&event.pretty_event())),
             Self::Own(template) => (UTF8, template.fill(event)),
         }
@@ -127,7 +132,7 @@ fn raw(name: &'static str, value: &str) -> HeaderValue {
 
 /// Text that may stand in a header: no line end, no other control character, not too long, and nothing that a reader would
 /// decode (`=?utf-8?...`).
-fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let mut words = flat
         .split_whitespace()
@@ -142,7 +147,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// JSON in ASCII alone, as Python writes it: outside strings JSON is ASCII already, so every other character stands in one.
-fn escaped(json: &str) -> String {
+pub fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_ascii() && c != '\x7f' {
@@ -158,7 +163,7 @@ fn escaped(json: &str) -> String {
 }
 
 /// Lines that end in CRLF, the last one too, and no control characters but tabs.
-fn crlf(text: &str) -> String {
+pub fn crlf(text: &str) -> String {
     let mut lines = String::with_capacity(text.len() + text.len() / 16 + 2);
     for line in text.replace("\r\n", "\n").split(['\n', '\r']) {
         lines.extend(line.chars().filter(|&c| c == '\t' || !c.is_control()));

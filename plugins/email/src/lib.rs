@@ -3,7 +3,7 @@
 //! It is built for `wasm32-wasip2`, where std's sockets are wasi:sockets: names are looked up and addresses checked by the
 //! hub. TLS is rustls, inside the guest. (Rejected: the host's `wasi:tls`, a draft that is not in the contract.)
 //!
-//! `template`, `occurrence`, `letter`: from an event to a letter, pure. `wire`, `session`, `courier`, `notes`: from a letter
+//! `template`, `occurrence`, `letter`, `pulp`: from an event to a letter, pure. `wire`, `session`, `courier`, `notes`: from a letter
 //! to the server, and what its answers mean. `config`: what `init` takes.
 //! Invariant: what is refused for good (a wrong config) is refused in `init`, before any event is at stake.
 
@@ -12,6 +12,7 @@ mod courier;
 mod letter;
 mod notes;
 mod occurrence;
+mod pulp;
 mod session;
 mod template;
 mod wire;

@@ -65,6 +65,28 @@ impl Occurrence {
         }
     }
 
+    /// The event as an event report of Pulp's, indented by two: the data if it is one, else the data in one.
+    pub fn report(&self) -> String {
+        let payload = match &self.data {
+            Data::Json(data)
+                if data.get("event_type").is_some_and(Value::is_string) && data.get("payload").is_some() =>
+            {
+                return format!("{data:#}");
+            }
+            Data::Json(data) => data.clone(),
+            Data::None => Value::Null,
+            Data::Text(_) | Data::Binary(_) => Value::String(self.pretty_data()),
+        };
+        let mut report = serde_json::Map::new();
+        report.insert(
+            "event_type".to_owned(),
+            self.attribute("type").unwrap_or_default().into(),
+        );
+        report.insert("payload".to_owned(), payload);
+        report.insert("call_report".to_owned(), Value::Null);
+        format!("{:#}", Value::Object(report))
+    }
+
     /// The whole event in the JSON event format, indented by two.
     pub fn pretty_event(&self) -> String {
         let mut whole = serde_json::Map::new();

@@ -50,11 +50,7 @@ impl Hand {
 
     fn keyed(offset: u64, key: Option<&str>) -> Queued {
         let event = crate::deliver::tests::rig::keyed(offset, key);
-        let record = Arc::new(Record {
-            offset: Offset(offset),
-            received: START,
-            event: event.into(),
-        });
+        let record = Arc::new(Record::new(Offset(offset), START, event));
         Queued {
             candidate: Arc::new(Candidate::new(record)),
             says: Match::Yes,

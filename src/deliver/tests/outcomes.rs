@@ -321,11 +321,7 @@ async fn a_subscription_waits_for_its_plugin_and_loses_nothing() {
 async fn one_attempt_outside_of_the_lane_changes_nothing_in_it() {
     let (rig, mut sink) = (Rig::new().await, Sink::new(Reply::Status(418)).await);
     rig.subscribe("s", hook(&sink), 1).await;
-    let record = crate::log::Record {
-        offset: Offset(0),
-        received: rig.parts.clock.now(),
-        event: super::rig::event(77).into(),
-    };
+    let record = crate::log::Record::new(Offset(0), rig.parts.clock.now(), super::rig::event(77));
     let attempt = rig.delivery.once(&id("s"), record.into()).await.unwrap();
     assert_eq!(
         (attempt.status, attempt.outcome.as_str()),

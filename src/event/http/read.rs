@@ -21,7 +21,7 @@ pub fn decode(headers: &HeaderMap, body: Bytes) -> Result<Decoded, DecodeError> 
     let (mode, events) = match mode(media_type.as_deref())? {
         Mode::Batch => (Mode::Batch, json::decode_batch(body)?),
         Mode::Structured => (Mode::Structured, vec![json::decode(body)?]),
-        Mode::Binary | Mode::Raw => (Mode::Binary, vec![binary(headers, media_type, body)?]),
+        Mode::Binary | Mode::Raw | Mode::Pulp => (Mode::Binary, vec![binary(headers, media_type, body)?]),
     };
     Ok(Decoded { mode, events })
 }

@@ -8,6 +8,7 @@ use super::{BATCH, Encoded, Mode, STRUCTURED, value};
 use crate::event::json;
 use crate::event::media;
 use crate::event::model::{DataKind, Event, SPECVERSION};
+use crate::event::native;
 
 /// One event in this form; in [`Mode::Batch`] it is a batch of one.
 pub fn encode(mode: Mode, event: &Event) -> Encoded {
@@ -21,6 +22,10 @@ pub fn encode(mode: Mode, event: &Event) -> Encoded {
         Mode::Raw => Encoded {
             headers: content_type(event).into_iter().collect(),
             body: body(event),
+        },
+        Mode::Pulp => Encoded {
+            headers: vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+            body: native::pulp::written(event),
         },
     }
 }

@@ -282,8 +282,10 @@ fn leaf<'a>(test: &'a Test, place: &dyn Fn() -> Place<'a>) -> Conjunct<'a> {
 /// numbers are compared by how they are written: no spot is the whole condition, but for texts of attributes.
 fn flat<'a>(part: &'a Flat, found: &mut Vec<Conjunct<'a>>) {
     for (name, entry) in &part.attributes {
-        let place = || Place::Attribute(name);
-        found.push(union(entry.checks.iter().map(|one| check(one, &place, true))));
+        let of = |one: &'a Check| Flat::places(name).map(move |name| check(one, &|| Place::Attribute(name), true));
+        let mut sum = union(entry.checks.iter().flat_map(of));
+        sum.whole &= Flat::places(name).count() == 1;
+        found.push(sum);
     }
     for (path, entry) in &part.data {
         let place = || Place::Data(path.iter().map(|key| &**key).collect());

@@ -164,6 +164,33 @@ fn a_mode_is_part_of_the_filter() {
     );
 }
 
+#[test]
+fn the_time_is_matched_as_its_producer_wrote_it() {
+    let (plain, odd) = ("2020-11-19T13:04:42Z", "2020-11-19T21:04:42.179PRC");
+    let at = |original: Option<&str>| {
+        let mut draft = event(&Map::new(), None).to_draft();
+        draft.time = Some(plain.into());
+        let original = original.map(|text| {
+            (
+                "aliyunoriginaltime".to_owned(),
+                crate::event::Value::String(text.into()),
+            )
+        });
+        draft.extensions.extend(original);
+        draft.check().expect("valid")
+    };
+    for (time, original, expected) in [
+        (plain, None, true),
+        (odd, Some(odd), true),
+        (plain, Some(odd), false),
+        (odd, None, false),
+    ] {
+        let pattern = Pattern::alibaba(&json!({"time": [time]}).to_string()).expect("valid");
+        assert_eq!(pattern.matches(&at(original)), expected, "{time} {original:?}");
+        found_by_the_index(pattern, &at(original));
+    }
+}
+
 fn found_by_the_index(pattern: Pattern, event: &Event) {
     let selector = Selector {
         filters: vec![Filter::Pattern(pattern)],

@@ -12,13 +12,13 @@ mod mail;
 mod marked;
 mod plugins;
 mod qpid;
+mod raw;
 mod receiver;
 mod wire;
 
 use std::time::Duration;
 
 pub(crate) use broker::Broker;
-#[allow(unused_imports, reason = "the older systems bring their tests")]
 pub(crate) use clients::Clients;
 pub(crate) use command::{busway, run};
 pub(crate) use guests::{built, keep_compiled, lend_compiled, tools};
@@ -27,6 +27,7 @@ pub(crate) use mail::{Letter, MailServer};
 pub(crate) use marked::{Deed, mark, marked};
 pub(crate) use plugins::{component, generation, place, take_away};
 pub(crate) use qpid::QpidPeer;
+pub(crate) use raw::Raw;
 pub(crate) use receiver::{Receiver, Request, status};
 pub(crate) use wire::{Received, Sse, WebSocket, basic};
 

@@ -24,10 +24,14 @@ use serde_json::Value;
 
 use super::super::explain::shown;
 use super::scalar::{Attribute, Scalar};
+use crate::event::native::eventbridge::ORIGINAL_TIME;
 use crate::event::{self, Event, Lexed};
 pub(in crate::filter) use check::Check;
 use check::Given;
 pub(super) use parse::{pattern, text};
+
+/// The attribute that has two forms.
+const TIME: &str = "time";
 
 /// A pattern, flat.
 #[derive(Debug, Default)]
@@ -48,6 +52,12 @@ pub(in crate::filter) struct Entry {
 }
 
 impl Flat {
+    /// The attributes of which one shows what an entry of this name asks for.
+    pub(in crate::filter) fn places(name: &str) -> impl Iterator<Item = &str> {
+        let original = (name == TIME).then_some(ORIGINAL_TIME);
+        std::iter::once(name).chain(original)
+    }
+
     /// Whether an event matches.
     pub(super) fn matches(&self, event: &Event) -> bool {
         self.attributes
@@ -102,7 +112,7 @@ fn told(place: &str, has: Option<Value>, entry: &Entry) -> String {
 }
 
 fn attribute_matches(name: &str, entry: &Entry, event: &Event) -> bool {
-    let Some(attribute) = Attribute::of(event, name) else {
+    let Some(attribute) = attribute(event, name) else {
         return entry.checks.iter().any(Check::holds_for_missing);
     };
     let seen = attribute.seen();
@@ -113,6 +123,12 @@ fn attribute_matches(name: &str, entry: &Entry, event: &Event) -> bool {
         _ => Given::Text(text),
     };
     entry.checks.iter().any(|check| check.holds(&given))
+}
+
+/// An attribute; the time as its producer wrote it, whatever form that is.
+fn attribute<'a>(event: &'a Event, name: &str) -> Option<Attribute<'a>> {
+    let original = (name == TIME).then(|| Attribute::of(event, ORIGINAL_TIME)).flatten();
+    original.or_else(|| Attribute::of(event, name))
 }
 
 fn value_matches(path: &[Box<str>], entry: &Entry, data: &Value, event: &Event) -> bool {
