@@ -7,9 +7,9 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::extract::ConnectInfo;
+use axum::http::Method;
 use axum::http::header::{self, HeaderName};
 use axum::http::request::Parts;
-use axum::http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
 use crate::compat::site;
