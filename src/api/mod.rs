@@ -15,6 +15,7 @@ mod guard;
 mod origin;
 mod plugins;
 mod query;
+mod rpc;
 mod scope;
 mod sse;
 mod status;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub beside: Router,
     /// Whether a WebSocket at `/v1/events` goes to what is beside: a client of Tutum's.
     pub tutum: bool,
+    /// Whether `GET /?Action=…` goes there: an RPC call of EventBridge's.
+    pub rpc: bool,
 }
 
 impl Default for Settings {
@@ -60,6 +63,7 @@ impl Default for Settings {
             access: Arc::new(Access::new(Default::default())),
             beside: Router::new(),
             tutum: false,
+            rpc: false,
         }
     }
 }
@@ -85,6 +89,10 @@ pub fn router_with(hub: Hub, settings: Settings) -> Router {
         .merge(door.settings.beside.clone().with_state(()));
     let routes = match door.settings.tutum {
         true => routes.layer(from_fn_with_state(door.settings.beside.clone(), tutum::hand_over)),
+        false => routes,
+    };
+    let routes = match door.settings.rpc {
+        true => routes.layer(from_fn_with_state(door.settings.beside.clone(), rpc::hand_over)),
         false => routes,
     };
     let guarded = match &door.settings.names {

@@ -36,7 +36,9 @@ impl Scope {
         let old = old.map(Subscription::to_json).unwrap_or_default();
         let of = |name: &str| json.get(name).or_else(|| old.get(name)).and_then(Value::as_str);
         let sink = of("sink").filter(|_| of("protocol") == Some("BUS"));
-        let dead = json.pointer("/config/dead_letter/bus").and_then(Value::as_str);
+        let place = "/config/dead_letter";
+        let dead = json.pointer(place).or_else(|| old.pointer(place));
+        let dead = dead.and_then(|dead| dead.get("bus")?.as_str());
         let refused = sink
             .into_iter()
             .chain(dead)

@@ -129,6 +129,7 @@ impl Server {
                 access: Arc::clone(&access),
                 beside: beside.clone(),
                 tutum: settings.compat.docker_cloud.on,
+                rpc: settings.compat.eventbridge.on,
                 ..api::Settings::default()
             };
             let service = TowerToHyperService::new(api::router_with(self.hub.clone(), own));

@@ -21,7 +21,8 @@ mod delivery; // deliveries: forms byte for byte, signatures, retries, and how t
 mod demo; // the demo's ledger closes
 mod docker_cloud; // Docker Cloud's stream: frames, filters, hierarchy, credentials, ends; its own Python client
 mod email; // the email notifier against a real mail server
-mod eventbridge; // Alibaba EventBridge: pairs word for word, real clients, rules, targets, webhooks
+mod eventbridge;
+mod eventbridge_targets; // Alibaba EventBridge: pairs word for word, real clients, rules, targets, webhooks
 mod explain; // why an event did, or did not, arrive: every end of a delivery
 #[cfg(target_os = "linux")]
 mod full; // a full disk: told, survived, and over when there is room

@@ -47,6 +47,9 @@ use crate::deliver::push::CERTIFICATE_PATH;
 use crate::error::Error;
 use fault::Fault;
 
+/// Where a `GET /?Action=…` is handed over to: `GET /` alone is the hub's own.
+pub const RPC_BY_GET: &str = "/openapi/rpc";
+
 /// Its routes.
 pub(super) fn routes() -> Router<Door> {
     Router::new()
@@ -55,6 +58,7 @@ pub(super) fn routes() -> Router<Door> {
         .route(CERTIFICATE_PATH, get(data_plane::certificate))
         .route("/webhook/putEvents", any(data_plane::webhook))
         .route("/", post(rpc::answer))
+        .route(RPC_BY_GET, get(rpc::answer_get))
         .layer(Extension(Arc::<call::Memory>::default()))
 }
 

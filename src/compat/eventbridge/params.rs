@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use super::fault::Fault;
 
+/// Parts of the longest name of an RPC parameter (`Targets.1.ParamList.2.ResourceKey` has five).
+const DEEPEST: usize = 8;
+
 /// The parameters of one call.
 #[derive(Debug, Default)]
 pub(super) struct Params(Map<String, Value>);
@@ -39,9 +42,16 @@ impl Params {
         }
     }
 
-    /// Those of an RPC call.
+    /// Those of an RPC call. `Targets.1.Id` is the field of the first of a list: how older clients spell lists.
     pub(super) fn of_pairs(pairs: Vec<(String, String)>) -> Self {
-        Self(pairs.into_iter().map(|(name, value)| (name, value.into())).collect())
+        let mut map = Map::new();
+        for (name, value) in pairs {
+            let path: Vec<&str> = name.split('.').collect();
+            if path.len() <= DEEPEST {
+                put(&mut map, &path, value);
+            }
+        }
+        Self(map.into_iter().map(|(name, value)| (name, listed(value))).collect())
     }
 
     fn value(&self, name: &str) -> Option<&Value> {
@@ -141,6 +151,34 @@ impl Params {
     }
 }
 
+/// Puts a value at a path of names.
+fn put(map: &mut Map<String, Value>, path: &[&str], value: String) {
+    match path {
+        [] => {}
+        [name] => {
+            map.insert((*name).to_owned(), value.into());
+        }
+        [name, rest @ ..] => {
+            let inner = map.entry(*name).or_insert_with(|| Map::new().into());
+            if let Some(inner) = inner.as_object_mut() {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// An object whose names are numbers is a list in their order, however deep it stands.
+fn listed(value: Value) -> Value {
+    let Value::Object(map) = value else { return value };
+    let number = |name: &String| name.parse::<u32>().ok();
+    if map.is_empty() || !map.keys().all(|name| number(name).is_some()) {
+        return Value::Object(map.into_iter().map(|(name, value)| (name, listed(value))).collect());
+    }
+    let mut items: Vec<(String, Value)> = map.into_iter().collect();
+    items.sort_by_key(|(name, _)| number(name));
+    items.into_iter().map(|(_, value)| listed(value)).collect()
+}
+
 impl Window {
     /// This part of all items, and the token of the next part.
     pub(super) fn cut<T>(self, items: Vec<T>) -> (Vec<T>, String) {
@@ -179,6 +217,25 @@ mod tests {
             assert_eq!(params.required("Empty").unwrap_err().code, "MissingParameter");
             assert_eq!(params.bus().unwrap(), "default");
         }
+    }
+
+    #[test]
+    fn lists_may_be_spelt_item_by_item() {
+        let given = [
+            ("Targets.2.Id", "b"),
+            ("Targets.10.Id", "c"),
+            ("Targets.1.Id", "a"),
+            ("Targets.1.ParamList.1.ResourceKey", "Body"),
+            ("TargetIds.1", "x"),
+            ("TargetIds", "[]"),
+        ];
+        let rpc = Params::of_pairs(given.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec());
+        let expected =
+            serde_json::json!([{"Id": "a", "ParamList": [{"ResourceKey": "Body"}]}, {"Id": "b"}, {"Id": "c"}]);
+        assert_eq!(Value::Array(rpc.list("Targets").unwrap().unwrap()), expected);
+        assert_eq!(rpc.list("TargetIds").unwrap().unwrap().len(), 0);
+        let deep = vec![("a.".repeat(100_000), "x".to_owned())];
+        assert!(!Params::of_pairs(deep).is_given("a"));
     }
 
     #[test]

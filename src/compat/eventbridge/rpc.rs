@@ -1,4 +1,4 @@
-//! RPC, version 2020-04-01: `POST /`, the action in a header or a parameter, parameters in the query and in a form.
+//! RPC, version 2020-04-01: `POST /` or `GET /`, the action in a header or a parameter, parameters in the query and in a form.
 //!
 //! A refusal comes in the service's two forms: what the caller can mend in its own data (409 elsewhere) as 200 with
 //! `Success: false` and a `Code`, which is what Terraform reads; credentials, limits and faults with their status.
@@ -46,6 +46,15 @@ pub(super) async fn answer(
         }
     };
     request::answer(200, &body)
+}
+
+/// A call by GET, all of it in the query: as it was before it was handed over here.
+pub(super) async fn answer_get(door: State<Door>, memory: Extension<Arc<Memory>>, mut request: Request) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    if let Ok(asked) = format!("/?{query}").parse() {
+        *request.uri_mut() = asked;
+    }
+    answer(door, memory, request).await
 }
 
 async fn act(door: Door, memory: Arc<Memory>, request: Request) -> Result<Value, Fault> {

@@ -147,18 +147,37 @@ impl Target {
     }
 
     /// Puts back what was hidden when the older one was shown.
-    pub(super) fn restored(mut self, old: Option<&Self>) -> Self {
+    ///
+    /// # Errors
+    /// `EventTargetInvalid`: there is nothing to put back, or the events would go elsewhere: a secret goes only where its
+    /// owner sent it, and who may change a rule must not learn it by pointing the target at himself.
+    pub(super) fn restored(mut self, old: Option<&Self>) -> Result<Self, Fault> {
+        let old = old.filter(|old| old.place() == self.place());
+        let id = self.id.clone();
         for param in self
             .param_list
             .iter_mut()
-            .filter(|param| param.value.as_deref() == Some(MASK))
+            .filter(|param| is_secret(&param.resource_key) && param.value.as_deref() == Some(MASK))
         {
-            let kept = old.and_then(|old| old.param(&param.resource_key));
-            if let Some(kept) = kept.filter(|kept| is_secret(&kept.resource_key)) {
-                param.value.clone_from(&kept.value);
-            }
+            let kept = old.and_then(|old| old.param(&param.resource_key)).ok_or_else(|| {
+                let text = format!(
+                    "Its parameter {} is {MASK}, which is how a secret is shown: send the secret itself for a target that \
+                     is new or goes elsewhere.",
+                    param.resource_key
+                );
+                Fault::target(&id, text)
+            })?;
+            param.value.clone_from(&kept.value);
         }
-        self
+        Ok(self)
+    }
+
+    /// Where it leads: its type, its endpoint, and every parameter that may say so.
+    fn place(&self) -> (&str, &str, Vec<&Param>) {
+        let mut params: Vec<&Param> = self.param_list.iter().collect();
+        params.retain(|param| !is_secret(&param.resource_key) && !param.resource_key.eq_ignore_ascii_case("Body"));
+        params.sort_by(|one, other| one.resource_key.cmp(&other.resource_key));
+        (&self.kind, &self.endpoint, params)
     }
 
     /// The parameter of this name, whatever its case.
@@ -180,8 +199,26 @@ mod tests {
         let target = Target::read(&given).unwrap();
         let shown = target.shown();
         assert_eq!(shown["ParamList"][0]["Value"], "***");
-        let again = Target::read(&shown).unwrap().restored(Some(&target));
+        let again = Target::read(&shown).unwrap().restored(Some(&target)).unwrap();
         assert_eq!(again.param("token").unwrap().value.as_deref(), Some("s3cret"));
+        // A secret stays where it was sent.
+        let moved = |place: &str, value: Value| {
+            let mut moved = shown.clone();
+            moved[place] = value;
+            Target::read(&moved).unwrap()
+        };
+        for elsewhere in [
+            moved("Endpoint", "http://b/".into()),
+            moved("Type", "https".into()),
+            moved(
+                "ParamList",
+                json!([{"ResourceKey": "Token", "Value": "***"}, {"ResourceKey": "URL", "Value": "http://b/"}]),
+            ),
+        ] {
+            let fault = elsewhere.restored(Some(&target)).unwrap_err();
+            assert!(fault.message.contains("send the secret itself"), "{fault:?}");
+        }
+        assert!(Target::read(&shown).unwrap().restored(None).is_err());
     }
 
     #[test]

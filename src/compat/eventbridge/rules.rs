@@ -158,8 +158,14 @@ pub(super) async fn change(call: &Call, old: &Rule, mut new: Rule) -> Result<(),
 }
 
 async fn save(call: &Call, old: Option<&Rule>, new: &Rule) -> Result<(), Fault> {
+    // What was allowed before stays so; but who lets other events through, or any at all, answers for where they go.
+    let opens = |old: &Rule| {
+        let wakes = old.status == Status::Disable && new.status == Status::Enable;
+        wakes || old.filter_pattern != new.filter_pattern
+    };
     for target in &new.targets {
-        if old.and_then(|old| old.target(&target.id)) != Some(target) {
+        let known = old.filter(|old| !opens(old)).and_then(|old| old.target(&target.id));
+        if known != Some(target) {
             translate::allow(call, new, target)?;
         }
     }
@@ -217,7 +223,7 @@ fn given_targets(call: &Call, old: Option<&Rule>) -> Result<Option<Vec<Target>>,
             ));
         }
         let kept = old.and_then(|old| old.target(&target.id));
-        targets.push(target.restored(kept));
+        targets.push(target.restored(kept)?);
     }
     check_count(call, targets.len())?;
     Ok(Some(targets))

@@ -92,7 +92,7 @@ fn read(call: &Call, rule: &Rule, given: &Value, present: Present) -> Result<Tar
         let text = format!("The event target [{}] already existed!", target.id);
         return Err(Fault::conflict("EventTargetAlreadyExist", text));
     }
-    let target = target.restored(known);
+    let target = target.restored(known)?;
     translate::subscription(&call.door, rule, &target)?;
     Ok(target)
 }

@@ -91,11 +91,20 @@ fn plain(access: &Access, request: &Whole) -> Result<Option<Principal>, Fault> {
 }
 
 /// Whether a browser sends this for a page of another site. Where nobody is asked, any page could make a rule that
-/// carries all events away; programs send no `Origin`.
+/// carries all events away; programs send none of these. A picture's GET has no `Origin`, but tells whence it comes.
 fn is_other_site(request: &Whole) -> bool {
-    let site = |origin: &str| origin.split_once("://").map(|(_, host)| host.to_ascii_lowercase());
     let host = request.header("host").map(str::to_ascii_lowercase);
-    request.header("origin").is_some_and(|origin| site(origin) != host)
+    let is_foreign = |name: &str| {
+        let site = request.header(name).map(|page| {
+            let rest = page.split_once("://").map_or("", |(_, rest)| rest);
+            rest.split('/').next().unwrap_or_default().to_ascii_lowercase()
+        });
+        site.is_some() && site != host
+    };
+    let by_get = request.method == axum::http::Method::GET;
+    let told = request.header("sec-fetch-site");
+    is_foreign("origin")
+        || by_get && (is_foreign("referer") || told.is_some_and(|site| !["none", "same-origin"].contains(&site)))
 }
 
 fn verify(access: &Access, nonces: &Nonces, clock: &Clock, claim: Claim) -> Result<Principal, Fault> {
