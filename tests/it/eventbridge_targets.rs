@@ -229,7 +229,9 @@ async fn a_mail_target_writes_letters() {
 async fn a_rabbitmq_target_publishes() {
     let (folder, broker) = (tempfile::tempdir().unwrap(), Broker::start().await);
     let hub = hub_with(folder.path(), "amqp", &broker.address()).await;
-    broker.bind("amq.topic", "orders", "order.*");
+    for key in ["order.*", "orders/7"] {
+        broker.bind("amq.topic", "orders", key);
+    }
     let endpoint = format!("amqp://{}", broker.address());
     let target =
         |id: &str, params: Value| json!({"Id": id, "Type": "acs.rabbitmq", "Endpoint": endpoint, "ParamList": params});
@@ -240,6 +242,14 @@ async fn a_rabbitmq_target_publishes() {
                 param("TargetType", "CONSTANT", "Exchange"),
                 param("Exchange", "CONSTANT", "amq.topic"),
                 param("RoutingKey", "JSONPATH", "$.data.key"),
+                param("Body", "ORIGINAL", "")
+            ]),
+        ),
+        target(
+            "subject",
+            json!([
+                param("Exchange", "CONSTANT", "amq.topic"),
+                param("RoutingKey", "JSONPATH", "$.subject"),
                 param("Body", "JSONPATH", "$.data.who")
             ]),
         ),
@@ -260,8 +270,15 @@ async fn a_rabbitmq_target_publishes() {
         .await;
     assert!(made["RuleARN"].is_string(), "{made}");
     put(&hub, "e1", &json!({"key": "order.new", "who": "Ann"})).await;
-    let read = format!("{:?}", broker.read("orders", 2));
-    assert!(read.contains("Ann") && read.contains("by its name"), "{read}");
+    for id in ["exchange", "subject", "queue"] {
+        let path = format!("/v1/subscriptions/eventbridge-default~r~{id}/deliveries");
+        let came = |page: &Value| page["deliveries"][0]["outcome"] == "delivered";
+        hub.until("it is delivered", &path, came).await;
+    }
+    let read = format!("{:?}", broker.read("orders", 3));
+    for part in ["order.new", "\"Ann\"", "by its name"] {
+        assert!(read.contains(part), "{part}: {read}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

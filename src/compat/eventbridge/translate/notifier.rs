@@ -28,7 +28,7 @@ pub(super) fn sink(kind: &str, target: &Target) -> Result<Part, Fault> {
     let body = params.take(&["Body"]);
     let (plugin, mut settings) = match kind {
         "acs.mail" => ("email", email(target, &mut params, body.is_some())?),
-        "acs.rabbitmq" => ("amqp", rabbitmq(target, &mut params)?),
+        "acs.rabbitmq" => ("amqp", rabbitmq(target, &mut params, changes_data(body))?),
         name if is_plugin_name(name) => (name, other(target, &mut params)?),
         other => return Err(unknown(target, other)),
     };
@@ -90,7 +90,12 @@ fn addresses(text: &str) -> Value {
     parts.map(Value::from).collect()
 }
 
-fn rabbitmq(target: &Target, params: &mut Params<'_>) -> Result<Map<String, Value>, Fault> {
+/// Whether the plugin sees other data than the event's.
+fn changes_data(body: Option<&Param>) -> bool {
+    body.is_some_and(|body| !body.form.is_empty() && !body.form.eq_ignore_ascii_case("ORIGINAL"))
+}
+
+fn rabbitmq(target: &Target, params: &mut Params<'_>, changed: bool) -> Result<Map<String, Value>, Fault> {
     let mut settings = Map::new();
     for ignored in ["InstanceId", "RegionId"] {
         // Which broker it is says the Endpoint, or the operator's own config of the plugin.
@@ -118,7 +123,13 @@ fn rabbitmq(target: &Target, params: &mut Params<'_>) -> Result<Map<String, Valu
                 settings.insert("exchange".to_owned(), exchange.into());
             }
             if let Some(key) = key {
-                settings.insert("routing_key".to_owned(), filled(target, key)?.into());
+                let key = filled(target, key)?;
+                if changed && key.starts_with("{/") {
+                    let text = "Its RoutingKey is of the event's data, and its Body makes other data of them: use the form \
+                                ORIGINAL for the Body, or an attribute such as $.subject for the RoutingKey.";
+                    return Err(Fault::target(&target.id, text));
+                }
+                settings.insert("routing_key".to_owned(), key.into());
             }
         }
     }

@@ -158,6 +158,12 @@ fn a_rabbitmq_target_is_an_exchange_or_a_queue() {
         json!({"exchange": "", "routing_key": "q"})
     );
     refused(notified("acs.rabbitmq", "", json!([key("$..a")])), "can't be followed");
+    let body = json!({"ResourceKey": "Body", "Form": "JSONPATH", "Value": "$.data.a"});
+    refused(
+        notified("acs.rabbitmq", "", json!([key("$.data.b"), body])),
+        "an attribute such as $.subject",
+    );
+    assert!(notified("acs.rabbitmq", "", json!([key("$.subject"), body])).is_ok());
     refused(
         notified("acs.rabbitmq", "", json!([fixed("VirtualHostName", "v")])),
         "needs an Endpoint",
