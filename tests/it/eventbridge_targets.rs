@@ -173,6 +173,21 @@ async fn rpc_is_served_by_get_but_not_to_pages() {
         status == 200 && text.starts_with(b"Busway"),
         "what is there without an action stays"
     );
+    let asked = tempfile::tempdir().unwrap();
+    std::fs::write(asked.path().join("busway.toml"), ACCOUNTS).unwrap();
+    let hub = HubProcess::start(asked.path()).await;
+    let kept = ("authorization", "Bearer s3cret-of-ann");
+    for (headers, expected) in [
+        (vec![], answer(403, "InvalidAccessKeyId")),
+        (
+            vec![kept, ("sec-fetch-site", "cross-site")],
+            answer(403, "AccessDeniedByPreCheck"),
+        ),
+        (vec![kept], answer(200, "Success")),
+    ] {
+        let found = hub.send(Method::GET, path, &headers, "").await;
+        assert_eq!(told(found), expected, "{headers:?}");
+    }
 }
 
 /// Puts one event about an order of somebody.

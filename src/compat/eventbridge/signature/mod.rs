@@ -72,22 +72,21 @@ pub(super) fn of_rpc(
 
 /// Those who need not sign: everybody where nobody is asked, and whoever sends name and secret outright.
 fn plain(access: &Access, request: &Whole) -> Result<Option<Principal>, Fault> {
-    if let Some(anybody) = access.anonymous() {
-        return match is_other_site(request) {
-            true => Err(Fault::denied(
-                "AccessDeniedByPreCheck",
-                "The access is denied: web pages of other sites may not call this hub.",
-            )),
-            false => Ok(Some(anybody)),
-        };
-    }
+    let anybody = access.anonymous();
     let given = request.header(header::AUTHORIZATION.as_str()).unwrap_or_default();
     let scheme = given.split(' ').next().unwrap_or_default();
-    if !scheme.eq_ignore_ascii_case("basic") && !scheme.eq_ignore_ascii_case("bearer") {
+    if anybody.is_none() && !scheme.eq_ignore_ascii_case("basic") && !scheme.eq_ignore_ascii_case("bearer") {
         return Ok(None);
     }
+    // A browser adds a password that it was once told to whatever a page has it ask.
+    if is_other_site(request) {
+        return Err(Fault::denied(
+            "AccessDeniedByPreCheck",
+            "The access is denied: web pages of other sites may not call this hub.",
+        ));
+    }
     let denied = || Fault::denied("AccessDenied", "The access is denied: the credentials are not valid.");
-    access.header(given).map(Some).ok_or_else(denied)
+    anybody.or_else(|| access.header(given)).map(Some).ok_or_else(denied)
 }
 
 /// Whether a browser sends this for a page of another site. Where nobody is asked, any page could make a rule that
