@@ -148,7 +148,7 @@ async fn refusals_are_pulp_admins() {
     let home = tempfile::tempdir().unwrap();
     let (folder, hub) = (home.path(), HubProcess::start(home.path()).await);
     let check = |line: &str, code: i32, shown: &str| check(folder, &hub, line, code, shown);
-    let missing = "The following resource(s) could not be found:\n\n  5081a42ce19a00ea4300000e (event_listener)\n\n\n";
+    let missing = "The following resource(s) could not be found:\n\n  5081a42ce19a00ea4300000e (event_listener)\n\n";
     check("delete --listener-id 5081a42ce19a00ea4300000e", 65, missing);
     check(
         "http update --listener-id 5081a42ce19a00ea4300000e --url http://a",
