@@ -64,7 +64,6 @@ Notifier Config:
   Subject:   pulp notification
 Notifier Type Id:  email
 
-
 Event Types:       repo.sync.start, repo.sync.finish
 Id:                {http}
 Notifier Config:   
@@ -73,19 +72,16 @@ Notifier Config:
   Username: u
 Notifier Type Id:  http
 
-
 Event Types:       *
 Id:                {amqp}
 Notifier Config:   
   Exchange: pulp
 Notifier Type Id:  amqp
 
-
 Event Types:       *
 Id:                {bare}
 Notifier Config:   
 Notifier Type Id:  amqp
-
 
 "
     )
