@@ -19,7 +19,7 @@ mod publish;
 mod serve;
 mod set;
 mod source;
-mod sse;
+pub mod sse;
 mod subscription;
 mod tail;
 

@@ -96,7 +96,8 @@ impl Tail {
             let Some(bytes) = frame.data_ref() else {
                 continue;
             };
-            for event in reader.take(bytes) {
+            let sent = reader.take(bytes);
+            for event in sent.map_err(|fault| Failure::new(Code::Data, fault.to_string()))? {
                 self.show(out, &event)?;
                 seen.last = event.id.or(seen.last.take());
                 seen.left = seen.left.saturating_sub(1);
