@@ -213,4 +213,15 @@ mod tests {
         }
         check(&Cli::command());
     }
+
+    #[test]
+    fn a_count_of_none_is_refused() {
+        for command in [&["tail"][..], &["source", "marathon", "http://m"]] {
+            for (count, taken) in [("0", false), ("1", true)] {
+                let arguments = [&["busway"], command, &["--count", count]].concat();
+                let parsed = Cli::try_parse_from(&arguments);
+                assert_eq!(parsed.is_ok(), taken, "{arguments:?}");
+            }
+        }
+    }
 }

@@ -41,7 +41,7 @@ pub(super) struct Tail {
     #[arg(long, value_name = "FORM", default_value = "brief")]
     format: Shown,
     /// End after this many events.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     #[command(flatten)]
     remote: Remote,

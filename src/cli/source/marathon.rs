@@ -62,7 +62,7 @@ pub(super) struct Marathon {
     #[arg(long, value_name = "URI")]
     source: Option<String>,
     /// End after this many events.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     #[command(flatten)]
     remote: Remote,
