@@ -20,10 +20,7 @@ fuzz_target!(|input: &[u8]| {
             let headers: HeaderMap = encoded.headers.into_iter().collect();
             if mode != Mode::Raw {
                 let again = http::decode(&headers, encoded.body).expect("own words are understood");
-                assert_eq!(
-                    again.events.first().map(|event| event.id()),
-                    Some(event.id())
-                );
+                assert_eq!(again.events.first().map(|event| event.id()), Some(event.id()));
             }
         }
         let _ = http::encode(Mode::Binary, event);
