@@ -34,6 +34,8 @@ const SHOWN: [&str; 8] = [
     "protocol",
     "protocolsettings",
 ];
+/// What is made of events: none of the document's fields, and so not shown.
+const TRANSFORM: &str = "transform";
 /// Settings whose values are numbers; the document has only texts in `config`.
 const NUMBERS: [&str; 2] = ["max_attempts", "concurrency"];
 
@@ -125,8 +127,8 @@ fn outgoing(subscription: &Subscription) -> Value {
     json
 }
 
-/// The body of a request in the hub's words. Without `sinkcredential` the credentials of `old` stay: they were not
-/// shown, so whoever sends back what they got did not mean to remove them (null does).
+/// The body of a request in the hub's words. Without `sinkcredential` the credentials of `old` stay, and so does what is
+/// made of its events: neither was shown, so whoever sends back what they got did not mean to remove it (null does).
 fn incoming(mut json: Value, old: Option<&Subscription>, now: Timestamp) -> Result<Value, Error> {
     let Some(fields) = json.as_object_mut() else {
         return Err(refuse("", "must be a JSON object"));
@@ -134,6 +136,10 @@ fn incoming(mut json: Value, old: Option<&Subscription>, now: Timestamp) -> Resu
     check_protocol(fields)?;
     if fields.get("sink").is_none_or(Value::is_null) {
         return Err(refuse("sink", "is missing: where events are sent"));
+    }
+    let transform = old.and_then(|old| old.to_json().get(TRANSFORM).cloned());
+    if let (Some(transform), false) = (transform, fields.contains_key(TRANSFORM)) {
+        fields.insert(TRANSFORM.into(), transform);
     }
     let credential = fields.remove("sinkcredential");
     let kept = || old.and_then(|old| old.to_json().pointer("/protocolsettings/auth").cloned());
@@ -290,6 +296,13 @@ mod tests {
         let again = incoming(shown.clone(), Some(&ours), NOW).unwrap();
         let again = ours.replaced(&again, &DeliveryConfig::default(), NOW).unwrap();
         assert_eq!(again.sink, ours.sink);
+        let mut transformed = sent;
+        transformed["transform"] = json!({"form": "CONSTANT", "value": "x"});
+        let transformed = stored(&incoming(transformed, None, NOW).unwrap());
+        let back = outgoing(&transformed);
+        assert_eq!(back.get("transform"), None);
+        let back = incoming(back, Some(&transformed), NOW).unwrap();
+        assert_eq!(back["transform"], json!({"form": "CONSTANT", "value": "x"}));
         let mut without = shown;
         without["sinkcredential"] = Value::Null;
         let without = incoming(without, Some(&ours), NOW).unwrap();

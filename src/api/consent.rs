@@ -4,11 +4,16 @@
 //! the key in it is one.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
 use super::Door;
 use super::error::Answer;
+
+/// `HEAD`: no consent. Programs that only look at what a link is (chats, mail readers) ask so.
+pub(super) async fn look() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, POST")]).into_response()
+}
 
 /// `GET`, `POST`.
 pub(super) async fn agree(

@@ -134,7 +134,10 @@ fn routes() -> Router<Door> {
             post(trial::start).get(trial::show).delete(trial::end),
         )
         .route("/v1/plugins/{name}/promote", post(trial::promote))
-        .route("/consent/{id}/{key}", get(consent::agree).post(consent::agree))
+        .route(
+            "/consent/{id}/{key}",
+            get(consent::agree).post(consent::agree).head(consent::look),
+        )
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready))
         .route("/metrics", get(status::metrics))

@@ -19,7 +19,7 @@ mod publish;
 mod serve;
 mod set;
 mod source;
-mod sse;
+pub mod sse;
 mod subscription;
 mod tail;
 
@@ -212,5 +212,16 @@ mod tests {
             command.get_subcommands().for_each(check);
         }
         check(&Cli::command());
+    }
+
+    #[test]
+    fn a_count_of_none_is_refused() {
+        for command in [&["tail"][..], &["source", "marathon", "http://m"]] {
+            for (count, taken) in [("0", false), ("1", true)] {
+                let arguments = [&["busway"], command, &["--count", count]].concat();
+                let parsed = Cli::try_parse_from(&arguments);
+                assert_eq!(parsed.is_ok(), taken, "{arguments:?}");
+            }
+        }
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Tail {
     #[arg(long, value_name = "FORM", default_value = "brief")]
     format: Shown,
     /// End after this many events.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     #[command(flatten)]
     remote: Remote,
@@ -96,7 +96,8 @@ impl Tail {
             let Some(bytes) = frame.data_ref() else {
                 continue;
             };
-            for event in reader.take(bytes) {
+            let sent = reader.take(bytes);
+            for event in sent.map_err(|fault| Failure::new(Code::Data, fault.to_string()))? {
                 self.show(out, &event)?;
                 seen.last = event.id.or(seen.last.take());
                 seen.left = seen.left.saturating_sub(1);

@@ -6,6 +6,7 @@
 //! Invariant: a document is written before the subscriptions that stand for it; [`start`] mends what a crash left.
 //! Invariant: every call asks [`Access`] first, in the words of its own system.
 
+mod body;
 pub mod docker_cloud;
 pub mod eventbridge;
 pub mod marathon;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::keys::{Key, keys};
+use super::keys::{Key, keys, not_served};
 use super::value::Given;
 use super::{auth, plugins};
 use crate::access::Account;
@@ -118,6 +118,9 @@ fn not_in_a_section(place: &Place<'_>, name: &Spanned<DeString<'_>>) -> String {
 }
 
 fn unknown(place: &Place<'_>, name: &Spanned<DeString<'_>>, path: &str) -> String {
+    if let Some(why) = not_served(path) {
+        return place.fault(name.span().start, &format!("`{path}` is not served: {why}"));
+    }
     let hint = nearest(path, keys().map(|key| key.name));
     let hint = hint.map_or_else(|| "`busway config print --defaults` lists all keys".to_owned(), meant);
     place.fault(name.span().start, &format!("unknown key `{path}`; {hint}"))

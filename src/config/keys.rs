@@ -76,6 +76,12 @@ pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
     .flatten()
 }
 
+/// Why a key that an older system has in a section of the same name is not served here, if it is one.
+pub(super) fn not_served(name: &str) -> Option<&'static str> {
+    let found = pulp::NOT_SERVED.iter().find(|(key, _)| *key == name);
+    found.map(|(_, why)| *why)
+}
+
 /// The hub's own.
 const HUB: &[Key] = &[
     key! { "listen.addresses", "listen", "ADDRESS",

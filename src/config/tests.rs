@@ -21,6 +21,10 @@ const FAULTS: &[(&str, &str)] = &[
         "busway.toml:2: unknown key `log.retension_age`; did you mean `log.retention_age`?",
     ),
     (
+        "[messaging]\nauth_enabled = true",
+        "busway.toml:2: `messaging.auth_enabled` is not served: it signs what Pulp says to its agents",
+    ),
+    (
         "\n\n[lgo]\nx = 1",
         "busway.toml:3: unknown section `[lgo]`; did you mean `[log]`?",
     ),

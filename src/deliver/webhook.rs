@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
 
 use super::consent::REQUEST_ORIGIN;
 use super::retry::Outcome;
@@ -96,10 +96,20 @@ pub(super) fn request(
     }
     sign(&mut headers, webhook, (id, now), &encoded.body)?;
     let mut request = Request::new(encoded.body);
+    request.extensions_mut().extend(trusted(webhook));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// What goes along with a request so that the sink's own authority is trusted.
+pub(super) fn trusted(webhook: &Webhook) -> Extensions {
+    let mut extensions = Extensions::new();
+    if let Some(authority) = &webhook.authority {
+        extensions.insert(authority.trust().clone());
+    }
+    extensions
 }
 
 fn credentials(auth: &Auth) -> Result<HeaderValue, String> {

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use http::HeaderMap;
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -25,8 +26,8 @@ use crate::subscription::{Consent, Given, Rate, Subscription, SubscriptionId};
 use crate::tasks::Tasks;
 use crate::time::Timestamp;
 
-/// Targets asked at the same time.
-const AT_ONCE: usize = 16;
+/// Targets asked at the same time. One that does not answer keeps its place for the whole of its timeout.
+const AT_ONCE: usize = 64;
 /// Bytes of an answer's body that are read: none is of interest.
 const KEEP: usize = 0;
 
@@ -72,6 +73,8 @@ pub struct Asked {
     pub answer: Option<String>,
     /// When it is asked again.
     pub next: Timestamp,
+    /// Whether it is being asked now.
+    pending: bool,
 }
 
 impl Waiting {
@@ -79,14 +82,23 @@ impl Waiting {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn due(&self, now: Timestamp) -> Vec<SubscriptionId> {
-        let asked = self.lock();
-        let due = asked.iter().filter(|(_, asked)| asked.next <= now);
-        due.map(|(id, _)| id.clone()).collect()
+    /// Who is to be asked now, at most so many; they count as being asked from here on.
+    fn due(&self, now: Timestamp, most: usize) -> Vec<SubscriptionId> {
+        let mut asked = self.lock();
+        let due = asked
+            .iter_mut()
+            .filter(|(_, asked)| !asked.pending && asked.next <= now);
+        let due = due.take(most).map(|(id, asked)| {
+            asked.pending = true;
+            id.clone()
+        });
+        due.collect()
     }
 
     fn next(&self) -> Option<Timestamp> {
-        self.lock().values().map(|asked| asked.next).min()
+        let asked = self.lock();
+        let waiting = asked.values().filter(|asked| !asked.pending);
+        waiting.map(|asked| asked.next).min()
     }
 }
 
@@ -120,6 +132,7 @@ impl Hub {
             asked: 0,
             answer: None,
             next: self.0.clock.now(),
+            pending: false,
         };
         asked.insert(subscription.id.clone(), now);
         drop(asked);
@@ -144,8 +157,20 @@ impl Hub {
             },
             Err(why) => why,
         };
+        self.ask_again(&subscription, why);
+    }
+
+    /// Notes why a target has not agreed, and when it is asked again. If its sink has moved meanwhile, the answer is of
+    /// the old one, and the new one is being asked already.
+    fn ask_again(&self, subscription: &Subscription, why: String) {
+        let id = &subscription.id;
+        let now = self.0.delivery.get(id);
         let mut asked = self.0.waiting.lock();
-        let Some(asked) = asked.get_mut(&id) else { return };
+        let Some(asked) = asked.get_mut(id) else { return };
+        if now.is_none_or(|now| !has_key_of(&now, subscription)) {
+            return;
+        }
+        asked.pending = false;
         asked.asked = asked.asked.saturating_add(1);
         let schedule = &subscription.config.schedule;
         let nth = usize::try_from(asked.asked.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -220,19 +245,23 @@ fn is_key_of(subscription: &Subscription, key: &crate::subscription::ConsentKey)
     matches!(known, Some(Consent::Wanted(known)) if known == key)
 }
 
-/// Asks whoever is due, until the hub stops.
+fn has_key_of(subscription: &Subscription, other: &Subscription) -> bool {
+    let known = other.webhook().map(|webhook| &webhook.consent);
+    matches!(known, Some(Consent::Wanted(key)) if is_key_of(subscription, key))
+}
+
+/// Asks whoever is due, until the hub stops. Nobody waits for another's answer, short of [`AT_ONCE`].
 pub(super) async fn keep_asking(hub: Hub, tasks: Tasks) {
     let unvalidated = hub.0.delivery.list().into_iter().filter(|one| one.is_unvalidated());
     unvalidated.for_each(|one| hub.seek_consent(&one));
+    let mut asking = FuturesUnordered::new();
     loop {
-        let due = hub.0.waiting.due(hub.0.clock.now());
-        let asking = stream::iter(due).for_each_concurrent(AT_ONCE, |id| hub.ask(id));
-        tokio::select! {
-            () = tasks.stopping() => return,
-            () = asking => {}
-        }
+        let room = AT_ONCE.saturating_sub(asking.len());
+        let due = hub.0.waiting.due(hub.0.clock.now(), room);
+        asking.extend(due.into_iter().map(|id| hub.ask(id)));
+        let next = hub.0.waiting.next().filter(|_| asking.len() < AT_ONCE);
         let next = async {
-            match hub.0.waiting.next() {
+            match next {
                 Some(at) => hub.0.clock.sleep_until(at).await,
                 None => std::future::pending().await,
             }
@@ -241,6 +270,7 @@ pub(super) async fn keep_asking(hub: Hub, tasks: Tasks) {
             () = tasks.stopping() => return,
             () = hub.0.waiting.changed.notified() => {}
             () = next => {}
+            Some(()) = asking.next() => {}
         }
     }
 }

@@ -82,7 +82,8 @@ impl Client {
         &self.dialler.guard
     }
 
-    /// Sends one request and reads at most `keep` bytes of the answer's body, all within `timeout`.
+    /// Sends one request and reads at most `keep` bytes of the answer's body, all within `timeout`. A [`Trust`] among
+    /// the request's extensions takes the place of the client's.
     ///
     /// # Errors
     /// Why there is no whole answer. Whether the sink saw the request is not known then, except for
@@ -146,7 +147,11 @@ impl Client {
             }
         }
         let stream = match origin.tls {
-            true => self.dialler.tls(&origin.host, origin.port).await?,
+            true => {
+                self.dialler
+                    .tls(&origin.host, origin.port, origin.trust.as_ref())
+                    .await?
+            }
             false => Stream::Plain(self.dialler.tcp(&origin.host, origin.port).await?),
         };
         let mut link = Link::open(stream)
@@ -217,6 +222,7 @@ fn address(request: Request<Bytes>) -> Result<(Origin, Request<Full<Bytes>>), Er
         tls,
         host: authority.host().to_ascii_lowercase(),
         port,
+        trust: head.extensions.remove(),
     };
     if !head.headers.contains_key(HOST) {
         head.headers.insert(HOST, host_header(authority)?);

@@ -22,6 +22,7 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
+use super::Trust;
 use super::dial::Stream;
 use crate::tasks::Tasks;
 
@@ -38,6 +39,8 @@ pub(super) struct Origin {
     pub(super) tls: bool,
     pub(super) host: String,
     pub(super) port: u16,
+    /// Whom it is trusted to be named by; none: whom the client trusts.
+    pub(super) trust: Option<Trust>,
 }
 
 /// A connection: who sends on it, and what drives it. Dropping it closes it.

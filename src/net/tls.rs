@@ -4,11 +4,14 @@
 //! Invariant: a handshake ends well only with a certificate for the name that was asked for, from an authority that is
 //! trusted. There is no way to switch that off.
 
+use std::hash::{Hash, Hasher};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -51,6 +54,28 @@ impl Trust {
         }
     }
 
+    /// The certificates of a text in PEM form, and nothing else that it may hold (such as a private key), as PEM again.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    pub fn certificates(pem: &[u8]) -> Result<String, String> {
+        let mut text = String::new();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| format!("is no PEM: {error:?}"))?;
+            let encoded = STANDARD.encode(&certificate);
+            let lines: Vec<_> = encoded.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+            let lines = lines.join("\n");
+            text.push_str(&format!(
+                "-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n"
+            ));
+        }
+        Ok(text)
+    }
+
+    fn place(&self) -> Option<*const ClientConfig> {
+        self.0.as_ref().ok().map(Arc::as_ptr)
+    }
+
     /// Shakes hands with `host` over `stream`.
     ///
     /// # Errors
@@ -65,6 +90,21 @@ impl Trust {
         let config = self.0.clone().map_err(|error| refused(error.to_string()))?;
         let shaken = TlsConnector::from(config).connect(name, stream).await;
         shaken.map(Secured).map_err(|error| refused(error.to_string()))
+    }
+}
+
+/// One is the other if both are clones of one: so connections of one can be told from those of another.
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Trust {}
+
+impl Hash for Trust {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.place().hash(state);
     }
 }
 

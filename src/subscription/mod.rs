@@ -5,6 +5,7 @@
 //! Invariant: a [`Subscription`] has been checked; nothing that delivery cannot act on can be held in one.
 //! Invariant: a secret leaves this module only for the store and for the sink itself.
 
+mod authority;
 mod consent;
 mod fields;
 mod id;
@@ -21,6 +22,7 @@ mod store;
 mod tests;
 mod webhook;
 
+pub use authority::Authority;
 pub use consent::{Consent, ConsentKey, Given};
 pub use model::*;
 pub use rate::Rate;

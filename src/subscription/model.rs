@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::authority::Authority;
 use super::consent::Consent;
 use super::rate::Rate;
 use super::signing::Secret;
@@ -106,6 +107,8 @@ pub struct Webhook {
     pub success: Vec<u16>,
     /// The signatures of Alibaba's EventBridge, beside all others.
     pub push: Option<PushSign>,
+    /// Whom its certificate may be from, besides the public authorities.
+    pub authority: Option<Authority>,
 }
 
 /// That pushes are signed as Alibaba's EventBridge signs them.

@@ -243,6 +243,9 @@ impl Webhook {
         if self.consent != Consent::NotNeeded {
             settings.insert("validate".into(), true.into());
         }
+        if let Some(authority) = &self.authority {
+            settings.insert("tls".into(), json!({"ca": authority.pem()}));
+        }
         Value::Object(settings)
     }
 }

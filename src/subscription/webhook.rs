@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
+use super::authority::Authority;
 use super::consent::{Consent, ConsentKey};
 use super::fields::{Fields, refuse};
 use super::model::{Auth, Format, PushSign, Webhook};
@@ -31,13 +32,14 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
             consent: Consent::NotNeeded,
             success: Vec::new(),
             push: None,
+            authority: None,
         });
     };
     let settings = Fields::of(
         settings,
         "protocolsettings",
         &[
-            "format", "headers", "auth", "secret", "secrets", "success", "sign", "token", "validate",
+            "format", "headers", "auth", "secret", "secrets", "success", "sign", "token", "validate", "tls",
         ],
     )?;
     let format = settings.choice(
@@ -58,6 +60,7 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
         ));
     }
     Ok(Webhook {
+        authority: Authority::read(&settings, url.scheme())?,
         url,
         format,
         headers,

@@ -123,7 +123,10 @@ async fn a_sink_may_agree_later_by_calling_back() {
             .0,
         400
     );
+    // Nor does whoever only looks what is behind the link agree.
+    assert_eq!(hub.send(Method::HEAD, path, &[], "").await.0, 405);
     assert!(deliveries(&receiver.seen()).is_empty());
+    assert_eq!(hub.get("/v1/subscriptions/s").await["reason"], "unvalidated");
     // The hub is called by the name that it gave.
     let named = [("host", "hub.example")];
     assert_eq!(hub.send(Method::GET, path, &named, "").await.0, 200);
@@ -239,4 +242,29 @@ async fn the_hub_consents_to_be_a_target() {
     hub.publish_many("n", 0..2, 0).await;
     let both = |json: &Value| json["events"].as_array().is_some_and(|events| events.len() == 2);
     other.until("both events", "/v1/buses/in/events", both).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_never_answers_keeps_no_other_waiting() {
+    let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
+    receiver.answer(agrees(&[("webhook-allowed-origin", "*")]));
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dead_end = format!("http://{}/", silent.local_addr().unwrap());
+    let hub = HubProcess::start_with(folder.path(), &ORIGIN).await;
+    // Longer than any patience of this test: who waits for this one waits in vain.
+    let patient = json!({"timeout": "5m", "schedule": ["1h"]});
+    hub.put("/v1/subscriptions/dead", &subscription(dead_end, patient.clone()))
+        .await;
+    let _held = silent.accept().await.unwrap();
+    let config = json!({"schedule": ["1h"]});
+    hub.put("/v1/subscriptions/live", &subscription(receiver.url("/live"), config))
+        .await;
+    let active = |json: &Value| json["state"] == "active";
+    hub.until("the other one is asked", "/v1/subscriptions/live", active)
+        .await;
+    // Nor does its successor at the same subscription.
+    hub.put("/v1/subscriptions/dead", &subscription(receiver.url("/dead"), patient))
+        .await;
+    hub.until("the new sink is asked", "/v1/subscriptions/dead", active)
+        .await;
 }

@@ -64,7 +64,6 @@ Notifier Config:
   Subject:   pulp notification
 Notifier Type Id:  email
 
-
 Event Types:       repo.sync.start, repo.sync.finish
 Id:                {http}
 Notifier Config:   
@@ -73,19 +72,16 @@ Notifier Config:
   Username: u
 Notifier Type Id:  http
 
-
 Event Types:       *
 Id:                {amqp}
 Notifier Config:   
   Exchange: pulp
 Notifier Type Id:  amqp
 
-
 Event Types:       *
 Id:                {bare}
 Notifier Config:   
 Notifier Type Id:  amqp
-
 
 "
     )
@@ -148,7 +144,7 @@ async fn refusals_are_pulp_admins() {
     let home = tempfile::tempdir().unwrap();
     let (folder, hub) = (home.path(), HubProcess::start(home.path()).await);
     let check = |line: &str, code: i32, shown: &str| check(folder, &hub, line, code, shown);
-    let missing = "The following resource(s) could not be found:\n\n  5081a42ce19a00ea4300000e (event_listener)\n\n\n";
+    let missing = "The following resource(s) could not be found:\n\n  5081a42ce19a00ea4300000e (event_listener)\n\n";
     check("delete --listener-id 5081a42ce19a00ea4300000e", 65, missing);
     check(
         "http update --listener-id 5081a42ce19a00ea4300000e --url http://a",

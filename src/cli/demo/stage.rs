@@ -138,7 +138,10 @@ impl Stage {
                     frame = body.frame() => frame,
                 };
                 let Some(Ok(frame)) = frame else { return };
-                for sent in frame.data_ref().map(|bytes| reader.take(bytes)).unwrap_or_default() {
+                let Ok(sent) = frame.data_ref().map(|bytes| reader.take(bytes)).transpose() else {
+                    return;
+                };
+                for sent in sent.unwrap_or_default() {
                     let event: Value = serde_json::from_str(&sent.data).unwrap_or_default();
                     board.arrived(Who::Stream, events::text(&event, "id"), None);
                 }

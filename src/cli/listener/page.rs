@@ -78,10 +78,9 @@ impl Page {
         }
     }
 
-    /// A listener: its keys in order, those that begin with `_` left out, and two empty lines.
+    /// A listener: its keys in order, those that begin with `_` left out, and an empty line.
     pub(super) fn document(&mut self, document: &Map<String, Value>) {
         self.fields(document, 0, 2);
-        self.line("");
         self.line("");
     }
 
@@ -197,11 +196,11 @@ mod tests {
                 "notifier_type_id": "email"}),
             "Event Types:       repo.sync.start\nId:                5081a42ce19a00ea4300000e\n\
              Notifier Config:   \n  Addresses: someone@redhat.com, another@redhat.com\n  Subject:   pulp notification\n\
-             Notifier Type Id:  email\n\n\n",
+             Notifier Type Id:  email\n\n",
         );
         check(
             json!({"id": "1", "notifier_config": {"url": "http://a", "ca_path": null, "password": "p"}, "n": 1.5}),
-            "Id:               1\nN:                1.5\nNotifier Config:  \n  CA Path:  None\n  Password: p\n  URL:      http://a\n\n\n",
+            "Id:               1\nN:                1.5\nNotifier Config:  \n  CA Path:  None\n  Password: p\n  URL:      http://a\n\n",
         );
     }
 

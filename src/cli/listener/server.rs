@@ -171,8 +171,8 @@ fn missing(page: &mut Page, document: &Value) {
     page.message("The following resource(s) could not be found:");
     let resources = document.get("resources").and_then(Value::as_object);
     let lines = resources.into_iter().flatten();
-    let lines: String = lines.map(|(kind, id)| format!("  {} ({kind})\n", plain(id))).collect();
-    page.message(&lines);
+    let lines: Vec<_> = lines.map(|(kind, id)| format!("  {} ({kind})", plain(id))).collect();
+    page.message(&lines.join("\n"));
 }
 
 fn unauthorized(page: &mut Page, document: &Value) {

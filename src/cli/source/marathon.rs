@@ -62,7 +62,7 @@ pub(super) struct Marathon {
     #[arg(long, value_name = "URI")]
     source: Option<String>,
     /// End after this many events.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     #[command(flatten)]
     remote: Remote,
@@ -187,7 +187,11 @@ impl Follower {
                 Ok(None) => return End::Broken("it closed the stream".to_owned()),
                 Err(_) => return End::Broken(format!("not a sign of life for {} s", SILENCE.as_secs())),
             };
-            for sent in reader.take(&bytes) {
+            let sent = match reader.take(&bytes) {
+                Ok(sent) => sent,
+                Err(fault) => return End::Broken(fault.to_string()),
+            };
+            for sent in sent {
                 let Some(event) = self.event(sent.data) else {
                     continue;
                 };

@@ -3,14 +3,10 @@
 //! Answers 202 once they are on disk: `{"events":[{"uuid","offset","duplicate"}]}`.
 //! Invariant: everything is checked before anything is stored.
 
-use std::time::Duration;
-
 use axum::Json;
-use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Serialize;
 
 use super::Door;
@@ -18,11 +14,9 @@ use super::caller::{Caller, Refusal, refuse_other_sites};
 use super::listen::namespace;
 use crate::access::Scope;
 use crate::chance;
+use crate::compat::body;
 use crate::error::Error;
 use crate::event::native::{Fresh, System, decode};
-
-/// A body must be there within this time.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Publishes.
 pub(super) async fn accept(State(door): State<Door>, request: Request) -> Result<Response, Refusal> {
@@ -41,7 +35,8 @@ pub(super) async fn accept(State(door): State<Door>, request: Request) -> Result
         bits: chance::bits(),
         source: source.as_deref(),
     };
-    let body = read(body, door.hub.limits().batch_bytes).await?;
+    let body = body::read(body, door.hub.limits().batch_bytes).await;
+    let body = body.map_err(|unread| Refusal::new(unread.status(), unread.words()))?;
     let events = decode(body, Some(System::DockerCloud), &fresh).map_err(Error::from)?;
     let ids: Vec<String> = events.iter().map(|event| event.id().to_owned()).collect();
     let appended = door.hub.publish(&bus, events).await?;
@@ -67,24 +62,4 @@ struct Stored {
     uuid: String,
     offset: u64,
     duplicate: bool,
-}
-
-async fn read(body: Body, limit: usize) -> Result<Bytes, Refusal> {
-    let whole = tokio::time::timeout(PATIENCE, Limited::new(body, limit).collect()).await;
-    let refuse = |status, text: String| Err(Refusal::new(status, text));
-    match whole {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => refuse(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the body is larger than {limit} bytes, the limit for this request"),
-        ),
-        Ok(Err(_)) => refuse(
-            StatusCode::BAD_REQUEST,
-            "the body did not come whole: the connection ended within it".to_owned(),
-        ),
-        Err(_) => refuse(
-            StatusCode::REQUEST_TIMEOUT,
-            format!("the body was not complete within {} seconds", PATIENCE.as_secs()),
-        ),
-    }
 }

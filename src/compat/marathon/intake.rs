@@ -13,15 +13,16 @@ use serde_json::json;
 
 use super::asked::Asked;
 use super::refusal::Refusal;
-use crate::compat::Door;
+use crate::compat::{Door, body};
 use crate::event::native::{self, Fresh, System};
 
 /// Publishes one event (or a list of them); 200 once it is on disk.
 pub(super) async fn publish(door: &Door, asked: &Asked, body: Body) -> Result<Response, Refusal> {
     let settings = &door.settings.marathon;
     let most = door.hub.limits().event_bytes;
-    let bytes = axum::body::to_bytes(body, most).await;
-    let bytes = bytes.map_err(|_| Refusal::too_large(most))?;
+    let bytes = body::read(body, most)
+        .await
+        .map_err(|unread| Refusal::unread(&unread))?;
     let named = asked.value("source").filter(|source| !source.is_empty());
     let fresh = Fresh {
         now: door.hub.clock().now(),

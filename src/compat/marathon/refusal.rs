@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::compat::body::Unread;
 use crate::error::{Error, Kind};
 
 /// A refusal.
@@ -78,12 +79,9 @@ impl Refusal {
         Self::with_detail(StatusCode::BAD_REQUEST, "Invalid JSON", why.into())
     }
 
-    /// The body is larger than an event may be.
-    pub(super) fn too_large(most: usize) -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("an event may have at most {most} bytes"),
-        )
+    /// The body could not be read.
+    pub(super) fn unread(unread: &Unread) -> Self {
+        Self::new(unread.status(), unread.words())
     }
 
     /// Credentials are missing or wrong.

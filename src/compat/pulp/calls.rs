@@ -19,6 +19,7 @@ use super::refusal::Refusal;
 use super::upkeep;
 use crate::access::Scope;
 use crate::compat::Door;
+use crate::compat::body::{self, Unread};
 use crate::error::{Error, Kind};
 use crate::event::native::{self, Fresh, System};
 use crate::log::BusName;
@@ -232,10 +233,14 @@ fn warned(mut response: Response, lacks: Option<String>) -> Response {
     response
 }
 
-async fn read(body: Body, most: usize) -> Result<Bytes, Refusal> {
-    axum::body::to_bytes(body, most).await.map_err(|_| {
-        let text = format!("the body is larger than {most} bytes, or broke off");
-        Refusal::Hub(Error::new(Kind::TooLarge, "body_too_large", text))
+async fn read(whole: Body, most: usize) -> Result<Bytes, Refusal> {
+    body::read(whole, most).await.map_err(|unread| {
+        let error = match unread {
+            Unread::TooLarge(_) => Error::new(Kind::TooLarge, "body_too_large", unread.words()),
+            Unread::Incomplete => Error::invalid("body_incomplete", unread.words()),
+            Unread::TooSlow(_) => Error::invalid("body_too_slow", unread.words()),
+        };
+        Refusal::Hub(error)
     })
 }
 

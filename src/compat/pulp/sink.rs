@@ -6,13 +6,14 @@
 //! | `email` | the plugin `email` in the layout `pulp`, by `[email]` |
 //! | `amqp` | the plugin `amqp` with Pulp's body, subject and exchange, by `[messaging]` |
 //!
-//! Pure, but for the certificate that `messaging.cacert` names: the plugins take its text, for they see no files.
+//! Pure, but for the certificates that `messaging.cacert` and `ca_path` name: what delivers takes their text.
 
 use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::listener::{EVERY_TYPE, Listener, Notifier};
 use super::settings::{AMQP, EMAIL, Settings};
+use crate::net::Trust;
 
 /// What is wanted of the hub.
 #[derive(Debug)]
@@ -50,8 +51,22 @@ pub(super) fn wanted(listener: &Listener, settings: &Settings) -> Result<Wanted,
     })
 }
 
-const CA_PATH: &str =
-    "notifier_config.ca_path is not honoured: the server's certificate is held against the public authorities";
+/// One text for every reason: whoever may make listeners need not learn which files the hub's machine has.
+const CA_PATH: &str = "notifier_config.ca_path is not honoured: it must be the path of a file on the hub's machine that \
+    holds certificates in PEM form; until then only the public authorities are trusted";
+/// More than any bundle that names an authority or two.
+const LARGEST_CA: u64 = 32 << 10;
+
+/// The certificates of a file, and nothing else of it. No device and no pipe is read: they might never end.
+fn authority(path: &str) -> Option<String> {
+    let file = std::fs::metadata(path).ok()?;
+    if !file.is_file() || file.len() > LARGEST_CA {
+        return None;
+    }
+    let pem = std::fs::read(path).ok()?;
+    let certificates = Trust::public_and(&pem).and_then(|_| Trust::certificates(&pem));
+    certificates.ok()
+}
 
 fn http(listener: &Listener) -> Result<(Map<String, Value>, Option<&'static str>), String> {
     let url = listener.text("url").ok_or("notifier_config has no url to send to")?;
@@ -74,9 +89,13 @@ fn http(listener: &Listener) -> Result<(Map<String, Value>, Option<&'static str>
         let auth = json!({"basic": {"username": username, "password": password}});
         settings.insert("auth".to_owned(), auth);
     }
+    let secure = url.scheme() == "https";
+    let ca_path = listener.text("ca_path").filter(|_| secure);
+    let ca = ca_path.and_then(authority);
+    let lacks = (ca_path.is_some() && ca.is_none()).then_some(CA_PATH);
+    settings.extend(ca.map(|ca| ("tls".to_owned(), json!({"ca": ca}))));
     let subscription = json!({"protocol": "HTTP", "sink": url.as_str(), "protocolsettings": settings,
         "config": {"timeout": "15s"}});
-    let lacks = listener.text("ca_path").map(|_| CA_PATH);
     Ok((object(subscription), lacks))
 }
 
@@ -209,10 +228,18 @@ mod tests {
         );
         check("amqp", json!({}), &bare, "messaging.url");
         check("amqp", json!({}), &broken, "messaging.cacert");
-        let lacks = wanted(
-            &listener("http", json!({"url": "https://s", "ca_path": "/ca"}), &["*"]),
-            &bare,
-        );
-        assert!(lacks.unwrap().lacks.unwrap().contains("ca_path"));
+        for (path, honoured) in [
+            ("/ca", false),
+            ("/", false),
+            ("/dev/zero", false),
+            ("tests/fixtures/tls/server.key", false),
+            ("tests/fixtures/tls/ca.pem", true),
+        ] {
+            let asked = listener("http", json!({"url": "https://s", "ca_path": path}), &["*"]);
+            let wanted = wanted(&asked, &bare).unwrap();
+            assert_eq!(wanted.lacks.is_none(), honoured, "{path}");
+            let ca = wanted.subscription.pointer("/protocolsettings/tls/ca");
+            assert_eq!(ca.is_some(), honoured, "{path}");
+        }
     }
 }

@@ -43,6 +43,26 @@ pub(super) const KEYS: &[Key] = &[
     |s| s.compat.pulp.messaging.topic_exchange.clone() },
 ];
 
+/// Keys of Pulp's `server.conf` that stand in the same sections and are not served, and why.
+pub(super) const NOT_SERVED: &[(&str, &str)] = &[
+    (
+        "messaging.auth_enabled",
+        "it signs what Pulp says to its agents, which the hub has none of; credentials for the broker go into `messaging.url`",
+    ),
+    (
+        "messaging.clientcert",
+        "the hub shows brokers no certificate of its own; put `user:password@` into `messaging.url`",
+    ),
+    (
+        "messaging.event_notifications_enabled",
+        "it is Pulp's feed of the states of its tasks, and the hub runs no tasks; amqp listeners need `messaging.url` and nothing else",
+    ),
+    (
+        "messaging.event_notification_url",
+        "it is for Pulp's feed of the states of its tasks, and the hub runs no tasks; the broker of amqp listeners is `messaging.url`",
+    ),
+];
+
 fn word(given: &Given) -> Result<String, String> {
     match given.word()? {
         "" => Err("must not be empty".to_owned()),

@@ -33,6 +33,7 @@ fn hook(format: Format) -> Webhook {
         consent: crate::subscription::Consent::NotNeeded,
         success: Vec::new(),
         push: None,
+        authority: None,
     }
 }
 

@@ -18,6 +18,8 @@ const DEEPEST: usize = 32;
 /// The most operands, all together.
 const MOST_OPERANDS: usize = 1_024;
 
+const TOO_DEEP: Refused = Refused::TooLarge("an expression nests at most 32 deep");
+
 const KEYWORDS: [&str; 9] = ["AND", "OR", "XOR", "NOT", "LIKE", "IN", "EXISTS", "TRUE", "FALSE"];
 
 /// What is wrong with an expression.
@@ -64,6 +66,7 @@ pub(super) fn parse(text: &str) -> Result<Expression, Refused> {
         end: text.len(),
         operands: 0,
         depth: 0,
+        stacked: 0,
     };
     let whole = parser.chain(Level::Logic).and_then(|found| match parser.peek() {
         None => Ok(found),
@@ -86,6 +89,8 @@ struct Parser<'t, 'a> {
     end: usize,
     operands: usize,
     depth: usize,
+    /// `LIKE` and `IN` upon another of them: each nests, without a bracket.
+    stacked: usize,
 }
 
 impl<'a> Parser<'_, 'a> {
@@ -131,7 +136,7 @@ impl<'a> Parser<'_, 'a> {
     /// What `inner` reads, one level deeper.
     fn deeper<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, Refused>) -> Result<T, Refused> {
         if self.depth >= DEEPEST {
-            return Err(Refused::TooLarge("an expression nests at most 32 deep"));
+            return Err(TOO_DEEP);
         }
         self.depth += 1;
         let found = inner(self);
@@ -184,14 +189,25 @@ impl<'a> Parser<'_, 'a> {
                     return Err(self.expected("the pattern of LIKE: a text in quotes"));
                 };
                 self.next += 1;
+                self.stack(&found)?;
                 found = Expression::Like(Box::new(found), sense, Like::new(&unescaped(raw, quote)));
             } else if self.take("IN") {
                 self.demand("(", "`(` and the values of IN")?;
                 let set = self.deeper(Self::list)?;
+                self.stack(&found)?;
                 found = Expression::In(Box::new(found), sense, set.into());
             } else {
                 return Ok(found);
             }
+        }
+    }
+
+    /// Counts a test of what is a test itself.
+    fn stack(&mut self, tested: &Expression) -> Result<(), Refused> {
+        self.stacked += usize::from(matches!(tested, Expression::Like(..) | Expression::In(..)));
+        match self.stacked > DEEPEST {
+            true => Err(TOO_DEEP),
+            false => Ok(()),
         }
     }
 

@@ -94,6 +94,8 @@ fn limits_hold_before_the_stack_ends() {
         ("- ".repeat(2_000), "nests at most 32 deep"),
         ("ABS(".repeat(2_000), "nests at most 32 deep"),
         ("1 IN (".repeat(2_000), "nests at most 32 deep"),
+        (format!("type{}", " LIKE ''".repeat(2_000)), "nests at most 32 deep"),
+        (format!("type{}", " NOT IN (0)".repeat(1_000)), "nests at most 32 deep"),
         (wide, "at most 1024 operands"),
         (format!("'{}'", "x".repeat(17_000)), "at most 16384 bytes"),
     ] {
@@ -101,6 +103,8 @@ fn limits_hold_before_the_stack_ends() {
         assert_eq!(error.code(), "filter_too_large", "{error}");
         assert!(error.message().contains(limit), "{error}");
     }
+    // Tests beside one another do not nest.
+    assert!(Sql::parse(&format!("{} FALSE", "subject LIKE 'y' OR ".repeat(500))).is_ok());
     // A chain is flat: as long as it may be, it is evaluated without depth.
     let long = format!("{} FALSE", "subject = 'y' OR ".repeat(500));
     let event = event_with(json!({"subject": "x"}).as_object().unwrap());
