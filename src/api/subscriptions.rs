@@ -119,6 +119,8 @@ pub(super) async fn pause(State(door): State<Door>, scope: Scope) -> Answer {
 
 /// `POST …/{id}/resume`.
 pub(super) async fn resume(State(door): State<Door>, scope: Scope) -> Answer {
+    let found = door.hub.subscription(scope.named.as_ref(), &scope.item)?;
+    scope.check_forwarding(&Value::Null, Some(&found))?;
     Ok(body::ok(
         &door.hub.resume(scope.named.as_ref(), &scope.item).await?.to_json(),
     ))
@@ -126,6 +128,8 @@ pub(super) async fn resume(State(door): State<Door>, scope: Scope) -> Answer {
 
 /// `POST …/{id}/test`: delivers one test event now; the attempt.
 pub(super) async fn test(State(door): State<Door>, scope: Scope) -> Answer {
+    let found = door.hub.subscription(scope.named.as_ref(), &scope.item)?;
+    scope.check_forwarding(&Value::Null, Some(&found))?;
     let attempt = door.hub.test(scope.named.as_ref(), &scope.item).await?;
     Ok(body::ok(&serde_json::to_value(attempt).unwrap_or_default()))
 }
