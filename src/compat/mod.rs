@@ -9,6 +9,7 @@
 pub mod docker_cloud;
 pub mod eventbridge;
 pub mod marathon;
+pub mod parting;
 pub mod pulp;
 pub mod site;
 
