@@ -153,10 +153,9 @@ async fn send_all(mut socket: WebSocket, mut events: EventStream, place: OwnedSe
                     }
                     Ok(None) => return parting::say(socket, &[], close_code::AWAY, "the hub is shutting down").await,
                 },
-                received = socket.recv() => match received {
-                    last @ (Some(Ok(Message::Close(_)) | Err(_)) | None) => return parting::follow(socket, last).await,
-                    // Pings are answered by the library; nothing else that a client says matters.
-                    Some(Ok(_)) => {}
+                // Pings are answered by the library; nothing else that a client says matters.
+                received = socket.recv() => if let last @ (Some(Ok(Message::Close(_)) | Err(_)) | None) = received {
+                    return parting::follow(socket, last).await;
                 },
             }
         };
