@@ -3,13 +3,14 @@
 //! With `format=raw` a frame is the data alone. Invariant: the hub's end is told (1001), so is a fault (1011).
 
 use axum::extract::WebSocketUpgrade;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, close_code};
 use axum::response::Response;
 use futures_util::SinkExt as _;
 use tracing::warn;
 
 use super::events::{Form, write_record};
 use super::{Door, sse};
+use crate::compat::parting;
 use crate::hub::{EventStream, Item};
 use crate::log::Record;
 
@@ -37,13 +38,13 @@ async fn follow(mut socket: WebSocket, mut events: EventStream, form: Form, door
                 Ok(Some(Ok(item))) => frame(&item, form),
                 Ok(Some(Err(error))) => {
                     warn!(reason = ?error, "a stream ends: the log cannot be read");
-                    return close(socket, close_code::ERROR, "the log cannot be read now").await;
+                    return parting::say(socket, &[], close_code::ERROR, "the log cannot be read now").await;
                 }
-                Ok(None) => return close(socket, close_code::AWAY, "the hub is shutting down").await,
+                Ok(None) => return parting::say(socket, &[], close_code::AWAY, "the hub is shutting down").await,
             },
             // Pings are answered by the library; a close or an error ends it.
             received = socket.recv() => match received {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                last @ (Some(Ok(Message::Close(_)) | Err(_)) | None) => return parting::follow(socket, last).await,
                 Some(Ok(_)) => continue,
             },
         };
@@ -87,14 +88,4 @@ fn structured(record: &Record) -> Utf8Bytes {
     write_record(record, &mut text);
     // JSON is UTF-8.
     String::from_utf8(text).unwrap_or_default().into()
-}
-
-async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
-    // The client may be gone already: nothing more can be done for it.
-    let _ = socket
-        .send(Message::Close(Some(CloseFrame {
-            code,
-            reason: reason.into(),
-        })))
-        .await;
 }

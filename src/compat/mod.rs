@@ -10,6 +10,7 @@ mod body;
 pub mod docker_cloud;
 pub mod eventbridge;
 pub mod marathon;
+pub mod parting;
 pub mod pulp;
 pub mod site;
 

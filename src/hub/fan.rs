@@ -144,23 +144,40 @@ struct Held {
 fn follow(fan: Arc<Fan>, place: Place<'_>, mut end: watch::Receiver<Offset>) -> impl Future<Output = ()> + use<> {
     let (log, bus, tasks) = (place.log.clone(), place.bus.clone(), place.tasks.clone());
     async move {
+        let mut going = Going { fan, deserted: false };
         tokio::select! {
-            () = tasks.stopping() => fan.row().end(),
-            () = fan.hand_on(&log, &bus, &mut end) => {}
+            () = tasks.stopping() => {}
+            deserted = going.fan.hand_on(&log, &bus, &mut end) => going.deserted = deserted,
+        }
+    }
+}
+
+/// Held by the task while it runs: however it ends, even by a panic, no stream waits for it for ever.
+struct Going {
+    fan: Arc<Fan>,
+    /// Whether it ended for want of seats. Another task may run by now, and the seats are its own.
+    deserted: bool,
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        if !self.deserted {
+            self.fan.row().end();
         }
     }
 }
 
 impl Fan {
-    async fn hand_on(&self, log: &EventLog, bus: &BusName, end: &mut watch::Receiver<Offset>) {
+    /// Hands out until it cannot; whether it ended for want of seats.
+    async fn hand_on(&self, log: &EventLog, bus: &BusName, end: &mut watch::Receiver<Offset>) -> bool {
         loop {
             let (at, to) = (self.row().at, *end.borrow_and_update());
             if at >= to {
                 if end.changed().await.is_err() {
-                    return self.row().end();
+                    return false;
                 }
                 if self.is_deserted() {
-                    return;
+                    return true;
                 }
                 continue;
             }
@@ -168,7 +185,7 @@ impl Fan {
                 Ok(batch) => self.hand_out(batch),
                 Err(error) => {
                     warn!(%bus, reason = ?error, "live streams cannot be served, each will try by itself");
-                    return self.row().end();
+                    return false;
                 }
             }
             // A long burst must not keep the thread from those it is for.

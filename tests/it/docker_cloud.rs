@@ -350,6 +350,26 @@ async fn pings_are_answered_and_the_end_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_close_is_answered_and_a_breach_of_the_protocol_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    for path in [EVENTS, "/v1/stream"] {
+        for (kind, payload, code) in [
+            (0x88, &[0x03, 0xe8, b'o', b'k'][..], 1000),
+            (0x83, b"a kind that is not there", 1002),
+            (0xc1, b"compressed, which nobody agreed to", 1002),
+        ] {
+            let mut socket = WebSocket::open(&hub, path, &[]).await;
+            if path == EVENTS {
+                assert_eq!(text(&mut socket).await, r#"{"type":"auth"}"#);
+            }
+            socket.send(kind, payload).await;
+            assert_eq!(socket.receive().await, Received::Close(code), "{path} {kind:#x}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_comes_in_as_docker_clouds_is_an_ordinary_event() {
     let folder = tempfile::tempdir().unwrap();
     let hub = HubProcess::start(folder.path()).await;

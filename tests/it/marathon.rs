@@ -143,6 +143,34 @@ async fn the_stream_is_framed_as_marathons() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn any_list_of_types_opens_a_stream() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    let many: String = (0..500).map(|n| format!("event_type=of_{n}&")).collect();
+    let long = format!("event_type={}&", "x".repeat(20_000));
+    let mut streams = Vec::new();
+    for types in ["event_type=&", &many, &long] {
+        let path = format!("/v2/events?{types}event_type=status_update_event");
+        streams.push(Raw::open(&hub, &path, &[STREAM]).await);
+    }
+    let mut none = Raw::open(&hub, "/v2/events?event_type=", &[STREAM]).await;
+    for stream in streams.iter().chain([&none]) {
+        assert!(stream.head.starts_with("HTTP/1.1 200"), "{}", stream.head);
+    }
+    call_back(
+        &hub,
+        r#"{"eventType":"app_terminated_event","appId":"/a","timestamp":"t"}"#,
+    )
+    .await;
+    call_back(&hub, KILLED).await;
+    let killed = format!("event: status_update_event\r\ndata: {KILLED}\r\n\r\n");
+    for stream in &mut streams {
+        assert_eq!(stream.chunk().await, killed, "the one before was of another type");
+    }
+    assert_eq!(none.chunk().await, "\r\n", "no event is of the empty type");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_who_asks_to_resume_gets_ids_and_resumes_over_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let mut hub = HubProcess::start(folder.path()).await;

@@ -61,7 +61,10 @@ impl Caller {
     /// The bus that a namespace means, or that of the caller if none is named.
     pub(super) fn bus(&self, door: &Door, namespace: Option<&str>) -> Result<BusName, Refusal> {
         if let Some(name) = namespace {
-            return BusName::parse(name).map_err(|_| unknown(name));
+            return BusName::parse(name).map_err(|why| {
+                let text = format!("there is no namespace `{name}`: {}", why.message());
+                Refusal::new(StatusCode::NOT_FOUND, text)
+            });
         }
         let own = self.user.as_deref().and_then(|user| BusName::parse(user).ok());
         Ok(own

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, close_code};
 use axum::extract::{FromRequestParts, RawPathParams, Request, State, WebSocketUpgrade};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -25,6 +25,7 @@ use super::narrow::Narrow;
 use super::shown::Shown;
 use super::{Door, Hall};
 use crate::access::Scope;
+use crate::compat::parting;
 use crate::filter::Selector;
 use crate::hub::{EventStream, Item, Only, Wish};
 use crate::log::BusName;
@@ -90,15 +91,8 @@ fn knows_no_401(headers: &HeaderMap) -> bool {
     agent.is_some_and(|agent| agent.windows(13).any(|part| part == b"python-tutum/"))
 }
 
-async fn turn_away(mut socket: WebSocket) {
-    let close = Message::Close(Some(CloseFrame {
-        code: close_code::POLICY,
-        reason: "UNAUTHORIZED".into(),
-    }));
-    for message in [fault("UNAUTHORIZED"), close] {
-        // The client may be gone already: nothing more can be done for it.
-        let _ = socket.send(message).await;
-    }
+async fn turn_away(socket: WebSocket) {
+    parting::say(socket, &[fault("UNAUTHORIZED")], close_code::POLICY, "UNAUTHORIZED").await;
 }
 
 /// The namespace that the path names.
@@ -154,14 +148,14 @@ async fn send_all(mut socket: WebSocket, mut events: EventStream, place: OwnedSe
                     Ok(Some(Ok(item))) => break frame(&item),
                     Ok(Some(Err(error))) => {
                         warn!(reason = ?error, "a listener is sent away: the log cannot be read");
-                        return close(socket, Some(error.message()), close_code::ERROR).await;
+                        let why = [fault(error.message())];
+                        return parting::say(socket, &why, close_code::ERROR, "the hub met a fault").await;
                     }
-                    Ok(None) => return close(socket, None, close_code::AWAY).await,
+                    Ok(None) => return parting::say(socket, &[], close_code::AWAY, "the hub is shutting down").await,
                 },
-                received = socket.recv() => match received {
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                    // Pings are answered by the library; nothing else that a client says matters.
-                    Some(Ok(_)) => {}
+                // Pings are answered by the library; nothing else that a client says matters.
+                received = socket.recv() => if let last @ (Some(Ok(Message::Close(_)) | Err(_)) | None) = received {
+                    return parting::follow(socket, last).await;
                 },
             }
         };
@@ -193,20 +187,4 @@ fn fault(text: &str) -> Message {
     // In the documented order.
     let text = serde_json::Value::from(text);
     Message::Text(format!("{{\"type\":\"error\",\"data\":{{\"errorMessage\":{text}}}}}").into())
-}
-
-/// Ends a stream; what it ends for is told first, if it is told in words.
-async fn close(mut socket: WebSocket, why: Option<&str>, code: u16) {
-    let reason = match why {
-        Some(_) => "the hub met a fault",
-        None => "the hub is shutting down",
-    };
-    let close = Message::Close(Some(CloseFrame {
-        code,
-        reason: reason.into(),
-    }));
-    for message in why.map(fault).into_iter().chain([close]) {
-        // The client may be gone already: nothing more can be done for it.
-        let _ = socket.send(message).await;
-    }
 }

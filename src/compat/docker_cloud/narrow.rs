@@ -4,6 +4,8 @@
 //! given. No value is no filter. Keys that are not known are left alone: they may be a client's credentials.
 //! Invariant: `auth` and `error` frames do not come this way.
 
+use std::collections::HashSet;
+
 use url::form_urlencoded;
 
 use super::lineage::Lineage;
@@ -13,9 +15,9 @@ use crate::log::Record;
 /// What a listener wants to hear of.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Narrow {
-    types: Vec<String>,
-    objects: Vec<String>,
-    parents: Vec<String>,
+    types: HashSet<String>,
+    objects: HashSet<String>,
+    parents: HashSet<String>,
 }
 
 impl Narrow {
@@ -51,13 +53,8 @@ impl Narrow {
         if self.asks_for_parents() {
             lineage.learn(record.offset, &shown);
         }
-        let fits = |wanted: &[String], is: &str| wanted.is_empty() || wanted.iter().any(|value| value == is);
-        let related = || {
-            let family = shown.family(lineage);
-            family
-                .iter()
-                .any(|one| self.parents.iter().any(|wanted| **wanted == **one))
-        };
+        let fits = |wanted: &HashSet<String>, is: &str| wanted.is_empty() || wanted.contains(is);
+        let related = || shown.family(lineage).iter().any(|one| self.parents.contains(&**one));
         fits(&self.types, &shown.ty) && fits(&self.objects, &shown.object) && (self.parents.is_empty() || related())
     }
 }

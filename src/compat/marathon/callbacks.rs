@@ -69,11 +69,13 @@ fn list(door: &Door) -> Bytes {
 async fn subscribe(door: &Door, endpoint: &Endpoint, client_ip: &str) -> Result<Bytes, Refusal> {
     let bus = &door.settings.marathon.bus;
     let id = id(bus, endpoint);
+    let changing = door.changing.lock().await;
     match door.hub.subscription(Some(bus), &id) {
         Ok(found) if is_gone(&found) => drop(door.hub.resume(Some(bus), &id).await?),
         Ok(_) => {}
         Err(_) => make(door, endpoint, &id).await?,
     }
+    drop(changing);
     let event = own::subscription(door, "subscribe_event", client_ip, endpoint.as_str());
     own::publish(door, event.clone()).await?;
     Ok(event)
@@ -102,10 +104,12 @@ async fn finish(door: &Door, id: &str, bus: &BusName, endpoint: &Endpoint) -> Re
 async fn unsubscribe(door: &Door, endpoint: &Endpoint, client_ip: &str) -> Result<Bytes, Refusal> {
     let bus = &door.settings.marathon.bus;
     let id = id(bus, endpoint);
+    let changing = door.changing.lock().await;
     match door.hub.remove(Some(bus), &id).await {
         Err(error) if error.kind() != Kind::NotFound => return Err(error.into()),
         _ => drop(door.hub.remove_document(KIND, &id).await?),
     }
+    drop(changing);
     let event = own::subscription(door, "unsubscribe_event", client_ip, endpoint.as_str());
     own::publish(door, event.clone()).await?;
     Ok(event)

@@ -81,6 +81,7 @@ impl Default for Settings {
 pub(super) fn routes() -> Router<Door> {
     Router::new()
         .route("/v2", any(enter))
+        .route("/v2/", any(enter))
         .route("/v2/{*rest}", any(enter))
         .route("/ping", any(enter))
 }

@@ -6,6 +6,8 @@
 //! `eventType`, and marathon-python ends its stream at a type it does not know.
 //! Invariant: one line: line breaks stand between a JSON text's parts only, and are left out.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
@@ -18,7 +20,7 @@ use crate::log::Record;
 #[derive(Debug, Default)]
 pub(super) struct View {
     /// `event_type`: these types only; none: all of Marathon's.
-    pub(super) types: Vec<String>,
+    pub(super) types: HashSet<String>,
     /// `plan-format=light`: plans without the groups before and after.
     pub(super) light: bool,
 }
@@ -44,7 +46,7 @@ impl View {
     }
 
     fn names(&self, ty: &str) -> bool {
-        self.types.iter().any(|wanted| wanted == ty)
+        self.types.contains(ty)
     }
 
     fn as_it_came(&self, name: &str, record: &Record) -> Option<Shown> {

@@ -33,6 +33,9 @@ use crate::subscription::Start;
 
 /// A blank line, so that a client that has gone is noticed.
 const BEAT: Bytes = Bytes::from_static(b"\r\n");
+/// So many types, of so many bytes each, are looked for by a filter.
+const TYPES: usize = 64;
+const TYPE: usize = 100;
 /// How often.
 const PERIOD: Duration = Duration::from_secs(10);
 
@@ -42,11 +45,12 @@ pub(super) async fn open(door: &Door, asked: &Asked) -> Result<Response, Refusal
         return Err(Refusal::page(&Method::GET, asked.path_as_sent()));
     }
     let resumed = resume(asked)?;
+    let types = asked.values("event_type");
+    let selector = selector(&types)?;
     let view = View {
-        types: asked.values("event_type"),
+        types: types.into_iter().collect(),
         light: asked.values("plan-format").iter().any(|format| format == "light"),
     };
-    let selector = selector(&view.types)?;
     let address = asked.client_ip();
     let first = own::publish(door, own::listening(door, "event_stream_attached", &address)).await?;
     let attached = Attached {
@@ -107,8 +111,12 @@ fn resume(asked: &Asked) -> Result<Option<Start>, Refusal> {
 fn selector(types: &[String]) -> Result<Selector, Error> {
     let filter = match types {
         [] => json!([{"pattern": {"data": {"eventType": [{"exists": true}]}}}]),
+        // As large as a filter may not be. Marathon sets no bound: every event is looked at closely.
+        types if types.len() > TYPES || types.iter().any(|ty| ty.len() > TYPE) => json!([]),
         types => {
-            let own = types.iter().map(|ty| json!({"exact": {"type": ty}}));
+            // No event is of the type that is empty, but who asks for it asks for no other.
+            let named = types.iter().filter(|ty| !ty.is_empty());
+            let own = named.map(|ty| json!({"exact": {"type": ty}}));
             let native = json!({"pattern": {"data": {"eventType": types}}});
             json!([{"any": own.chain([native]).collect::<Vec<_>>()}])
         }
