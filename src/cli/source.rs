@@ -1,6 +1,6 @@
 //! `busway source`: follow another system's events and publish them on a hub.
 //!
-//! A file a system under `source/`: it brings [`Event`]s into a queue; what stands there is published by `relay`, which
+//! A file a system under `source/`: it brings events into a queue; what stands there is published by `relay`, which
 //! is the same for all and gives up only on what the hub will never take.
 //! Why a command of its own and not a part of the hub: it may run where the other system can be reached, several of
 //! them side by side, and a hub restarts without losing what they have seen meanwhile.

@@ -1,7 +1,7 @@
 //! The end of a WebSocket: a close is answered, and ours is said and waited for, so that a client sees a clean end
 //! (browsers show anything else as 1006, and Go's library as an unexpected EOF).
 //!
-//! Invariant: nobody is waited for longer than [`PATIENCE`]: a client that does not read must not hold up a shutdown.
+//! Invariant: nobody is waited for longer than a second: a client that does not read must not hold up a shutdown.
 
 use std::time::Duration;
 

@@ -85,7 +85,7 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The file's text as it was read; what differs from it is a change.
     pub text: String,
-    /// Where each value came from, in the order of [`keys`].
+    /// Where each value came from, in the order of [`keys()`].
     origins: Vec<Origin>,
 }
 

@@ -5,7 +5,7 @@
 //!
 //! Why on the written JSON (`Lexed`) and not on `serde_json::Value`: what is inserted is what the producer wrote, 3.0e2
 //! included.
-//! Invariant: no event makes a result larger than [`LARGEST`], or one that takes more than time proportional to it.
+//! Invariant: no event makes a result larger than `LARGEST`, or one that takes more than time proportional to it.
 
 mod path;
 mod template;
