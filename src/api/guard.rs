@@ -43,6 +43,8 @@ fn who(access: &Access, request: &Request) -> Option<Principal> {
 fn needed(method: &Method, path: &str) -> Option<(Scope, Option<String>)> {
     let rest = match path {
         "/" | "/healthz" | "/readyz" => return None,
+        // Its labels name buses, plugins and subscriptions.
+        "/metrics" => return Some((Scope::Subscribe, None)),
         _ if path.split('/').nth(1) == Some("subscriptions") => path.strip_prefix('/')?,
         _ => path.strip_prefix("/v1/")?,
     };
@@ -96,6 +98,7 @@ mod tests {
         for (method, path, needs) in [
             (Method::GET, "/healthz", None),
             (Method::GET, "/", None),
+            (Method::GET, "/metrics", Some((Subscribe, None))),
             (Method::OPTIONS, "/v1/events", None),
             (Method::POST, "/v1/events", Some((Publish, Some("default")))),
             (Method::GET, "/v1/events/3", Some((Subscribe, Some("default")))),

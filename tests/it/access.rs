@@ -32,6 +32,8 @@ async fn who_is_not_known_or_may_not_is_refused() {
     for (credentials, method, path, status) in [
         (None, Method::GET, "/healthz", 200),
         (None, Method::GET, "/v1/events", 401),
+        (None, Method::GET, "/metrics", 401),
+        (Some(&ann), Method::GET, "/metrics", 200),
         (None, Method::POST, "/v1/events", 401),
         (None, Method::GET, "/v1/plugins", 401),
         (Some(&wrong), Method::POST, "/v1/events", 401),
