@@ -1,21 +1,17 @@
 //! A request, read whole and within its limit, and where it came from: the same for both surfaces.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
 use super::call::Origin;
 use super::fault::Fault;
-
-/// A body must be there within this time.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::compat::body::{self, Unread};
 
 /// A request, read.
 pub(super) struct Whole {
@@ -57,18 +53,15 @@ impl Whole {
 }
 
 async fn collect(body: Body, most: usize) -> Result<Bytes, Fault> {
-    match tokio::time::timeout(PATIENCE, Limited::new(body, most).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+    body::read(body, most).await.map_err(|unread| match unread {
+        Unread::TooLarge(most) => {
             let text = format!("The request body exceed the limit [{most}].");
-            Err(Fault::new(413, "RequestBodyTooLarge", text))
+            Fault::new(413, "RequestBodyTooLarge", text)
         }
-        _ => Err(Fault::new(
-            400,
-            "RequestBodyIncomplete",
-            "The request body did not come whole.",
-        )),
-    }
+        Unread::Incomplete | Unread::TooSlow(_) => {
+            Fault::new(400, "RequestBodyIncomplete", "The request body did not come whole.")
+        }
+    })
 }
 
 /// How the caller called the hub, for URLs that it is told.
