@@ -34,14 +34,14 @@ const REASON: usize = 1_024;
 pub(super) async fn forward(engine: &Engine, subscription: &Subscription, bus: &BusName, one: &Passed<'_>) -> Answered {
     let event = match reshaped(subscription, one).and_then(|event| moved(subscription, &event, bus)) {
         Ok(event) => event,
-        Err(reason) => return refused(reason),
+        Err(reason) => return Answered::rejected(reason),
     };
     match append(engine, bus, vec![event]).await {
-        Ok(()) => answered(Outcome::Accepted, "delivered".to_owned()),
-        Err(error) if is_final(&error) => refused(error.message().to_owned()),
+        Ok(()) => Answered::without_answer(Outcome::Accepted, "delivered".to_owned()),
+        Err(error) if is_final(&error) => Answered::rejected(error.message().to_owned()),
         Err(error) => {
             let words = format!("cannot publish on the bus {bus}: {}", error.message());
-            answered(Outcome::Retry { after: None }, words)
+            Answered::without_answer(Outcome::Retry { after: None }, words)
         }
     }
 }
@@ -134,17 +134,4 @@ fn is_final(error: &Error) -> bool {
         error.kind(),
         Kind::Invalid | Kind::TooLarge | Kind::Conflict | Kind::NotFound
     )
-}
-
-fn refused(reason: String) -> Answered {
-    answered(Outcome::Rejected { reason: reason.clone() }, reason)
-}
-
-fn answered(outcome: Outcome, words: String) -> Answered {
-    Answered {
-        outcome,
-        status: None,
-        words,
-        answer: None,
-    }
 }

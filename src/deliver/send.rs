@@ -72,7 +72,14 @@ async fn notify(
     let begun = begin(engine);
     let event = match reshaped(subscription, one) {
         Ok(event) => event,
-        Err(reason) => return tried(engine, subscription, one.item, (&begun, &unsendable(reason), false)),
+        Err(reason) => {
+            return tried(
+                engine,
+                subscription,
+                one.item,
+                (&begun, &Answered::rejected(reason), false),
+            );
+        }
     };
     let delivery = plugin::Delivery {
         subscription: subscription.id.to_string(),
@@ -91,7 +98,7 @@ async fn post(engine: &Engine, subscription: &Subscription, hook: &Webhook, one:
     let form = mode(hook.format);
     let encoded = match body(subscription, one, form) {
         Ok(encoded) => encoded,
-        Err(reason) => return unsendable(reason),
+        Err(reason) => return Answered::rejected(reason),
     };
     let trace = one.candidate.event().attribute("traceparent");
     let now = engine.parts.clock.now();
@@ -127,7 +134,7 @@ async fn call(
     let now = engine.parts.clock.now();
     let mut request = match request {
         Ok(request) => request,
-        Err(reason) => return unsendable(reason),
+        Err(reason) => return Answered::rejected(reason),
     };
     if let Some(push) = &hook.push {
         let signed = engine
@@ -136,24 +143,10 @@ async fn call(
             .sign(&mut request, hook.url.as_str(), push.token.as_deref(), now);
         if let Err(error) = signed.await {
             let words = format!("the push cannot be signed: {}", error.message());
-            return answered(Outcome::Retry { after: None }, words);
+            return Answered::without_answer(Outcome::Retry { after: None }, words);
         }
     }
     webhook::send(&engine.parts.client, request, (timeout, &hook.success), now).await
-}
-
-/// No try will ever send this.
-fn unsendable(reason: String) -> Answered {
-    answered(Outcome::Rejected { reason: reason.clone() }, reason)
-}
-
-fn answered(outcome: Outcome, words: String) -> Answered {
-    Answered {
-        outcome,
-        status: None,
-        words,
-        answer: None,
-    }
 }
 
 /// The same for every attempt at one record, so that a sink can tell a repeat.

@@ -38,6 +38,23 @@ pub(super) struct Answered {
     pub(super) answer: Option<String>,
 }
 
+impl Answered {
+    /// An end that no HTTP answer brought about.
+    pub(super) fn without_answer(outcome: Outcome, words: String) -> Self {
+        Self {
+            outcome,
+            status: None,
+            words,
+            answer: None,
+        }
+    }
+
+    /// No try will ever succeed.
+    pub(super) fn rejected(reason: String) -> Self {
+        Self::without_answer(Outcome::Rejected { reason: reason.clone() }, reason)
+    }
+}
+
 /// The mode of the binding that a format is.
 pub(super) fn mode(format: Format) -> Mode {
     match format {
