@@ -95,6 +95,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         waiting: Default::default(),
         documents,
         filing: Default::default(),
+        reviving: Default::default(),
         owners,
     }));
     let sources = life::Sources {

@@ -29,4 +29,7 @@ pub use rate::Rate;
 pub use secret::{is_secret, secrets_by_name};
 pub use signing::{PrivateKey, Secret};
 pub use step::Step;
-pub use store::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, Store};
+pub use store::{
+    Attempt, Checkpoint, DeadLetter, DeadQuery, ENDED_KEPT, Kept, KeptReplay, Replay, ReplayId, ReplayProgress,
+    ReplayState, ReplayStep, Retry, Store,
+};
