@@ -33,7 +33,7 @@ pub(super) struct Command {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
-    start: Option<Start>,
+    start: Start,
 }
 
 #[derive(Debug, Subcommand)]
@@ -65,10 +65,11 @@ enum Verb {
 #[derive(Debug, Args)]
 struct Start {
     /// The subscription's id.
-    subscription: String,
+    #[arg(required = true)]
+    subscription: Option<String>,
     /// From where: an offset, an RFC 3339 time, how long ago (`2h`), or `earliest`.
-    #[arg(long, value_name = "PLACE")]
-    from: String,
+    #[arg(long, value_name = "PLACE", required = true)]
+    from: Option<String>,
     /// To before where, likewise; the end as it is now if nothing is said.
     #[arg(long, value_name = "PLACE")]
     to: Option<String>,
@@ -90,15 +91,11 @@ struct Start {
 
 impl Command {
     pub(super) async fn run(self) -> Result<std::process::ExitCode, Failure> {
-        match (self.verb, self.start) {
-            (Some(Verb::List { subscription, remote }), _) => list(subscription, &remote).await?,
-            (Some(Verb::Show { id, remote }), _) => call(Method::GET, &id, &remote).await?,
-            (Some(Verb::Cancel { id, remote }), _) => call(Method::DELETE, &id, &remote).await?,
-            (None, Some(start)) => return start.run().await,
-            (None, None) => {
-                let text = "say what: `busway replay SUBSCRIPTION --from PLACE`, `busway replay list`, `busway replay cancel ID`";
-                return Err(Failure::new(Code::Usage, text));
-            }
+        match self.verb {
+            Some(Verb::List { subscription, remote }) => list(subscription, &remote).await?,
+            Some(Verb::Show { id, remote }) => call(Method::GET, &id, &remote).await?,
+            Some(Verb::Cancel { id, remote }) => call(Method::DELETE, &id, &remote).await?,
+            None => return self.start.run().await,
         }
         Ok(std::process::ExitCode::SUCCESS)
     }

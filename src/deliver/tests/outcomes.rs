@@ -153,7 +153,10 @@ async fn after_the_last_attempt_it_is_a_dead_letter_that_can_be_delivered_again(
         ..letter
     };
     let left = rig.delivery.revive(vec![lost.clone(), foreign.clone()]).await.unwrap();
-    assert_eq!((left.revived, left.gone, left.unknown), (vec![], vec![lost], vec![foreign]));
+    assert_eq!(
+        (left.revived, left.gone, left.unknown),
+        (vec![], vec![lost], vec![foreign])
+    );
 }
 
 #[tokio::test]
