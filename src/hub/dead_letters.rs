@@ -241,3 +241,6 @@ impl Redelivered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

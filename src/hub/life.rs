@@ -235,10 +235,14 @@ fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
         ),
         deliver::Notice::Breaker {
             subscription,
-            open,
+            turn,
             reason,
         } => (
-            if open { "breaker.opened" } else { "breaker.closed" },
+            match turn {
+                deliver::Turn::Opened => "breaker.opened",
+                deliver::Turn::HalfOpened => "breaker.half_open",
+                deliver::Turn::Closed => "breaker.closed",
+            },
             subscription,
             json!({"reason": reason}),
         ),

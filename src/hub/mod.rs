@@ -46,8 +46,8 @@ pub use trial::{Outlook, TrialReport};
 
 use moment::moment;
 
-use crate::deliver::Delivery;
 use crate::deliver::push::Signer;
+use crate::deliver::{Bounds, Delivery};
 use crate::error::{Error, Kind};
 use crate::log::EventLog;
 use crate::metrics::Metrics;
@@ -73,6 +73,8 @@ pub struct Settings {
     pub egress: net::GuardSettings,
     /// What a subscription gets that does not say otherwise.
     pub delivery: DeliveryConfig,
+    /// What all subscriptions share.
+    pub bounds: Bounds,
     /// Bounds at the front doors.
     pub limits: Limits,
     /// How it introduces itself to the targets of callbacks.

@@ -40,6 +40,7 @@ async fn open_at(folder: &Path, clock: Clock) -> Hub {
         },
         egress: net::GuardSettings::default(),
         delivery: DeliveryConfig::default(),
+        bounds: Default::default(),
         introduction: Default::default(),
         limits: Limits {
             event_bytes: 4_096,
@@ -57,7 +58,8 @@ pub(crate) fn event(id: &str, ty: &str) -> Event {
         .unwrap()
 }
 
-async fn end(hub: Hub) {
+/// The end of a hub, which must be a whole one.
+pub(crate) async fn end(hub: Hub) {
     assert!(hub.drain(Duration::from_secs(30)).await);
 }
 
@@ -216,7 +218,8 @@ async fn a_stopping_hub_takes_nothing_and_ends_its_streams() {
     end(hub).await;
 }
 
-fn letter(subscription: &str, offset: u64, ty: &str) -> DeadLetter {
+/// A dead letter of this subscription and event type.
+pub(crate) fn letter(subscription: &str, offset: u64, ty: &str) -> DeadLetter {
     DeadLetter {
         id: 0,
         subscription: SubscriptionId(subscription.into()),
@@ -230,7 +233,8 @@ fn letter(subscription: &str, offset: u64, ty: &str) -> DeadLetter {
     }
 }
 
-fn everything() -> Choice {
+/// Every dead letter there is.
+pub(crate) fn everything() -> Choice {
     Choice {
         all: true,
         ..Choice::default()

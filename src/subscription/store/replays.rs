@@ -271,3 +271,6 @@ mod bus_name {
         BusName::parse(&text).map_err(|fault: Error| de::Error::custom(fault.message().to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests;
