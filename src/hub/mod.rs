@@ -1,7 +1,7 @@
 //! The hub: publish, read, subscribe, status. Every front door calls this and nothing below it.
 //!
 //! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
-//! log (`fan` hands new records to many at once), `subscriptions` and `dead_letters` change who gets what, `plugins`
+//! log (`fan` hands new records to many at once), `subscriptions` and `dead_letters` change who gets what, `replay` brings what was again, `plugins`
 //! checks what a subscription needs, `misfit` finds those that a swap left behind, `consent` asks callbacks whether they
 //! want events, `trial` compares a candidate with what is live, `explain` tells why an event
 //! did or did not arrive, `documents` keeps what front doors want kept, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
@@ -20,8 +20,10 @@ mod explain;
 mod fan;
 mod life;
 mod misfit;
+mod moment;
 mod open;
 mod plugins;
+mod replay;
 mod status;
 mod stream;
 mod subscriptions;
@@ -35,15 +37,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use consent::{Asked as ConsentAsked, Introduction};
-pub use dead_letters::{Choice, Redelivered};
+pub use dead_letters::{Choice, Dropped, Kept, Redelivered};
 pub use events::Page;
 pub use explain::{Asked, DeliveryStanding, Explanation, Heard, Question, Rule, Shown};
+pub use replay::{ReplayOutlook, ReplayWish};
 pub use status::{Health, Standing};
 pub use stream::{EventStream, Item, Only, Wish};
 pub use trial::{Outlook, TrialReport};
 
-use crate::deliver::Delivery;
+use moment::moment;
+
 use crate::deliver::push::Signer;
+use crate::deliver::{Bounds, Delivery};
 use crate::error::{Error, Kind};
 use crate::log::EventLog;
 use crate::metrics::Metrics;
@@ -69,6 +74,8 @@ pub struct Settings {
     pub egress: net::GuardSettings,
     /// What a subscription gets that does not say otherwise.
     pub delivery: DeliveryConfig,
+    /// What all subscriptions share.
+    pub bounds: Bounds,
     /// Bounds at the front doors.
     pub limits: Limits,
     /// How it introduces itself to the targets of callbacks.
@@ -119,6 +126,8 @@ struct Parts {
     documents: documents::Documents,
     /// Held while a document is written.
     filing: tokio::sync::Mutex<()>,
+    /// Held while some dead letters go back into their lanes.
+    reviving: tokio::sync::Mutex<()>,
     owners: Owners,
     /// Held while a subscription that is there is read, changed and written, so that no change is lost.
     changing: Arc<tokio::sync::Mutex<()>>,

@@ -6,6 +6,7 @@
 //! Invariant: a secret leaves this module only for the store and for the sink itself.
 
 mod authority;
+mod breaker;
 mod consent;
 mod fields;
 mod id;
@@ -23,10 +24,14 @@ mod tests;
 mod webhook;
 
 pub use authority::Authority;
+pub use breaker::BreakerConfig;
 pub use consent::{Consent, ConsentKey, Given};
 pub use model::*;
 pub use rate::Rate;
 pub use secret::{is_secret, secrets_by_name};
 pub use signing::{PrivateKey, Secret};
 pub use step::Step;
-pub use store::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, Store};
+pub use store::{
+    Attempt, Checkpoint, DeadLetter, DeadQuery, ENDED_KEPT, Kept, KeptReplay, Replay, ReplayId, ReplayProgress,
+    ReplayState, ReplayStep, Retry, Store,
+};

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::breaker::BreakerConfig;
 use super::fields::{Fields, duration, refuse};
 use super::model::{
     BatchConfig, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, UNLIMITED,
@@ -227,7 +228,8 @@ fn notifier_settings(sink: Option<&str>, settings: Option<&Value>) -> Result<Arc
     Ok(text.into())
 }
 
-const CONFIG: [&str; 12] = [
+const CONFIG: [&str; 13] = [
+    "breaker",
     "start",
     "schedule",
     "jitter",
@@ -280,6 +282,7 @@ fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, E
                 ],
             )?,
         },
+        breaker: BreakerConfig::read(&config, defaults.breaker)?,
         batch: batch(&config, defaults)?,
         dead_letter: dead_letter(&config, defaults)?,
     })
@@ -405,6 +408,7 @@ impl Default for DeliveryConfig {
             rate: None,
             ordering: Ordering::None,
             on_error: OnError::Retry,
+            breaker: BreakerConfig::default(),
             batch: BatchConfig {
                 count: 100,
                 bytes: 1 << 20,

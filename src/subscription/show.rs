@@ -261,6 +261,7 @@ impl DeliveryConfig {
             "concurrency": self.concurrency,
             "ordering": match self.ordering { Ordering::None => "none", Ordering::Key => "key", Ordering::All => "all" },
             "on_error": match self.on_error { OnError::Retry => "retry", OnError::Hold => "hold", OnError::Pass => "pass", OnError::Drop => "drop" },
+            "breaker": self.breaker.to_json(),
             "batch": {"count": self.batch.count, "bytes": self.batch.bytes, "wait": show_duration(self.batch.wait)},
         });
         if let Some(map) = json.as_object_mut() {
