@@ -242,8 +242,21 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = jiff::fmt::rfc2822::parse(value).ok()?;
-    Some(Timestamp(at.timestamp().as_millisecond()).since(now))
+    Some(http_date(value)?.since(now))
+}
+
+/// A date as HTTP writes it, or once wrote it (RFC 9110, section 5.6.7).
+fn http_date(text: &str) -> Option<Timestamp> {
+    const ONCE: [&str; 2] = ["%A, %d-%b-%y %H:%M:%S", "%a %b %e %H:%M:%S %Y"];
+    let now = jiff::fmt::rfc2822::parse(text).ok().map(|at| at.timestamp());
+    let bare = text.strip_suffix(" GMT").unwrap_or(text);
+    let once = || {
+        let read = ONCE
+            .iter()
+            .find_map(|form| jiff::civil::DateTime::strptime(form, bare).ok());
+        read?.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|at| at.timestamp())
+    };
+    now.or_else(once).map(|at| Timestamp(at.as_millisecond()))
 }
 
 #[cfg(test)]
