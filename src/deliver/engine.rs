@@ -21,6 +21,7 @@ use super::history::History;
 use super::lane::{Asks, Effect, Lane, State, run};
 use super::replays::Replays;
 use super::timer::Timer;
+use super::tokens::Tokens;
 use super::window::Window;
 use super::{Notice, Parts, ReplayStatus, dispatch};
 use crate::error::Error;
@@ -40,6 +41,7 @@ pub(super) struct Engine {
     pub(super) timer: Timer,
     pub(super) history: History,
     pub(super) admission: Arc<Admission>,
+    pub(super) tokens: Tokens,
     pub(super) reads: Semaphore,
     pub(super) replays: Replays,
     pub(super) written: tokio::sync::Mutex<Written>,
@@ -64,6 +66,7 @@ impl Engine {
             timer: Timer::default(),
             history: History::default(),
             admission,
+            tokens: Tokens::default(),
             reads: Semaphore::new(MOST_READS),
             replays: Replays::default(),
             written: tokio::sync::Mutex::new(written),
@@ -190,6 +193,7 @@ impl Engine {
         lane.bus.unroute(lane.key);
         self.history.forget(id);
         self.forget_replays(id);
+        self.tokens.forget(id);
         lane.wake.notify_one();
     }
 

@@ -39,6 +39,7 @@ async fn open_at(folder: &Path, clock: Clock) -> Hub {
             plugins: Default::default(),
         },
         egress: net::GuardSettings::default(),
+        proxies: net::ProxySettings::default(),
         delivery: DeliveryConfig::default(),
         bounds: Default::default(),
         introduction: Default::default(),

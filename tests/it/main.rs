@@ -12,6 +12,8 @@ mod amqp; // the AMQP notifier: a real RabbitMQ, and Qpid's dialect byte for byt
 mod authority;
 mod backpressure; // callbacks over TLS: whose certificates are taken
 mod bus_sink; // other buses as sinks and for what is given up, over a kill
+mod callback_settings; // tokens, timeouts, secrets that are rotated
+mod callback_way; // client certificates and proxies
 mod cesql; // CESQL as a filter: verdicts, refusals, explanations
 mod cli; // the command line: exit codes, pipes, sockets, signals
 mod cloudevents_clients; // the CloudEvents libraries: what they send and what they read
