@@ -4,6 +4,8 @@
 //! event (queue depth, ages, memory) is set by the hub when `/metrics` is read.
 //! Invariant: no label takes its value from a stranger (ids, types, subjects): the number of series is bounded.
 
+mod doors;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+pub use doors::Doors;
 
 /// A label for a bus.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -82,6 +86,8 @@ fn seconds() -> Histogram {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// The front doors' own.
+    pub doors: Doors,
     /// Events made durable.
     pub published: Family<Bus, Counter>,
     /// Events answered as duplicates.
@@ -147,6 +153,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut all = Self {
             registry: Registry::with_prefix("busway"),
+            doors: Doors::default(),
             published: Family::default(),
             duplicates: Family::default(),
             publish_seconds: seconds(),
@@ -180,6 +187,7 @@ impl Metrics {
         all.register_flow();
         all.register_state();
         all.register_plugins();
+        all.doors.register(&mut all.registry);
         all
     }
 

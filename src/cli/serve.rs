@@ -90,6 +90,9 @@ async fn run_until_stopped(server: &Server, signals: &mut Signals, reload: &mut 
         if asked == Some(Asked::Stop) {
             return;
         }
+        if asked == Some(Asked::Reload) {
+            server.renew_certificate();
+        }
         if asked == Some(Asked::Reload) || reload.changed() {
             take_up(server, reload, filter).await;
         }

@@ -25,6 +25,17 @@ pub fn refuse(settings: &Settings) -> Result<(), Refused> {
             )
         }));
     }
+    let tls = settings.listen.addresses.iter().find(|address| address.is_tls());
+    let unset = [
+        ("listen.tls_certificate", &settings.listen.tls_certificate),
+        ("listen.tls_key", &settings.listen.tls_key),
+    ];
+    for (key, _) in unset.iter().filter(|(_, path)| tls.is_some() && path.is_none()) {
+        let address = tls.map(ToString::to_string).unwrap_or_default();
+        faults.push(format!(
+            "`listen.addresses` holds {address}, and `{key}` is not set: name the PEM file, or listen without `tls:`"
+        ));
+    }
     if settings.limits.batch_bytes < settings.limits.event_bytes {
         faults.push(format!(
             "`limits.batch_size` ({}) is smaller than `limits.event_size` ({}): one event must fit into a batch",
@@ -86,7 +97,13 @@ pub fn risks(settings: &Settings) -> Vec<String> {
 
 /// `BUSWAY_…` variables that are no key's; one of them may be a slip of the pen.
 pub fn strange_variables(env: &[(String, String)]) -> Vec<String> {
-    const OTHERS: &[&str] = &["BUSWAY_CONFIG", "BUSWAY_URL", "BUSWAY_OUTPUT", "BUSWAY_TOKEN"];
+    const OTHERS: &[&str] = &[
+        "BUSWAY_CONFIG",
+        "BUSWAY_URL",
+        "BUSWAY_CA",
+        "BUSWAY_OUTPUT",
+        "BUSWAY_TOKEN",
+    ];
     let known: Vec<String> = keys().map(super::Key::variable).collect();
     let strange = env
         .iter()

@@ -85,7 +85,7 @@ pub(super) fn not_served(name: &str) -> Option<&'static str> {
 /// The hub's own.
 const HUB: &[Key] = &[
     key! { "listen.addresses", "listen", "ADDRESS",
-    "Where to listen: `127.0.0.1:8080`, `unix:/run/busway.sock`; several are allowed, port 0 takes a free one",
+    "Where to listen: `127.0.0.1:8080`, `tls:127.0.0.1:8443`, `unix:/run/busway.sock`; several are allowed, port 0 takes a free one",
     |s, v| { s.listen.addresses = addresses(v)?; Ok(()) },
     |s| join(&s.listen.addresses) },
     key! { "listen.hosts", "listen-hosts", "NAMES",
@@ -99,7 +99,7 @@ const HUB: &[Key] = &[
     key! { "listen.ports_file", "ports-file", "PATH",
     "Write the bound addresses to this file, one a line, once the hub is ready; `none`: do not",
     |s, v| { s.listen.ports_file = path_or_none(v)?; Ok(()) },
-    |s| s.listen.ports_file.as_ref().map_or_else(none, |path| path.display().to_string()) },
+    |s| show_path(s.listen.ports_file.as_ref()) },
     key! { "listen.drain_timeout", "drain-timeout", "DURATION",
     "How long a stop may take before what is left is cut off (it is delivered after the next start)",
     |s, v| { s.listen.drain_timeout = v.duration()?; Ok(()) },
@@ -116,6 +116,18 @@ const HUB: &[Key] = &[
     "A request's header may be this large; at least 8KiB",
     |s, v| { s.listen.header_size = bytes(v, 8 << 10)?; Ok(()) },
     |s| show_size(s.listen.header_size as u64) },
+    key! { "listen.tls_certificate", "listen-tls-certificate", "PATH",
+    "What `tls:` addresses show: a certificate and those between it and its authority (PEM); a changed file is taken up",
+    |s, v| { s.listen.tls_certificate = path_or_none(v)?; Ok(()) },
+    |s| show_path(s.listen.tls_certificate.as_ref()) },
+    key! { "listen.tls_key", "listen-tls-key", "PATH",
+    "The certificate's private key (PEM, without a passphrase)",
+    |s, v| { s.listen.tls_key = path_or_none(v)?; Ok(()) },
+    |s| show_path(s.listen.tls_key.as_ref()) },
+    key! { "listen.tls_client_ca", "listen-tls-client-ca", "PATH",
+    "Clients of `tls:` addresses must show a certificate of one of these authorities (PEM); `none`: they need not",
+    |s, v| { s.listen.tls_client_ca = path_or_none(v)?; Ok(()) },
+    |s| show_path(s.listen.tls_client_ca.as_ref()) },
     key! { "data.dir", "data", "PATH",
     "The store: events, subscriptions, cursors, dead letters",
     |s, v| { s.data.dir = path(v)?; Ok(()) },
@@ -283,6 +295,10 @@ fn path_or_none(given: &Given) -> Result<Option<std::path::PathBuf>, String> {
     } else {
         path(given).map(Some)
     }
+}
+
+fn show_path(path: Option<&std::path::PathBuf>) -> String {
+    path.map_or_else(none, |path| path.display().to_string())
 }
 
 fn directives(given: &Given) -> Result<String, String> {

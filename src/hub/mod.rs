@@ -12,6 +12,7 @@
 //! Invariant: nothing here knows HTTP; nothing here decides what a front door must translate.
 //! Invariant: a subscription is on disk before delivery knows of it, and off the disk before delivery forgets it.
 
+mod concern;
 mod consent;
 mod dead_letters;
 mod documents;
@@ -110,6 +111,7 @@ struct Parts {
     introduction: Introduction,
     waiting: consent::Waiting,
     documents: documents::Documents,
+    concerns: concern::Concerns,
     /// Held while a document is written.
     filing: tokio::sync::Mutex<()>,
     owners: Owners,
@@ -135,6 +137,11 @@ impl Hub {
     /// The hub's clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// Signs pushes as Alibaba's EventBridge does; knows the certificate that receivers ask for.

@@ -94,6 +94,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         introduction: settings.introduction,
         waiting: Default::default(),
         documents,
+        concerns: Default::default(),
         filing: Default::default(),
         owners,
     }));

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::hub::Hub;
 use crate::log::{BusName, Offset, ReadLimit};
 use crate::metrics::{Bus, PluginFigures};
+use crate::time::Timestamp;
 
 /// How the hub is as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -42,6 +43,9 @@ pub struct Health {
 
 /// Plugins, and subscriptions that wait for them, told one by one; of the others the number.
 const MOST_TOLD: usize = 20;
+
+/// A certificate that ends within this time is told.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// What the embedded engine does before an event is acknowledged.
 const DURABILITY: &str = "synced to disk before it is acknowledged (SQLite, WAL, synchronous=FULL)";
@@ -81,6 +85,8 @@ impl Hub {
             .chain(troubled)
             .chain(more)
             .chain(self.misfits())
+            .chain(self.concerns())
+            .chain(self.certificate())
             .collect();
         Health {
             status: if reasons.is_empty() { Standing::Ok } else { standing },
@@ -107,6 +113,23 @@ impl Hub {
         let log = self.0.log.fault().map(|fault| format!("log: {fault}"));
         let store = self.0.store.fault().map(|fault| format!("store: {fault}"));
         [stopping, log, store].into_iter().flatten().collect()
+    }
+
+    /// The listeners' certificate, if its end is near.
+    fn certificate(&self) -> Option<String> {
+        let expires = self.0.metrics.doors.certificate_expiry.get();
+        let expires = Timestamp(expires.saturating_mul(1_000));
+        let left = expires.since(self.0.clock.now());
+        match (expires.0, left) {
+            (0, _) => None,
+            (_, Duration::ZERO) => Some(format!(
+                "TLS: the listeners' certificate has expired ({expires}): clients refuse it; replace its files"
+            )),
+            (_, left) if left < SOON => Some(format!(
+                "TLS: the listeners' certificate expires at {expires}: replace its files before"
+            )),
+            _ => None,
+        }
     }
 
     /// The text of `/metrics`. What is a state is read now.
