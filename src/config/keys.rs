@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::settings::{LogFormat, Settings};
 use super::value::{Address, Given, duration};
+use crate::log::Durability;
 use crate::units::{show_duration, show_size};
 
 /// One key.
@@ -136,6 +137,10 @@ const HUB: &[Key] = &[
     "The plugin directory: every `NAME.wasm` in it is loaded, and what changes is swapped while events flow",
     |s, v| { s.data.plugins = path(v)?; Ok(()) },
     |s| s.data.plugins.display().to_string() },
+    key! { "log.durability", "log-durability", "WHERE",
+    "Before an event is acknowledged it is on the `disk`, or with the `os`: quicker, and a power cut loses the last ones",
+    |s, v| { s.log.durability = durability(v)?; Ok(()) },
+    |s| show_durability(s.log.durability).to_owned() },
     key! { "log.retention_age", "log-retention-age", "DURATION",
     "Events older than this may go; `none`: no limit",
     |s, v| { s.log.retention.age = v.duration_or_none()?; Ok(()) },
@@ -307,6 +312,21 @@ fn directives(given: &Given) -> Result<String, String> {
         Ok(_) if !text.is_empty() => Ok(text),
         Ok(_) => Err("must not be empty; `off` logs nothing".to_owned()),
         Err(why) => Err(format!("must hold directives such as `info` or `busway=debug`: {why}")),
+    }
+}
+
+fn durability(given: &Given) -> Result<Durability, String> {
+    match given.word()? {
+        "disk" => Ok(Durability::Disk),
+        "os" => Ok(Durability::Os),
+        other => Err(format!("must be `disk` or `os`, not `{other}`")),
+    }
+}
+
+fn show_durability(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Disk => "disk",
+        Durability::Os => "os",
     }
 }
 

@@ -19,6 +19,7 @@ mod documents;
 mod events;
 mod explain;
 mod fan;
+mod ground;
 mod life;
 mod misfit;
 mod open;
@@ -38,6 +39,7 @@ pub use consent::{Asked as ConsentAsked, Introduction};
 pub use dead_letters::{Choice, Redelivered};
 pub use events::Page;
 pub use explain::{Asked, DeliveryStanding, Explanation, Heard, Question, Rule, Shown};
+pub use ground::{Promise, filesystem_of, weakness};
 pub use status::{Health, Standing};
 pub use stream::{EventStream, Item, Only, Wish};
 pub use trial::{Outlook, TrialReport};
@@ -112,6 +114,7 @@ struct Parts {
     waiting: consent::Waiting,
     documents: documents::Documents,
     concerns: concern::Concerns,
+    ground: ground::Ground,
     /// Held while a document is written.
     filing: tokio::sync::Mutex<()>,
     owners: Owners,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::hub::Hub;
-use crate::log::{BusName, Offset, ReadLimit};
+use crate::hub::{Hub, Promise};
+use crate::log::{BusName, InForce, Offset, ReadLimit};
 use crate::metrics::{Bus, PluginFigures};
 use crate::time::Timestamp;
 
@@ -30,7 +30,9 @@ pub struct Health {
     /// What is wrong, each in words and with what helps.
     pub reasons: Vec<String>,
     /// What 202 means here.
-    pub durability: &'static str,
+    pub durability: String,
+    /// The same in detail: of the engine, the file system, and what can be lost.
+    pub store: Promise,
     /// This version.
     pub version: &'static str,
     /// Buses.
@@ -46,9 +48,6 @@ const MOST_TOLD: usize = 20;
 
 /// A certificate that ends within this time is told.
 const SOON: Duration = Duration::from_secs(14 * 86_400);
-
-/// What the embedded engine does before an event is acknowledged.
-const DURABILITY: &str = "synced to disk before it is acknowledged (SQLite, WAL, synchronous=FULL)";
 
 impl Hub {
     /// How the hub is, and why.
@@ -88,10 +87,12 @@ impl Hub {
             .chain(self.concerns())
             .chain(self.certificate())
             .collect();
+        let in_force = self.0.log.durability();
         Health {
             status: if reasons.is_empty() { Standing::Ok } else { standing },
             reasons,
-            durability: DURABILITY,
+            durability: durability(in_force.as_ref()),
+            store: self.0.ground.promise(in_force.as_ref()),
             version: env!("CARGO_PKG_VERSION"),
             buses: self.0.log.buses().len(),
             subscriptions: self.0.metrics.subscriptions.get(),
@@ -220,6 +221,20 @@ impl Hub {
         let record = read.ok().and_then(|batch| batch.records.into_iter().next());
         record.map_or(Duration::ZERO, |record| self.0.clock.now().since(record.received))
     }
+}
+
+/// What 202 means, in one line.
+fn durability(log: Option<&InForce>) -> String {
+    let Some(log) = log else {
+        return "unknown before the first event".to_owned();
+    };
+    let means = match (log.survives_a_kill(), log.is_synced()) {
+        (true, true) => "synced to disk before it is acknowledged",
+        (true, false) => "handed to the operating system before it is acknowledged: a power cut may lose it",
+        (false, _) => "not safe: a kill may lose it",
+    };
+    let (journal, synchronous) = (log.journal.to_uppercase(), log.synchronous_name());
+    format!("{means} (SQLite, {journal}, synchronous={synchronous})")
 }
 
 /// Gauges have a sign.

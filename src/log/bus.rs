@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::dedup::{self, Dedup};
+use super::durability::{self, Durability, InForce};
 use super::fault::Failure;
 use super::lock::FolderLock;
 use super::model::{BusName, BusStats, Offset, Settings};
@@ -46,6 +47,8 @@ pub(super) struct BusState {
     fault: Mutex<Option<String>>,
     /// Connections that no reader uses now, by the first offset of their segment.
     idle: Mutex<Vec<(u64, Connection)>>,
+    durability: Durability,
+    in_force: Mutex<InForce>,
     dedup_window: Duration,
     dedup_known_since: AtomicI64,
 }
@@ -87,6 +90,7 @@ impl Bus {
         let (connection, end) = active.open_for_writing()?;
         // A commit that a crash cut off may be readable and yet not on disk. From here on it counts as stored.
         segment::checkpoint(&connection, Checkpoint::Whole)?;
+        let in_force = durability::put_in_force(&connection, settings.durability)?;
         let state = Arc::new(BusState {
             name,
             folder,
@@ -96,6 +100,8 @@ impl Bus {
             tail: Mutex::default(),
             fault: Mutex::default(),
             idle: Mutex::default(),
+            durability: settings.durability,
+            in_force: Mutex::new(in_force),
             dedup_window: settings.dedup_window,
             dedup_known_since: AtomicI64::new(i64::MIN),
         });
@@ -129,6 +135,17 @@ impl BusState {
     /// All segments, oldest first.
     pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
         lock(&self.segments).iter().cloned().collect()
+    }
+
+    /// Has the writer's new connection keep what the operator wants, and remembers what it says.
+    pub(super) fn keep(&self, connection: &Connection) -> Result<(), Failure> {
+        *lock(&self.in_force) = durability::put_in_force(connection, self.durability)?;
+        Ok(())
+    }
+
+    /// What the writer's connection says that it does.
+    pub(super) fn in_force(&self) -> InForce {
+        lock(&self.in_force).clone()
     }
 
     /// The first offset that is still there.

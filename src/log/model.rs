@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::durability::Durability;
 use super::memo::Memo;
 use crate::error::Error;
 use crate::event::Event;
@@ -116,6 +117,8 @@ pub struct Settings {
     pub max_buses: usize,
     /// At most this many appends wait for the disk, per bus, before more are refused as busy.
     pub queue: usize,
+    /// What is done before an append is answered.
+    pub durability: Durability,
 }
 
 impl Default for Settings {
@@ -131,6 +134,7 @@ impl Default for Settings {
             dedup_ids: 1_000_000,
             max_buses: 64,
             queue: 4_096,
+            durability: Durability::Disk,
         }
     }
 }

@@ -250,6 +250,7 @@ impl Writer {
         }
         let segment = Arc::new(Segment::new(&self.state.folder, self.next));
         let (connection, _) = segment.open_for_writing()?;
+        self.state.keep(&connection)?;
         let sealing = std::mem::replace(&mut self.connection, connection);
         let sealed = std::mem::replace(&mut self.active, Arc::clone(&segment));
         self.state.begin(segment);
@@ -268,6 +269,7 @@ impl Writer {
         }
         let reopened = self.active.open_for_writing().and_then(|(connection, end)| {
             segment::checkpoint(&connection, Checkpoint::Whole)?;
+            self.state.keep(&connection)?;
             Ok((connection, end))
         });
         let (connection, end) = match reopened {

@@ -48,5 +48,6 @@ mod subscriptions_api; // the CloudEvents Subscriptions API under its own paths
 mod support; // the program on a free port, a sink that does as it is told
 mod swaps; // swaps under fire: who judged what, nothing lost, nothing twice
 mod tidy; // the rules of the house, checked from the sources
+mod tls; // the listeners under TLS: every door, renewal, client certificates, and the command line behind it
 mod transform; // bodies made by transforms, patterns of other services, statuses, ranges: as a caller of the API sees them
 mod trial; // candidates in the shadow of live traffic: compared, contained, promoted
