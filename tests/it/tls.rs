@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion, version};
 
-use crate::support::{HubProcess, Sse, WebSocket, busway, run};
+use crate::support::{HubProcess, Raw, Sse, WebSocket, busway, run};
 
 /// Who signs certificates.
 struct Authority {
@@ -87,8 +87,10 @@ async fn every_door_is_served() {
     let (_folder, hub, _) = hub().await;
     let mut sse = Sse::open(&hub, "/v1/stream", &[]).await;
     let mut socket = WebSocket::open(&hub, "/v1/stream", &[]).await;
-    let mut marathon = Sse::open(&hub, "/v2/events", &[("accept", "text/event-stream")]).await;
-    marathon.event().await;
+    let mut marathon = Raw::open(&hub, "/v2/events", &[("accept", "text/event-stream")]).await;
+    let leader = format!("x-marathon-leader: https://{}", hub.address());
+    assert!(marathon.head.to_ascii_lowercase().contains(&leader), "{}", marathon.head);
+    assert!(marathon.frame().await.contains("event_stream_attached"));
     hub.publish(&event("1")).await;
     assert_eq!(sse.offsets(1).await, [1]);
     assert_eq!(socket.offsets(1).await, [1]);
