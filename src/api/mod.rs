@@ -15,6 +15,7 @@ mod guard;
 mod origin;
 mod plugins;
 mod query;
+mod room;
 mod rpc;
 mod scope;
 mod sse;
@@ -38,6 +39,8 @@ use axum::routing::{get, post};
 use crate::access::Access;
 use crate::hub::Hub;
 
+pub use room::Room;
+
 /// Options of the API.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -53,6 +56,8 @@ pub struct Settings {
     pub tutum: bool,
     /// Whether `GET /?Action=…` goes there: an RPC call of EventBridge's.
     pub rpc: bool,
+    /// What the bodies of all requests may hold together, on all addresses.
+    pub room: Room,
 }
 
 impl Default for Settings {
@@ -64,6 +69,7 @@ impl Default for Settings {
             beside: Router::new(),
             tutum: false,
             rpc: false,
+            room: Room::new(256 << 20),
         }
     }
 }
@@ -100,6 +106,7 @@ pub fn router_with(hub: Hub, settings: Settings) -> Router {
         None => routes,
     };
     guarded
+        .layer(from_fn_with_state(door.settings.room.clone(), room::hold))
         .layer(map_response_with_state(door.clone(), error::count))
         .with_state(door)
 }

@@ -10,6 +10,7 @@ mod dead;
 mod demo;
 mod exit;
 mod explain;
+mod files;
 mod flags;
 mod listener;
 mod logs;

@@ -100,7 +100,7 @@ impl Default for Settings {
                 insecure: false,
                 ports_file: None,
                 drain_timeout: Duration::from_secs(10),
-                connections: 10_000,
+                connections: 16_384,
                 header_timeout: Duration::from_secs(10),
                 header_size: 64 << 10,
                 tls_certificate: None,
@@ -127,6 +127,8 @@ impl Default for Settings {
                 batch_bytes: 8 << 20,
                 batch_events: 1_000,
                 subscriptions: 1_000_000,
+                body_bytes: 256 << 20,
+                streams: 12_000,
             },
             log_output: LogOutput {
                 filter: "info".to_owned(),

@@ -29,6 +29,7 @@ mod stream;
 mod subscriptions;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tray;
 mod trial;
 
 use std::path::PathBuf;
@@ -88,6 +89,10 @@ pub struct Limits {
     pub batch_events: usize,
     /// Subscriptions, of all buses together.
     pub subscriptions: usize,
+    /// Bodies of requests that are held in memory, all together, in bytes.
+    pub body_bytes: usize,
+    /// Streams that are open, all together.
+    pub streams: usize,
 }
 
 /// The hub. Cheap to clone.
@@ -107,6 +112,8 @@ struct Parts {
     plugins: Plugins,
     delivery: Delivery,
     fans: fan::Fans,
+    /// Streams that may still be opened.
+    places: Arc<tokio::sync::Semaphore>,
     life: life::Reporter,
     misfits: misfit::Misfits,
     trials: trial::Trials,

@@ -80,6 +80,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
     let delivery = Delivery::start(parts, kept).await?;
     let (life, told) = life::Reporter::new();
     let hub = Hub(Arc::new(Parts {
+        places: Arc::new(tokio::sync::Semaphore::new(settings.limits.streams)),
         limits: settings.limits,
         defaults: settings.delivery,
         changing,

@@ -163,6 +163,14 @@ impl EventLog {
         answer.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 
+    /// Refuses what [`EventLog::append`] would refuse now for want of room, before anybody has worked for it.
+    ///
+    /// # Errors
+    /// `hub_busy`.
+    pub fn refuse_when_busy(&self, bus: &BusName) -> Result<(), Error> {
+        self.find(bus).map_or(Ok(()), |bus| bus.queue.refuse_when_full())
+    }
+
     /// Reads records from `from` on. Nothing past the end is not an error: the batch is empty.
     ///
     /// # Errors

@@ -151,6 +151,7 @@ impl Server {
         };
         compat::start(&door).await?;
         let beside = compat::router(door);
+        let room = api::Room::new(settings.limits.body_bytes);
         for bound in self.bind(listen).await? {
             let tasks = self.connections.clone();
             let own = api::Settings {
@@ -159,6 +160,7 @@ impl Server {
                 beside: beside.clone(),
                 tutum: settings.compat.docker_cloud.on,
                 rpc: settings.compat.eventbridge.on,
+                room: room.clone(),
                 ..api::Settings::default()
             };
             let service = TowerToHyperService::new(api::router_with(self.hub.clone(), own));

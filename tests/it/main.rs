@@ -9,7 +9,8 @@
 
 mod access; // credentials and scopes on /v1, the command line and the older surfaces
 mod amqp; // the AMQP notifier: a real RabbitMQ, and Qpid's dialect byte for byte
-mod authority; // callbacks over TLS: whose certificates are taken
+mod authority;
+mod backpressure; // callbacks over TLS: whose certificates are taken
 mod bus_sink; // other buses as sinks and for what is given up, over a kill
 mod cesql; // CESQL as a filter: verdicts, refusals, explanations
 mod cli; // the command line: exit codes, pipes, sockets, signals

@@ -89,7 +89,11 @@ async fn every_door_is_served() {
     let mut socket = WebSocket::open(&hub, "/v1/stream", &[]).await;
     let mut marathon = Raw::open(&hub, "/v2/events", &[("accept", "text/event-stream")]).await;
     let leader = format!("x-marathon-leader: https://{}", hub.address());
-    assert!(marathon.head.to_ascii_lowercase().contains(&leader), "{}", marathon.head);
+    assert!(
+        marathon.head.to_ascii_lowercase().contains(&leader),
+        "{}",
+        marathon.head
+    );
     assert!(marathon.frame().await.contains("event_stream_attached"));
     hub.publish(&event("1")).await;
     assert_eq!(sse.offsets(1).await, [1]);
