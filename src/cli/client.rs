@@ -127,7 +127,7 @@ impl HubClient {
         let why = match error {
             Error::Connect(why) | Error::Broken(why) | Error::Resolve(why) => why.clone(),
             Error::Timeout => "no answer in time".to_owned(),
-            Error::Blocked(blocked) => blocked.rule.to_owned(),
+            Error::Blocked(blocked) => blocked.to_string(),
         };
         let url = &self.url;
         let hint = match why.contains("TLS with") {

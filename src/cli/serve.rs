@@ -59,7 +59,7 @@ impl Serve {
         let config = Config::load(&sources)?;
         check::refuse(&config.settings)?;
         let filter = logs::install(&config.settings.log_output)?;
-        files::raise_limit(config.settings.listen.connections);
+        files::raise_limit();
         for warning in check::strange_variables(&sources.env) {
             tracing::warn!(warning, "an environment variable was ignored");
         }

@@ -13,7 +13,7 @@ use crate::hub::{filesystem_of, weakness};
 use crate::units::show_size;
 
 /// File handles that a hub needs beside its connections: its files, sinks, plugins.
-const OWN_FILES: u64 = 1_024;
+const OWN_FILES: u64 = 2_048;
 
 /// What is known of a machine.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ struct Machine {
     free: Option<u64>,
     /// Bytes of memory that a process may have.
     memory: Option<u64>,
-    /// Files that a process may have open.
+    /// Files that a process may have open, once it has raised its limit as far as it may.
     files: Option<u64>,
 }
 
@@ -49,7 +49,7 @@ fn risks_on(settings: &Settings, machine: &Machine) -> Vec<String> {
     let files = machine.files.filter(|files| *files < wanted).map(|files| {
         format!(
             "{} connections are allowed (`listen.connections`), and this process may have {files} files open: at that \
-             number connections, deliveries and the store fail together; raise it (`ulimit -n`, `LimitNOFILE=`) or \
+             number connections, deliveries and the store fail together; raise it (`ulimit -Hn`, `LimitNOFILE=`) or \
              lower `listen.connections`",
             settings.listen.connections
         )
@@ -117,7 +117,7 @@ fn memory(machine: Option<&str>, container: Option<&str>) -> Option<u64> {
 
 fn open_files(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(memory(Some(meminfo), Some("4096\n")), Some(4_096));
         assert_eq!(memory(None, None), None);
         let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024     524288    files\n";
-        assert_eq!(open_files(limits), Some(1_024));
+        assert_eq!(open_files(limits), Some(524_288));
         assert_eq!(open_files("Max open files unlimited unlimited files\n"), None);
     }
 
@@ -155,7 +155,7 @@ mod tests {
             memory: Some(1 << 20),
             files: Some(1_024),
         };
-        check(small, &["is on tmpfs", "`log.retention_size`", "`ulimit -n`"]);
+        check(small, &["is on tmpfs", "`log.retention_size`", "`ulimit -Hn`"]);
         let large = Machine {
             filesystem: Some("ext4".to_owned()),
             free: Some(1 << 40),

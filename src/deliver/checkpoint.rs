@@ -88,6 +88,9 @@ pub(super) async fn write(engine: &Arc<Engine>) -> bool {
         && checkpoint.dead.is_empty();
     if nothing {
         protect(engine, &floors);
+        if !written.failing {
+            engine.note_written();
+        }
         return !written.failing;
     }
     let written_down = match publish_dead(engine, &taken).await {
@@ -101,6 +104,7 @@ pub(super) async fn write(engine: &Arc<Engine>) -> bool {
             }
             written.floors.extend(at);
             protect(engine, &floors);
+            engine.note_written();
             true
         }
         Err(cause) => {

@@ -18,6 +18,7 @@ mod attempt;
 mod breaker;
 mod bus;
 mod candidate;
+mod census;
 mod checkpoint;
 pub mod consent;
 mod dispatch;
@@ -38,6 +39,8 @@ mod window;
 
 #[cfg(test)]
 mod tests;
+
+pub use census::{Census, STEPS};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -21,6 +21,7 @@ mod explain;
 mod fan;
 mod ground;
 mod life;
+mod measure;
 mod misfit;
 mod open;
 mod plugins;

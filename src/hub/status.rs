@@ -1,13 +1,11 @@
-//! How the hub is: what it promises, what is wrong with it, and its figures.
+//! How the hub is: what it promises, and what is wrong with it. Its figures are `measure`'s.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::error::Error;
 use crate::hub::{Hub, Promise};
-use crate::log::{BusName, InForce, Offset, ReadLimit};
-use crate::metrics::{Bus, PluginFigures};
+use crate::log::InForce;
 use crate::time::Timestamp;
 
 /// How the hub is as a whole.
@@ -132,95 +130,6 @@ impl Hub {
             _ => None,
         }
     }
-
-    /// The text of `/metrics`. What is a state is read now.
-    ///
-    /// # Errors
-    /// `store_unavailable` when dead letters cannot be counted.
-    pub async fn metrics_text(&self) -> Result<String, Error> {
-        let dead: u64 = self
-            .0
-            .store
-            .dead_counts()
-            .await?
-            .into_iter()
-            .map(|(_, count)| count)
-            .sum();
-        self.0.metrics.dead_letters.set(signed(dead));
-        self.measure_log();
-        self.measure_plugins();
-        self.measure_lanes().await;
-        Ok(self.0.metrics.text())
-    }
-
-    /// Counts a request that a front door refused.
-    pub fn count_refusal(&self, code: &'static str) {
-        self.0
-            .metrics
-            .refused
-            .get_or_create(&crate::metrics::Refusal { code })
-            .inc();
-    }
-
-    fn measure_log(&self) {
-        let now = self.0.clock.now();
-        for bus in self.0.log.stats() {
-            let label = Bus {
-                bus: bus.bus.to_string(),
-            };
-            self.0.metrics.log_first.get_or_create(&label).set(signed(bus.first.0));
-            self.0.metrics.log_end.get_or_create(&label).set(signed(bus.end.0));
-            self.0.metrics.log_bytes.get_or_create(&label).set(signed(bus.bytes));
-            let age = bus.oldest.map(|oldest| now.since(oldest).as_secs()).unwrap_or_default();
-            self.0.metrics.log_age_seconds.get_or_create(&label).set(signed(age));
-        }
-    }
-
-    fn measure_plugins(&self) {
-        for plugin in self.plugins() {
-            let figures = PluginFigures {
-                memory: plugin.memory as u64,
-                instances: plugin.instances as u64,
-                kv: plugin.kv,
-                cpu_ms: plugin.cpu_ms,
-                requests: plugin.requests,
-                egress: plugin.egress,
-                log_suppressed: plugin.log_suppressed,
-            };
-            self.0.metrics.copy_plugin(plugin.name, &figures);
-        }
-    }
-
-    /// One record a bus is read for its age, whatever the number of subscriptions.
-    async fn measure_lanes(&self) {
-        let backlogs = self.0.delivery.backlogs();
-        let retrying = backlogs.values().map(|backlog| backlog.retrying).sum::<usize>();
-        self.0.metrics.retrying.set(i64::try_from(retrying).unwrap_or(i64::MAX));
-        let parked = backlogs.values().map(|backlog| backlog.parked).sum::<usize>();
-        self.0.metrics.parked.set(i64::try_from(parked).unwrap_or(i64::MAX));
-        for name in self.0.log.buses() {
-            let label = Bus { bus: name.to_string() };
-            let backlog = backlogs.get(&name);
-            let behind = backlog.map_or(0, |backlog| backlog.behind);
-            self.0.metrics.behind.get_or_create(&label).set(signed(behind));
-            let age = match backlog {
-                Some(backlog) => self.age(&name, backlog.oldest).await,
-                None => Duration::ZERO,
-            };
-            self.0
-                .metrics
-                .behind_age_seconds
-                .get_or_create(&label)
-                .set(signed(age.as_secs()));
-        }
-    }
-
-    /// How long ago the record at this offset, or else the next one, was received; zero if there is none.
-    async fn age(&self, bus: &BusName, offset: Offset) -> Duration {
-        let read = self.0.log.read(bus, offset, ReadLimit { records: 1, bytes: 1 }).await;
-        let record = read.ok().and_then(|batch| batch.records.into_iter().next());
-        record.map_or(Duration::ZERO, |record| self.0.clock.now().since(record.received))
-    }
 }
 
 /// What 202 means, in one line.
@@ -235,9 +144,4 @@ fn durability(log: Option<&InForce>) -> String {
     };
     let (journal, synchronous) = (log.journal.to_uppercase(), log.synchronous_name());
     format!("{means} (SQLite, {journal}, synchronous={synchronous})")
-}
-
-/// Gauges have a sign.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -59,6 +59,10 @@ pub(super) struct Counted {
     pub(super) appended: AtomicU64,
     pub(super) duplicates: AtomicU64,
     pub(super) commits: AtomicU64,
+    /// Since when the writer has been at the commit at hand, in milliseconds; 0 without one.
+    pub(super) committing: AtomicI64,
+    /// Bytes in the WAL.
+    pub(super) wal: AtomicU64,
 }
 
 /// Read connections that a bus keeps open for the next reader.
@@ -118,6 +122,13 @@ impl Bus {
         };
         Writer::new(Arc::clone(&state), clock.clone(), opened).start(waiting, lock)?;
         Ok(Self { state, queue })
+    }
+}
+
+impl Bus {
+    /// Figures for status and metrics.
+    pub(super) fn stats(&self, now: Timestamp) -> BusStats {
+        self.state.stats(now, self.queue.waiting())
     }
 }
 
@@ -228,7 +239,7 @@ impl BusState {
     }
 
     /// The figures of the bus. May open the oldest segment once.
-    pub(super) fn stats(&self, now: Timestamp) -> BusStats {
+    fn stats(&self, now: Timestamp, waiting: (usize, usize)) -> BusStats {
         let since = match self.dedup_known_since.load(Ordering::Relaxed) {
             i64::MIN => None,
             since => Some(Timestamp(since)),
@@ -243,6 +254,13 @@ impl BusState {
             appended: self.counted.appended.load(Ordering::Relaxed),
             duplicates: self.counted.duplicates.load(Ordering::Relaxed),
             commits: self.counted.commits.load(Ordering::Relaxed),
+            queued: waiting.0,
+            queued_bytes: waiting.1,
+            committing: match self.counted.committing.load(Ordering::Relaxed) {
+                0 => Duration::ZERO,
+                since => now.since(Timestamp(since)),
+            },
+            wal: self.counted.wal.load(Ordering::Relaxed),
             dedup_reach: dedup::reach(self.dedup_window, since, now),
         }
     }

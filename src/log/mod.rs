@@ -284,7 +284,7 @@ impl EventLog {
     /// Figures for status and metrics, one a bus.
     pub fn stats(&self) -> Vec<BusStats> {
         let now = self.0.clock.now();
-        self.all().iter().map(|bus| bus.state.stats(now)).collect()
+        self.all().iter().map(|bus| bus.stats(now)).collect()
     }
 
     /// Ends the writers after what is queued is on disk, and lets go of the folder.

@@ -158,6 +158,14 @@ pub struct BusStats {
     pub duplicates: u64,
     /// Commits since the start.
     pub commits: u64,
+    /// Appends that wait for the disk now.
+    pub queued: usize,
+    /// The bytes of their events.
+    pub queued_bytes: usize,
+    /// How long the commit at hand has taken; zero without one.
+    pub committing: Duration,
+    /// Bytes that are durable and not yet folded into the log's file.
+    pub wal: u64,
     /// How far back duplicates are known now.
     pub dedup_reach: Duration,
 }

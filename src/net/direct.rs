@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::{Error, Trust};
+use super::{Error, Trust, chain};
 use crate::tasks::Tasks;
 
 /// A way to one hub.
@@ -188,15 +188,4 @@ fn web(address: &str, trust: Trust) -> Result<Place, String> {
 
 fn broken(cause: &hyper::Error) -> Error {
     Error::Broken(chain(cause))
-}
-
-/// An error with its causes: the outermost rarely says what happened.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
