@@ -84,6 +84,7 @@ impl Hub {
             .chain(self.misfits())
             .chain(self.concerns())
             .chain(self.certificate())
+            .chain(self.crowded())
             .collect();
         let in_force = self.0.log.durability();
         Health {
@@ -112,6 +113,15 @@ impl Hub {
         let log = self.0.log.fault().map(|fault| format!("log: {fault}"));
         let store = self.0.store.fault().map(|fault| format!("store: {fault}"));
         [stopping, log, store].into_iter().flatten().collect()
+    }
+
+    /// Whether whoever comes now has to wait for somebody to go.
+    fn crowded(&self) -> Option<String> {
+        let doors = &self.0.metrics.doors;
+        let (open, slots) = (doors.connections.get(), doors.connection_slots.get());
+        (slots > 0 && open >= slots).then(|| {
+            format!("connections: all {slots} are in use (`listen.connections`): whoever comes waits for one to end")
+        })
     }
 
     /// The listeners' certificate, if its end is near.

@@ -26,6 +26,7 @@ mod email; // the email notifier against a real mail server
 mod eventbridge;
 mod eventbridge_targets; // Alibaba EventBridge: pairs word for word, real clients, rules, targets, webhooks
 mod explain; // why an event did, or did not, arrive: every end of a delivery
+mod figures; // the text of /metrics, the README's table of it, what waits and what is refused, durability as told
 #[cfg(target_os = "linux")]
 mod full; // a full disk: told, survived, and over when there is room
 mod hold; // plugins that fail: parked and delivered once, in key order, over a kill; plugins taken away
