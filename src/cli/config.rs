@@ -7,7 +7,7 @@ use super::Output;
 use super::exit::{Code, Failure};
 use super::flags::ConfigFlags;
 use super::out::{Form, Out};
-use crate::config::{Config, Refused, Settings, check, print};
+use crate::config::{Config, Refused, Settings, check, machine, print, risks};
 use crate::net;
 use crate::plugin::Workbench;
 use crate::tasks::Tasks;
@@ -52,7 +52,8 @@ impl Command {
                 let config = Config::load(&sources)?;
                 check::refuse(&config.settings)?;
                 check_plugins(&config.settings).await?;
-                let mut risks = check::risks(&config.settings);
+                let mut risks = risks::risks(&config.settings);
+                risks.extend(machine::risks(&config.settings));
                 risks.extend(check::strange_variables(&sources.env));
                 report(&mut output.out(), &config, &risks)
             }

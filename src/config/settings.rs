@@ -61,6 +61,12 @@ pub struct ListenSettings {
     pub header_timeout: Duration,
     /// A request's header may be this large, in bytes.
     pub header_size: usize,
+    /// What addresses that speak TLS show: the certificate and those between it and its authority (PEM).
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key (PEM).
+    pub tls_key: Option<PathBuf>,
+    /// The authorities (PEM) one of whose certificates a client must show there; with none, it need not.
+    pub tls_client_ca: Option<PathBuf>,
 }
 
 /// Where things are kept.
@@ -104,6 +110,9 @@ impl Default for Settings {
                 connections: 16_384,
                 header_timeout: Duration::from_secs(10),
                 header_size: 64 << 10,
+                tls_certificate: None,
+                tls_key: None,
+                tls_client_ca: None,
             },
             data: DataSettings {
                 dir: "busway-data".into(),

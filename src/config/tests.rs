@@ -1,6 +1,7 @@
 //! The config as an operator meets it: what a text gives, and in which words it is refused.
 
-use super::check::{needs_restart, refuse, risks, strange_variables};
+use super::check::{needs_restart, refuse, strange_variables};
+use super::risks::risks;
 use super::value::{Address, Given};
 use super::{Config, Origin, Settings, Sources, keys, print};
 use proptest::prelude::*;

@@ -12,13 +12,16 @@
 //! Invariant: nothing here knows HTTP; nothing here decides what a front door must translate.
 //! Invariant: a subscription is on disk before delivery knows of it, and off the disk before delivery forgets it.
 
+mod concern;
 mod consent;
 mod dead_letters;
 mod documents;
 mod events;
 mod explain;
 mod fan;
+mod ground;
 mod life;
+mod measure;
 mod misfit;
 mod moment;
 mod open;
@@ -41,6 +44,7 @@ pub use consent::{Asked as ConsentAsked, Introduction};
 pub use dead_letters::{Choice, Dropped, Kept, Redelivered};
 pub use events::Page;
 pub use explain::{Asked, DeliveryStanding, Explanation, Heard, Question, Rule, Shown};
+pub use ground::{Promise, filesystem_of, weakness};
 pub use replay::{ReplayOutlook, ReplayWish};
 pub use status::{Health, Standing};
 pub use stream::{EventStream, Item, Only, Wish};
@@ -128,6 +132,8 @@ struct Parts {
     waiting: consent::Waiting,
     retiring: secrets::Retiring,
     documents: documents::Documents,
+    concerns: concern::Concerns,
+    ground: ground::Ground,
     /// Held while a document is written.
     filing: tokio::sync::Mutex<()>,
     /// Held while some dead letters go back into their lanes.
@@ -155,6 +161,11 @@ impl Hub {
     /// The hub's clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// Signs pushes as Alibaba's EventBridge does; knows the certificate that receivers ask for.

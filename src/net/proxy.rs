@@ -21,7 +21,7 @@ use url::{Host, Url};
 
 use super::Error;
 use super::dial::Dialler;
-use super::guard::literal;
+use super::reach::Reached;
 
 /// The head of the answer to `CONNECT`, at most.
 const LONGEST_HEAD: usize = 16 << 10;
@@ -144,8 +144,8 @@ impl Proxy {
     }
 
     /// A connection to it: its own address goes through the guard like any other.
-    pub(super) async fn dial(&self, dialler: &Dialler) -> Result<TcpStream, Error> {
-        let dialled = dialler.tcp(&self.0.host, self.0.port).await;
+    pub(super) async fn dial(&self, dialler: &Dialler, reached: &Reached) -> Result<TcpStream, Error> {
+        let dialled = dialler.tcp(&self.0.host, self.0.port, reached).await;
         // Not `Blocked`: that would give up deliveries for good, and it is no fault of their sink.
         dialled.map_err(|error| self.fault(format_args!("cannot be reached: {error}")))
     }
@@ -233,7 +233,7 @@ impl Exception {
             return Ok(Self::All);
         }
         let range = text.parse::<IpNet>().ok();
-        if let Some(range) = range.or_else(|| literal(text).map(IpNet::from)) {
+        if let Some(range) = range.or_else(|| address(text).map(IpNet::from)) {
             return Ok(Self::Range(range));
         }
         let (below, name) = match text.strip_prefix("*.").or(text.strip_prefix('.')) {
@@ -258,7 +258,7 @@ impl Exception {
             Self::All => true,
             Self::Host(name) => host == *name || is_below(name),
             Self::Below(name) => is_below(name),
-            Self::Range(range) => literal(&host).is_some_and(|ip: IpAddr| range.contains(&ip)),
+            Self::Range(range) => address(&host).is_some_and(|ip| range.contains(&ip)),
         }
     }
 }
@@ -273,6 +273,12 @@ impl fmt::Display for Exception {
             Self::Range(range) => range.fmt(f),
         }
     }
+}
+
+/// A host that is an address as it stands: `10.0.0.1`, `::1`, `[::1]`.
+fn address(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    bare.unwrap_or(host).parse().ok()
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("toml", &["config/"]),
     ("prometheus_client", &["metrics.rs", "plugin/status.rs"]),
-    ("rustls", &["net/"]),
+    ("rustls", &["net/", "server/tls"]),
 ];
 
 /// Calls that only these places make.
