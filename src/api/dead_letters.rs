@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::error::Answer;
 use super::query::{Query, invalid};
+use super::scope::Scope;
 use super::{Door, body};
+use crate::access;
 use crate::error::Error;
 use crate::hub::Choice;
 use crate::nearest::nearest;
@@ -17,10 +19,11 @@ use crate::subscription::DeadLetter;
 const CHOICE: [&str; 4] = ["subscription", "ids", "filter", "dry_run"];
 
 /// `GET`: oldest first, a page at a time.
-pub(super) async fn list(State(door): State<Door>, uri: Uri) -> Answer {
+pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     let query = Query::of(&uri, &["subscription", "ids", "filter", "after", "limit"])?;
     let mut choice = from_query(&query)?;
     choice.after = query.number("after")?;
+    choice.buses = scope.buses(access::Scope::Subscribe);
     let limit = query.limit(100, 1_000)?;
     let found = door.hub.dead_letters(&choice, limit).await?;
     let next = found.last().filter(|_| found.len() == limit).map(|last| last.id);
@@ -29,8 +32,15 @@ pub(super) async fn list(State(door): State<Door>, uri: Uri) -> Answer {
 }
 
 /// `POST …/redeliver`: 200 with how many are on their way again, and which are not.
-pub(super) async fn redeliver(State(door): State<Door>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
-    let (choice, dry_run) = chosen(&uri, &headers, body).await?;
+pub(super) async fn redeliver(
+    State(door): State<Door>,
+    scope: Scope,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let (mut choice, dry_run) = chosen(&uri, &headers, body).await?;
+    choice.buses = scope.buses(access::Scope::Admin);
     let done = door.hub.redeliver(&choice, dry_run).await?;
     let mut answer = serde_json::to_value(done).unwrap_or_default();
     if let Some(answer) = answer.as_object_mut() {
@@ -40,8 +50,15 @@ pub(super) async fn redeliver(State(door): State<Door>, uri: Uri, headers: Heade
 }
 
 /// `DELETE`: 200 with how many.
-pub(super) async fn discard(State(door): State<Door>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
-    let (choice, dry_run) = chosen(&uri, &headers, body).await?;
+pub(super) async fn discard(
+    State(door): State<Door>,
+    scope: Scope,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let (mut choice, dry_run) = chosen(&uri, &headers, body).await?;
+    choice.buses = scope.buses(access::Scope::Admin);
     let dropped = door.hub.drop_dead_letters(&choice, dry_run).await?;
     Ok(body::ok(&json!({ "dropped": dropped, "dry_run": dry_run })))
 }
@@ -90,7 +107,7 @@ fn from_query(query: &Query) -> Result<Choice, Error> {
             .map(serde_json::from_str)
             .transpose()
             .map_err(|error| invalid("filter", format_args!("must be JSON: {error}")))?,
-        after: None,
+        ..Choice::default()
     })
 }
 
@@ -125,7 +142,7 @@ fn from_body(json: &Value) -> Result<(Choice, bool), Error> {
         subscription: field("subscription").map(text).transpose()?,
         ids: field("ids").map(numbers).transpose()?,
         filter: field("filter").cloned(),
-        after: None,
+        ..Choice::default()
     };
     let dry_run = field("dry_run")
         .map(|value| value.as_bool().ok_or_else(|| wrong("dry_run", "must be true or false")))

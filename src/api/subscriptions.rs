@@ -10,6 +10,8 @@ use super::error::Answer;
 use super::query::Query;
 use super::scope::Scope;
 use super::{Door, body};
+use crate::access;
+use crate::log::BusName;
 use crate::subscription::Subscription;
 
 /// `POST`: 201 with `Location`.
@@ -34,9 +36,8 @@ fn created(made: &Subscription) -> Response {
 pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     let query = Query::of(&uri, &["limit", "after"])?;
     let limit = query.limit(1_000, 10_000)?;
-    let mut found = door
-        .hub
-        .subscriptions(scope.named.as_ref(), query.one("after")?, limit + 1);
+    let seen = |bus: &BusName| scope.sees(access::Scope::Subscribe, bus);
+    let mut found = door.hub.subscriptions_on(seen, query.one("after")?, limit + 1);
     let more = found.len() > limit;
     found.truncate(limit);
     let mut response = body::ok(&found.iter().map(|one| one.to_json()).collect());

@@ -133,11 +133,16 @@ fn banner(server: &Server, settings: &Settings) {
     tracing::info!(dir = %plugins, loaded = server.hub().plugins().len(), "plugins");
     let surfaces = settings.compat.served().join(", ");
     tracing::info!(systems = surfaces, "older systems' clients are served");
-    match settings.accounts.len() {
-        0 => tracing::info!("nobody is asked for credentials, whatever they send: there is no [auth]"),
-        accounts => tracing::info!(accounts, "credentials are asked for"),
+    let access = server.hub().access();
+    match access.is_open() {
+        true => tracing::info!("nobody is asked for credentials, whatever they send: there is no [auth] and no token"),
+        false => tracing::info!(
+            accounts = settings.accounts.len(),
+            tokens = access.tokens().len(),
+            "credentials are asked for"
+        ),
     }
-    for risk in check::risks(settings) {
+    for risk in check::risks(settings, check::Asked::by_tokens(!access.is_open())) {
         tracing::warn!(risk, "risky setting");
     }
     let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();

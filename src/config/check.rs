@@ -15,16 +15,6 @@ use crate::units::show_size;
 /// Says which, and what to do instead.
 pub fn refuse(settings: &Settings) -> Result<(), Refused> {
     let mut faults = Vec::new();
-    if !settings.listen.insecure && settings.accounts.is_empty() {
-        let open = settings.listen.addresses.iter().filter(|address| !address.is_local());
-        faults.extend(open.map(|address| {
-            format!(
-                "`listen.addresses` holds {address}, which other machines can reach, and nobody would be asked for \
-                 credentials: listen on 127.0.0.1 or a unix socket and name who may do what in `[auth.NAME]`, or \
-                 say `--insecure` if the network itself is trusted"
-            )
-        }));
-    }
     if settings.limits.batch_bytes < settings.limits.event_bytes {
         faults.push(format!(
             "`limits.batch_size` ({}) is smaller than `limits.event_size` ({}): one event must fit into a batch",
@@ -39,11 +29,54 @@ pub fn refuse(settings: &Settings) -> Result<(), Refused> {
     }
 }
 
+/// Addresses that other machines can reach, where nobody is asked for credentials. Apart from [`refuse`], for the store
+/// may have tokens: `asked` says whether it has.
+///
+/// # Errors
+/// Says which, and what to do instead.
+pub fn refuse_strangers(settings: &Settings, asked: Asked) -> Result<(), Refused> {
+    if settings.listen.insecure || !settings.accounts.is_empty() || asked == Asked::Everybody {
+        return Ok(());
+    }
+    let open = settings.listen.addresses.iter().filter(|address| !address.is_local());
+    let faults: Vec<String> = open
+        .map(|address| {
+            let dir = settings.data.dir.display();
+            format!(
+                "`listen.addresses` holds {address}, which other machines can reach, and nobody would be asked for \
+                 credentials: listen on 127.0.0.1 or a unix socket, make a token \
+                 (`busway token create NAME --scope admin --data {dir}`) or name who may do what in `[auth.NAME]`, or \
+                 say `--insecure` if the network itself is trusted"
+            )
+        })
+        .collect();
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(Refused(faults)),
+    }
+}
+
+/// Whom the tokens of the store have the hub ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// There is no token.
+    Nobody,
+    /// There is one.
+    Everybody,
+}
+
+impl Asked {
+    /// By whether there is a token.
+    pub fn by_tokens(there: bool) -> Self {
+        if there { Self::Everybody } else { Self::Nobody }
+    }
+}
+
 /// What the operator should know before it hurts, one sentence each.
-pub fn risks(settings: &Settings) -> Vec<String> {
+pub fn risks(settings: &Settings, asked: Asked) -> Vec<String> {
     let mut risks = Vec::new();
     let open = settings.listen.addresses.iter().filter(|address| !address.is_local());
-    for address in open.filter(|_| settings.accounts.is_empty()) {
+    for address in open.filter(|_| settings.accounts.is_empty() && asked == Asked::Nobody) {
         risks.push(format!("listens on {address} without credentials (`listen.insecure`): whoever reaches it may publish, read and subscribe"));
     }
     if settings.log.retention.drop_unacknowledged {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::event::json;
 use crate::filter::{Filter, Match};
-use crate::hub::Hub;
+use crate::hub::{Hub, life};
 use crate::log::{ReadLimit, Record};
 use crate::subscription::{DeadLetter, DeadQuery, SubscriptionId};
 
@@ -28,6 +28,8 @@ pub struct Choice {
     pub filter: Option<Value>,
     /// Only with an id after this one.
     pub after: Option<u64>,
+    /// Only of these buses.
+    pub buses: Option<Vec<String>>,
 }
 
 /// What became of dead letters that were to be delivered again.
@@ -94,6 +96,11 @@ impl Hub {
                 }
             }
         }
+        if done.redelivered > 0 {
+            self.0
+                .life
+                .tell(life::dead_letters("dead_letters.redelivered", choice, done.redelivered));
+        }
         Ok(done)
     }
 
@@ -111,6 +118,11 @@ impl Hub {
             } else {
                 self.drop_ids(ids).await?
             };
+        }
+        if dropped > 0 && !dry_run {
+            self.0
+                .life
+                .tell(life::dead_letters("dead_letters.dropped", choice, dropped));
         }
         Ok(dropped)
     }
@@ -182,6 +194,7 @@ impl Hub {
                 after: choice.after,
             },
             filter,
+            buses: choice.buses.clone(),
             until: self.0.store.newest_dead().await?,
         })
     }
@@ -191,6 +204,7 @@ impl Hub {
 struct Reading {
     query: DeadQuery,
     filter: Option<Filter>,
+    buses: Option<Vec<String>>,
     /// Newer ones came afterwards.
     until: u64,
 }
@@ -203,6 +217,9 @@ impl Reading {
             return Ok(None);
         };
         self.query.after = Some(last.id);
+        if let Some(buses) = &self.buses {
+            page.retain(|letter| buses.iter().any(|bus| bus == letter.bus.as_str()));
+        }
         if let Some(filter) = &self.filter {
             page.retain(|letter| {
                 json::decode(letter.event.clone().into()).is_ok_and(|event| filter.matches(&event) == Match::Yes)

@@ -89,7 +89,6 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::bus::{Bus, BusState};
 use self::fault::Failure;
-use self::lock::FolderLock;
 use self::queue::{Wish, shutting_down};
 use self::retention::Rules;
 use crate::error::{Error, Kind};
@@ -97,6 +96,7 @@ use crate::event::Event;
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
 
+pub use self::lock::FolderLock;
 pub use self::model::{Appended, Batch, BusName, BusStats, Offset, ReadLimit, Record, Retention, Settings};
 
 /// Reads from disk that run at once, over all buses; more wait. Each holds a thread and up to its limit in memory.

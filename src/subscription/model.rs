@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::authority::Authority;
 use super::consent::Consent;
-use super::rate::Rate;
 use super::signing::Secret;
 use super::step::Step;
 use crate::filter::Selector;
 use crate::log::{BusName, Offset};
+use crate::rate::Rate;
 use crate::time::Timestamp;
 use crate::transform::Transform;
 
