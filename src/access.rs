@@ -49,6 +49,15 @@ pub struct Settings {
     pub failures: Option<Pace>,
 }
 
+impl From<BTreeMap<String, Account>> for Settings {
+    fn from(accounts: BTreeMap<String, Account>) -> Self {
+        Self {
+            accounts,
+            failures: None,
+        }
+    }
+}
+
 /// Everybody who may do something.
 #[derive(Debug)]
 pub struct Access {

@@ -22,6 +22,18 @@ pub struct Account {
     pub pace: Option<Pace>,
 }
 
+impl Account {
+    /// With a secret kept outright, for ever and as often as it likes.
+    pub fn plain(secret: &str, permissions: Vec<Permission>) -> Self {
+        Self {
+            secret: Secret::Plain(secret.to_owned()),
+            permissions,
+            expires: None,
+            pace: None,
+        }
+    }
+}
+
 /// How often credentials may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {

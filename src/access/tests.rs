@@ -32,11 +32,7 @@ fn accounts() -> BTreeMap<String, Account> {
 }
 
 fn access() -> Access {
-    let settings = Settings {
-        accounts: accounts(),
-        failures: None,
-    };
-    Access::new(settings, Clock::system())
+    Access::new(accounts().into(), Clock::system())
 }
 
 fn new(name: &str, scopes: &[&str]) -> NewToken {
@@ -184,11 +180,7 @@ fn a_rate_is_of_the_credentials() {
         burst: 2,
     };
     all.get_mut("bob").unwrap().pace = Some(pace);
-    let settings = Settings {
-        accounts: all,
-        failures: None,
-    };
-    let access = Access::new(settings, Clock::system());
+    let access = Access::new(all.into(), Clock::system());
     let spend = |token: &str| access.bearer(token).unwrap().spend().map_err(|error| error.code());
     assert_eq!(spend("pass:word"), Ok(()));
     assert_eq!(spend("bob:pass:word"), Ok(()));

@@ -157,7 +157,8 @@ fn stopped(clean: bool) {
     }
 }
 
-fn failure(error: &Error) -> Failure {
+/// A failure of the hub's own in this process.
+pub(super) fn failure(error: &Error) -> Failure {
     let code = match error.kind() {
         Kind::Invalid | Kind::Conflict => Code::Config,
         Kind::NotFound => Code::NoInput,
