@@ -178,5 +178,6 @@ fn on_a_bus() -> Router<Door> {
         .route("/subscriptions/{id}/pause", post(subscriptions::pause))
         .route("/subscriptions/{id}/resume", post(subscriptions::resume))
         .route("/subscriptions/{id}/test", post(subscriptions::test))
+        .route("/subscriptions/{id}/rotate-secret", post(subscriptions::rotate_secret))
         .route("/subscriptions/{id}/deliveries", get(subscriptions::deliveries))
 }

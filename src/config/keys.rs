@@ -60,6 +60,7 @@ macro_rules! key {
 mod docker_cloud;
 mod eventbridge;
 mod marathon;
+mod proxy;
 mod pulp;
 mod webhooks;
 
@@ -67,6 +68,7 @@ mod webhooks;
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
     [
         HUB,
+        proxy::KEYS,
         webhooks::KEYS,
         marathon::KEYS,
         docker_cloud::KEYS,

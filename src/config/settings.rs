@@ -9,6 +9,9 @@ use crate::access::Account;
 use crate::rate::Rate;
 use crate::{compat, hub, log, net, plugin, subscription};
 
+/// Hosts to which no proxy is on the way, unless the operator says otherwise.
+const LOCAL: [&str; 3] = ["localhost", "127.0.0.0/8", "::1"];
+
 /// All settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -22,6 +25,8 @@ pub struct Settings {
     pub delivery: subscription::DeliveryConfig,
     /// `[egress]`.
     pub egress: net::GuardSettings,
+    /// `[egress]`, its proxy.
+    pub proxies: net::ProxySettings,
     /// `[webhooks]`: how the hub asks the targets of callbacks for consent.
     pub webhooks: hub::Introduction,
     /// `[limits]`.
@@ -116,6 +121,14 @@ impl Default for Settings {
             },
             delivery: subscription::DeliveryConfig::default(),
             egress: net::GuardSettings::default(),
+            proxies: net::ProxySettings {
+                proxy: None,
+                // A proxy's own loopback is hardly ever what is meant.
+                except: LOCAL
+                    .iter()
+                    .filter_map(|local| net::Exception::parse(local).ok())
+                    .collect(),
+            },
             webhooks: hub::Introduction::default(),
             limits: hub::Limits {
                 event_bytes: 1 << 20,

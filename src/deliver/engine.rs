@@ -18,6 +18,7 @@ use super::checkpoint::Written;
 use super::history::History;
 use super::lane::{Asks, Effect, Lane, State, run};
 use super::timer::Timer;
+use super::tokens::Tokens;
 use super::window::Window;
 use super::{Notice, Parts, dispatch};
 use crate::error::Error;
@@ -38,6 +39,7 @@ pub(super) struct Engine {
     pub(super) tasks: Tasks,
     pub(super) timer: Timer,
     pub(super) history: History,
+    pub(super) tokens: Tokens,
     pub(super) permits: Semaphore,
     pub(super) reads: Semaphore,
     pub(super) written: tokio::sync::Mutex<Written>,
@@ -59,6 +61,7 @@ impl Engine {
             tasks,
             timer: Timer::default(),
             history: History::default(),
+            tokens: Tokens::default(),
             permits: Semaphore::new(MOST_IN_FLIGHT),
             reads: Semaphore::new(MOST_READS),
             written: tokio::sync::Mutex::new(written),
@@ -168,6 +171,7 @@ impl Engine {
         self.note_trouble(&lane);
         lane.bus.unroute(lane.key);
         self.history.forget(id);
+        self.tokens.forget(id);
         lane.wake.notify_one();
     }
 

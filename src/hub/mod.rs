@@ -3,7 +3,7 @@
 //! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
 //! log (`fan` hands new records to many at once), `subscriptions` and `dead_letters` change who gets what, `plugins`
 //! checks what a subscription needs, `misfit` finds those that a swap left behind, `consent` asks callbacks whether they
-//! want events, `trial` compares a candidate with what is live, `explain` tells why an event
+//! want events, `secrets` replaces what they are signed with, `trial` compares a candidate with what is live, `explain` tells why an event
 //! did or did not arrive, `documents` keeps what front doors want kept, `tokens` makes and revokes credentials, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
 //!
 //! Order of the stop ([`Hub::stop`], then [`Hub::drain`]): no new work and streams end; deliveries in flight end and
@@ -22,6 +22,7 @@ mod life;
 mod misfit;
 mod open;
 mod plugins;
+mod secrets;
 mod status;
 mod stream;
 mod subscriptions;
@@ -71,6 +72,8 @@ pub struct Settings {
     pub access: access::Settings,
     /// Which addresses may be dialled.
     pub egress: net::GuardSettings,
+    /// The proxies by which requests go out.
+    pub proxies: net::ProxySettings,
     /// What a subscription gets that does not say otherwise.
     pub delivery: DeliveryConfig,
     /// Bounds at the front doors.
@@ -115,6 +118,7 @@ struct Parts {
     trials: trial::Trials,
     introduction: Introduction,
     waiting: consent::Waiting,
+    retiring: secrets::Retiring,
     documents: documents::Documents,
     /// Held while a document is written.
     filing: tokio::sync::Mutex<()>,

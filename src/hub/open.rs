@@ -59,7 +59,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
     let documents = super::documents::Documents::of(std::mem::take(&mut kept.documents));
     let access = Arc::new(Access::new(settings.access, clock.clone()));
     super::tokens::take_up(&access, &documents);
-    let client = Client::new(Guard::new(settings.egress));
+    let client = Client::new(Guard::new(settings.egress)).through(settings.proxies);
     let (notices, from_delivery) = mpsc::unbounded_channel();
     let (plugins, from_plugins) = open_plugins(settings.plugins, &client, &clock, &owners, &metrics).await?;
     let signer = deliver::push::Signer::new(settings.data.clone(), owners.own.clone());
@@ -97,6 +97,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         trials: Default::default(),
         introduction: settings.introduction,
         waiting: Default::default(),
+        retiring: Default::default(),
         documents,
         filing: Default::default(),
         issuing: Default::default(),
@@ -143,6 +144,7 @@ fn set_going(hub: &Hub, sources: life::Sources) {
     tasks.spawn(trim(hub.clone(), tasks.clone()));
     tasks.spawn(life::watch_strangers(hub.clone(), tasks.clone()));
     tasks.spawn(super::consent::keep_asking(hub.clone(), tasks.clone()));
+    tasks.spawn(super::secrets::keep_retiring(hub.clone(), tasks.clone()));
     hub.0.life.tell(life::started());
 }
 

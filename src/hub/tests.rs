@@ -40,6 +40,7 @@ async fn open_at(folder: &Path, clock: Clock) -> Hub {
         },
         access: Default::default(),
         egress: net::GuardSettings::default(),
+        proxies: net::ProxySettings::default(),
         delivery: DeliveryConfig::default(),
         introduction: Default::default(),
         limits: Limits {

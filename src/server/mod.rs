@@ -166,6 +166,7 @@ fn hub_settings(settings: &Settings) -> hub::Settings {
             failures: settings.listen.auth_failures.map(access::Pace::of),
         },
         egress: settings.egress.clone(),
+        proxies: settings.proxies.clone(),
         delivery: settings.delivery.clone(),
         limits: settings.limits.clone(),
         introduction: settings.webhooks.clone(),

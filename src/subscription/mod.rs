@@ -5,13 +5,15 @@
 //! Invariant: a [`Subscription`] has been checked; nothing that delivery cannot act on can be held in one.
 //! Invariant: a secret leaves this module only for the store and for the sink itself.
 
-mod authority;
+mod auth;
 mod consent;
 mod fields;
 mod id;
 mod model;
 mod patch;
+mod proxy;
 mod read;
+mod rotation;
 mod secret;
 mod show;
 mod signing;
@@ -19,13 +21,16 @@ mod step;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod webhook;
 
 pub use crate::rate::Rate;
-pub use authority::Authority;
+pub use auth::{Auth, ClientStyle, OAuth2};
 pub use consent::{Consent, ConsentKey, Given};
 pub use model::*;
+pub use rotation::{Rotated, Rotation};
 pub use secret::{is_secret, secrets_by_name};
-pub use signing::{PrivateKey, Secret};
+pub use signing::{PrivateKey, Secret, SigningSecret};
 pub use step::Step;
 pub use store::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, Store};
+pub use tls::Tls;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::event::http::encode;
 use crate::event::{Data, DataKind, Draft, Event};
-use crate::subscription::Secret;
+use crate::subscription::{Secret, SigningSecret};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_999);
 
@@ -33,7 +33,8 @@ fn hook(format: Format) -> Webhook {
         consent: crate::subscription::Consent::NotNeeded,
         success: Vec::new(),
         push: None,
-        authority: None,
+        tls: None,
+        route: None,
     }
 }
 
@@ -77,7 +78,7 @@ fn each_format_has_its_headers() {
 fn the_body_is_signed_as_it_is_sent() {
     let secret = Secret::Shared(STANDARD.decode("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=").unwrap());
     let signed = made(&Webhook {
-        secrets: vec![secret],
+        secrets: vec![SigningSecret::lasting(secret)],
         ..hook(Format::Raw)
     });
     assert_eq!(signed.headers()["webhook-timestamp"], "1700000000");
