@@ -149,8 +149,8 @@ fn needed(method: &Method, path: &str) -> Option<(Scope, Place)> {
         }
         "explain" if reading => Some((Scope::Subscribe, Place::Asked)),
         "plugins" if reading => Some((Scope::Subscribe, Place::Everywhere)),
-        "dead-letters" if reading => Some((Scope::Subscribe, Place::Somewhere)),
-        "dead-letters" => Some((Scope::Admin, Place::Somewhere)),
+        "dead-letters" | "replays" if reading => Some((Scope::Subscribe, Place::Somewhere)),
+        "dead-letters" | "replay" | "replays" => Some((Scope::Admin, Place::Somewhere)),
         _ => Some((Scope::Admin, Place::Everywhere)),
     }
 }
@@ -229,6 +229,10 @@ mod tests {
             (Method::GET, "/v1/dead-letters", Some((Subscribe, Somewhere))),
             (Method::POST, "/v1/dead-letters/redeliver", Some((Admin, Somewhere))),
             (Method::DELETE, "/v1/dead-letters", Some((Admin, Somewhere))),
+            (Method::GET, "/v1/dead-letters/7", Some((Subscribe, Somewhere))),
+            (Method::GET, "/v1/replays/x", Some((Subscribe, Somewhere))),
+            (Method::POST, "/v1/replay", Some((Admin, Somewhere))),
+            (Method::DELETE, "/v1/replays/x", Some((Admin, Somewhere))),
             (Method::GET, "/v1/tokens", Some((Admin, Everywhere))),
             (Method::DELETE, "/v1/tokens/a", Some((Admin, Everywhere))),
             (Method::POST, "/v1/of-tomorrow", Some((Admin, Everywhere))),

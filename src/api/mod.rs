@@ -16,6 +16,7 @@ mod guard;
 mod origin;
 mod plugins;
 mod query;
+mod replay;
 mod rpc;
 mod scope;
 mod sse;
@@ -115,7 +116,11 @@ fn routes() -> Router<Door> {
             "/v1/dead-letters",
             get(dead_letters::list).delete(dead_letters::discard),
         )
+        .route("/v1/dead-letters/{id}", get(dead_letters::show))
         .route("/v1/dead-letters/redeliver", post(dead_letters::redeliver))
+        .route("/v1/replay", post(replay::start))
+        .route("/v1/replays", get(replay::list))
+        .route("/v1/replays/{id}", get(replay::show).delete(replay::cancel))
         .route(
             "/subscriptions",
             post(cloudevents::create)

@@ -9,6 +9,7 @@ use super::error::Problem;
 use super::guard::forbidden;
 use crate::access::{self, Principal};
 use crate::error::Error;
+use crate::hub::Hub;
 use crate::log::BusName;
 use crate::subscription::Subscription;
 
@@ -33,6 +34,14 @@ impl Scope {
     pub(super) fn sees(&self, scope: access::Scope, bus: &BusName) -> bool {
         let may = |who: &Principal| who.may(scope, Some(bus.as_str()));
         self.named.as_ref().is_none_or(|named| named == bus) && self.principal.as_ref().is_none_or(may)
+    }
+
+    /// The same of the bus that a subscription is on. One that is gone is seen by who sees all.
+    pub(super) fn sees_subscription(&self, hub: &Hub, scope: access::Scope, id: &str) -> bool {
+        match hub.subscription(None, id) {
+            Ok(found) => self.sees(scope, &found.bus),
+            Err(_) => self.buses(scope).is_none(),
+        }
     }
 
     /// The buses on which who asks may do this; none: on all.

@@ -17,10 +17,11 @@ use super::bus::Bus;
 use super::checkpoint::Written;
 use super::history::History;
 use super::lane::{Asks, Effect, Lane, State, run};
+use super::replays::Replays;
 use super::timer::Timer;
 use super::tokens::Tokens;
 use super::window::Window;
-use super::{Notice, Parts, dispatch};
+use super::{Notice, Parts, ReplayStatus, dispatch};
 use crate::error::Error;
 use crate::log::{BusName, Offset};
 use crate::metrics;
@@ -42,6 +43,7 @@ pub(super) struct Engine {
     pub(super) tokens: Tokens,
     pub(super) permits: Semaphore,
     pub(super) reads: Semaphore,
+    pub(super) replays: Replays,
     pub(super) written: tokio::sync::Mutex<Written>,
     lanes: RwLock<HashMap<SubscriptionId, Arc<Lane>>>,
     buses: Mutex<HashMap<BusName, Arc<Bus>>>,
@@ -64,6 +66,7 @@ impl Engine {
             tokens: Tokens::default(),
             permits: Semaphore::new(MOST_IN_FLIGHT),
             reads: Semaphore::new(MOST_READS),
+            replays: Replays::default(),
             written: tokio::sync::Mutex::new(written),
             lanes: RwLock::default(),
             buses: Mutex::default(),
@@ -82,6 +85,7 @@ impl Engine {
             cursors,
             retries,
             documents: _,
+            replays,
         } = kept;
         let floors: HashMap<BusName, Offset> = floors.into_iter().collect();
         let cursors: HashMap<SubscriptionId, Offset> = cursors.into_iter().collect();
@@ -108,6 +112,7 @@ impl Engine {
             let retries = waiting.remove(&lane.id).unwrap_or_default();
             self.take_up(&lane, row, retries);
         }
+        self.restore_replays(replays);
         for (bus, end) in starting.into_values() {
             drop(self.tasks.spawn(dispatch::dispatch(self.clone(), bus, end)));
         }
@@ -128,15 +133,17 @@ impl Engine {
 
     /// Adds a subscription, or replaces the one of the same id.
     pub(super) fn put(self: &Arc<Self>, subscription: Subscription, from: Option<Offset>) -> Result<(), Error> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.one_change();
         let known = self.lane(&subscription.id);
         if let Some(lane) = known.filter(|lane| lane.bus.name == subscription.bus) {
             lane.bus.route(lane.clone(), &subscription);
+            let subscription = Arc::new(subscription);
             let mut state = lane.lock();
-            let effects = state.replace(Arc::new(subscription), self.parts.clock.now());
+            let effects = state.replace(subscription.clone(), self.parts.clock.now());
             let asks = state.ask();
             self.follow(&lane, state, asks);
             self.apply(effects, &lane);
+            self.replays_follow(&subscription);
             return Ok(());
         }
         self.forget(&subscription.id);
@@ -159,8 +166,18 @@ impl Engine {
 
     /// Removes a subscription's lane.
     pub(super) fn remove(&self, id: &SubscriptionId) {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.one_change();
         self.forget(id);
+    }
+
+    /// Held while what lanes there are changes.
+    pub(super) fn one_change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A key that no lane has.
+    pub(super) fn next_key(&self) -> u64 {
+        self.keys.fetch_add(1, Ordering::Relaxed)
     }
 
     fn forget(&self, id: &SubscriptionId) {
@@ -172,6 +189,7 @@ impl Engine {
         lane.bus.unroute(lane.key);
         self.history.forget(id);
         self.tokens.forget(id);
+        self.forget_replays(id);
         lane.wake.notify_one();
     }
 
@@ -213,6 +231,9 @@ impl Engine {
 
     /// Does what a change of a lane asks for outside of delivery.
     pub(super) fn apply(self: &Arc<Self>, effects: Vec<Effect>, lane: &Arc<Lane>) {
+        if lane.replay.is_some() {
+            return self.apply_replayed(effects, lane);
+        }
         for effect in effects {
             match effect {
                 Effect::Tell(notice) => {
@@ -224,7 +245,10 @@ impl Engine {
                     }
                     self.tell(notice);
                 }
-                Effect::Keep(subscription) => drop(self.tasks.spawn(keep(self.clone(), lane.clone(), subscription))),
+                Effect::Keep(subscription) => {
+                    self.replays_follow(&subscription);
+                    drop(self.tasks.spawn(keep(self.clone(), lane.clone(), subscription)));
+                }
             }
         }
     }
@@ -333,6 +357,15 @@ impl Engine {
             Notice::Gone { subscription } => {
                 warn!(%subscription, "sink wants no more events, subscription paused")
             }
+            Notice::Replay(replay) => {
+                let ReplayStatus {
+                    id,
+                    subscription,
+                    state,
+                    ..
+                } = &**replay;
+                info!(%subscription, replay = %id, state, "a replay ended");
+            }
             Notice::Gap { subscription, from, to } => {
                 warn!(%subscription, from = from.0, to = to.0, "retention removed records before they were delivered");
             }
@@ -342,7 +375,7 @@ impl Engine {
     }
 
     fn add_lane(&self, bus: &Arc<Bus>, subscription: Subscription, window: Window) -> Arc<Lane> {
-        let key = self.keys.fetch_add(1, Ordering::Relaxed);
+        let key = self.next_key();
         let subscription = Arc::new(subscription);
         let lane = Arc::new(Lane::new(key, bus.clone(), subscription.clone(), window));
         if let Sink::Notifier { plugin, .. } = &subscription.sink {
@@ -396,7 +429,7 @@ pub(super) async fn watch_plugins(engine: Arc<Engine>, mut changes: watch::Recei
             changed = changes.changed() => if changed.is_err() { return },
             () = engine.tasks.stopping() => return,
         }
-        for lane in engine.all() {
+        for lane in engine.all().into_iter().chain(engine.replaying()) {
             engine.recheck(&lane);
         }
     }

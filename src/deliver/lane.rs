@@ -11,6 +11,7 @@
 //! Invariant: `in_flight` counts the works that the task holds; a task that holds none and finds nothing to do ends
 //! under the same lock, so that no record can slip in unseen.
 
+mod beside;
 mod keys;
 mod pace;
 mod parked;
@@ -35,6 +36,7 @@ use self::parked::Blames;
 use super::breaker::Breaker;
 use super::bus::Bus;
 use super::candidate::Candidate;
+use super::replay::Replaying;
 use super::window::{Feed, Window};
 use super::{LaneStatus, Notice};
 use crate::filter::Match;
@@ -66,6 +68,8 @@ pub(super) struct Lane {
     pub(super) bus: Arc<Bus>,
     /// Wakes the lane's task, if there is one.
     pub(super) wake: Notify,
+    /// What it replays, if it is no live one.
+    pub(super) replay: Option<Arc<Replaying>>,
     state: Mutex<State>,
 }
 
@@ -179,6 +183,7 @@ impl Lane {
             key,
             bus,
             wake: Notify::new(),
+            replay: None,
             state: Mutex::new(State::new(subscription, window)),
         }
     }

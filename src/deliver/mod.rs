@@ -6,6 +6,7 @@
 //! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`
 //! and `call`, signed by `sign` and `push`, with a `token` of `tokens`, by `notifier`, or `forward` to another bus), which `consent` has asked before where that is
 //! wanted; `retry` and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
+//! A `replay` is one more lane beside a subscription's own (`replays` has them all); `revive` brings dead letters back.
 //!
 //! Why a cursor and not a row a delivery: a healthy subscription costs nothing on disk, one that is behind a row,
 //! and only deliveries that failed cost a row each.
@@ -29,7 +30,10 @@ mod history;
 mod lane;
 mod notifier;
 pub mod push;
+mod replay;
+mod replays;
 mod retry;
+mod revive;
 mod send;
 mod shape;
 mod sign;
@@ -50,14 +54,17 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use self::candidate::Candidate;
+pub use self::replays::ReplayStatus;
+pub use self::revive::Revived;
+
 use self::engine::Engine;
 use self::lane::Lane;
 use crate::error::Error;
-use crate::log::{BusName, EventLog, Offset, ReadLimit, Record};
+use crate::log::{BusName, EventLog, Offset, Record};
 use crate::metrics::Metrics;
 use crate::net;
 use crate::plugin::Plugins;
-use crate::subscription::{Attempt, Checkpoint, DeadLetter, Kept, Retry, Store, Subscription, SubscriptionId};
+use crate::subscription::{Attempt, Kept, ReplayId, Store, Subscription, SubscriptionId};
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
 
@@ -140,6 +147,8 @@ pub enum Notice {
         /// How many deliveries.
         deliveries: usize,
     },
+    /// A replay is done, or was called off.
+    Replay(Box<ReplayStatus>),
     /// The sink answered 410: the subscription is paused.
     Gone {
         /// Whose.
@@ -223,6 +232,9 @@ pub struct Recent {
     pub attempt: Attempt,
     /// When the next try is due, RFC 3339, if there will be one.
     pub next: Option<String>,
+    /// The replay that it was part of, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayId>,
 }
 
 /// Where one record stands with one subscription.
@@ -383,49 +395,10 @@ impl Delivery {
                 event,
                 attempt: attempt.clone(),
                 next: None,
+                replay: None,
             },
         );
         Ok(attempt)
-    }
-
-    /// Puts a dead letter's record back into its lane, as a first attempt. It is in the store when this returns, and
-    /// the letter is not: were it dropped later, the letter of a delivery that died again could be the one to go.
-    ///
-    /// # Errors
-    /// There is no such subscription, the log no longer has the record, or the store cannot write.
-    pub async fn redeliver(&self, letter: &DeadLetter) -> Result<(), Error> {
-        let (id, offset) = (&letter.subscription, letter.offset);
-        let lane = self.0.lane(id).ok_or_else(|| unknown(id))?;
-        let parts = &self.0.parts;
-        let batch = parts
-            .log
-            .read(&lane.bus.name, offset, ReadLimit { records: 1, bytes: 1 })
-            .await?;
-        if lane::exactly(offset, batch.records).is_none() {
-            let message = format!("the log no longer has the record at offset {offset}", offset = offset.0);
-            return Err(Error::not_found("record_not_found", message));
-        }
-        let due = parts.clock.now();
-        let retry = Retry {
-            subscription: id.clone(),
-            offset,
-            due,
-            attempts: Vec::new(),
-            tries: 0,
-            // Its turn among its key's has passed.
-            key: None,
-        };
-        let checkpoint = Checkpoint {
-            retries: vec![retry.clone()],
-            revived: vec![letter.id],
-            ..Checkpoint::default()
-        };
-        parts.store.checkpoint(checkpoint).await?;
-        let mut state = lane.lock();
-        state.restore(retry);
-        let asks = state.ask();
-        self.0.follow(&lane, state, asks);
-        Ok(())
     }
 
     /// Stops taking work, lets what is in flight end until the deadline, and writes the last checkpoint.

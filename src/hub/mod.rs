@@ -1,7 +1,7 @@
 //! The hub: publish, read, subscribe, status. Every front door calls this and nothing below it.
 //!
 //! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
-//! log (`fan` hands new records to many at once), `subscriptions` and `dead_letters` change who gets what, `plugins`
+//! log (`fan` hands new records to many at once), `subscriptions` and `dead_letters` change who gets what, `replay` brings what was again, `plugins`
 //! checks what a subscription needs, `misfit` finds those that a swap left behind, `consent` asks callbacks whether they
 //! want events, `secrets` replaces what they are signed with, `trial` compares a candidate with what is live, `explain` tells why an event
 //! did or did not arrive, `documents` keeps what front doors want kept, `tokens` makes and revokes credentials, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
@@ -20,8 +20,10 @@ mod explain;
 mod fan;
 mod life;
 mod misfit;
+mod moment;
 mod open;
 mod plugins;
+mod replay;
 mod secrets;
 mod status;
 mod stream;
@@ -36,13 +38,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use consent::{Asked as ConsentAsked, Introduction};
-pub use dead_letters::{Choice, Redelivered};
+pub use dead_letters::{Choice, Dropped, Kept, Redelivered};
 pub use events::Page;
 pub use explain::{Asked, DeliveryStanding, Explanation, Heard, Question, Rule, Shown};
+pub use replay::{ReplayOutlook, ReplayWish};
 pub use status::{Health, Standing};
 pub use stream::{EventStream, Item, Only, Wish};
 pub use tokens::{Forced, Issued, IssuedText, Offline, has_tokens};
 pub use trial::{Outlook, TrialReport};
+
+use moment::moment;
 
 use crate::access::{self, Access};
 use crate::deliver::Delivery;
@@ -124,6 +129,8 @@ struct Parts {
     filing: tokio::sync::Mutex<()>,
     /// Held while a token is made or revoked.
     issuing: tokio::sync::Mutex<()>,
+    /// Held while some dead letters go back into their lanes.
+    reviving: tokio::sync::Mutex<()>,
     owners: Owners,
     /// Held while a subscription that is there is read, changed and written, so that no change is lost.
     changing: Arc<tokio::sync::Mutex<()>>,

@@ -101,6 +101,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         documents,
         filing: Default::default(),
         issuing: Default::default(),
+        reviving: Default::default(),
         owners,
     }));
     let sources = life::Sources {

@@ -232,6 +232,13 @@ fn letter(subscription: &str, offset: u64, ty: &str) -> DeadLetter {
     }
 }
 
+fn everything() -> Choice {
+    Choice {
+        all: true,
+        ..Choice::default()
+    }
+}
+
 async fn keep_letters(hub: &Hub) {
     let dead = vec![letter("x", 1, "a"), letter("x", 2, "b"), letter("y", 3, "a")];
     hub.0
@@ -328,8 +335,15 @@ async fn dead_letters_are_dropped_as_chosen_and_stay_when_nobody_takes_them() {
         "its subscription is gone: it stays, and why"
     );
     assert!(done.failed[0].reason.contains("is gone"));
-    assert_eq!(hub.drop_dead_letters(&of_a, true).await.unwrap(), 2);
-    assert_eq!(hub.drop_dead_letters(&of_a, false).await.unwrap(), 2);
+    assert_eq!(
+        hub.drop_dead_letters(&Choice::default(), false)
+            .await
+            .unwrap_err()
+            .code(),
+        "no_choice"
+    );
+    assert_eq!(hub.drop_dead_letters(&of_a, true).await.unwrap().letters, 2);
+    assert_eq!(hub.drop_dead_letters(&of_a, false).await.unwrap().letters, 2);
     assert_eq!(hub.dead_letters(&Choice::default(), 10).await.unwrap().len(), 1);
     end(hub).await;
 }
@@ -352,9 +366,9 @@ async fn a_redelivered_letter_leaves_the_dead_letters() {
         })
         .await
         .unwrap();
-    let tried = hub.redeliver(&Choice::default(), true).await.unwrap();
+    let tried = hub.redeliver(&everything(), true).await.unwrap();
     assert_eq!((tried.matched, tried.redelivered), (1, 0));
-    let done = hub.redeliver(&Choice::default(), false).await.unwrap();
+    let done = hub.redeliver(&everything(), false).await.unwrap();
     assert_eq!((done.matched, done.redelivered, done.failed.len()), (1, 1, 0));
     assert!(hub.dead_letters(&Choice::default(), 10).await.unwrap().is_empty());
     end(hub).await;
@@ -436,7 +450,7 @@ async fn what_dies_again_while_it_is_redelivered_stays_in_the_dead_letters() {
         ..Checkpoint::default()
     };
     hub.0.store.checkpoint(kept).await.unwrap();
-    let done = hub.redeliver(&Choice::default(), false).await.unwrap();
+    let done = hub.redeliver(&everything(), false).await.unwrap();
     assert_eq!((done.matched, done.redelivered), (LETTERS, LETTERS));
     let lane = || hub.lane(&SubscriptionId("x".into())).unwrap();
     let all_dead = async {

@@ -32,5 +32,8 @@ pub use rotation::{Rotated, Rotation};
 pub use secret::{is_secret, secrets_by_name};
 pub use signing::{PrivateKey, Secret, SigningSecret};
 pub use step::Step;
-pub use store::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, Store};
+pub use store::{
+    Attempt, Checkpoint, DeadLetter, DeadQuery, ENDED_KEPT, Kept, KeptReplay, Replay, ReplayId, ReplayProgress,
+    ReplayState, ReplayStep, Retry, Store,
+};
 pub use tls::Tls;

@@ -59,7 +59,10 @@ pub(in crate::deliver) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
             engine.note_if(note, &lane);
             drop(state);
             let flight = match step {
-                Step::Attempt(work) => Flight::Attempt(work),
+                Step::Attempt(work) => {
+                    engine.charge_live(&lane);
+                    Flight::Attempt(work)
+                }
                 Step::Read(from) => Flight::Read(from),
                 Step::Rest { until, end } => {
                     if let Some(at) = until {
@@ -124,7 +127,8 @@ fn finish(engine: &Arc<Engine>, lane: &Arc<Lane>, mut done: Done, loaded: u64) {
                 let next_in_s = due.since(now).as_secs();
                 warn!(subscription = %lane.id, attempt = number, status, outcome, next_in_s, "delivery failed, will retry");
             }
-            Recent { offset, event, attempt, next: due.map(|due| due.to_string()) }
+            let replay = lane.replay.as_ref().map(|replaying| replaying.id().clone());
+            Recent { offset, event, attempt, next: due.map(|due| due.to_string()), replay }
         })
         .collect();
     engine.note_if(state.mark(), lane);
@@ -161,7 +165,10 @@ fn tried(done: &Done) -> Vec<(Offset, String, Attempt)> {
 fn take_read(engine: &Arc<Engine>, lane: &Arc<Lane>, from: Offset, batch: Result<Batch, Error>) {
     let now = engine.parts.clock.now();
     let batch = match batch {
-        Ok(batch) => batch,
+        Ok(batch) => match &lane.replay {
+            Some(replaying) => replaying.cut(batch),
+            None => batch,
+        },
         Err(error) => {
             warn!(subscription = %lane.id, bus = %lane.bus.name, %error, "cannot read the log, will try again");
             lane.lock().read_failed(now);

@@ -338,7 +338,8 @@ impl State {
         told
     }
 
-    fn pause_gone(&mut self, now: Timestamp) -> Vec<Effect> {
+    /// The sink wants no more events.
+    pub(in crate::deliver) fn pause_gone(&mut self, now: Timestamp) -> Vec<Effect> {
         if matches!(self.subscription.state, Running::Paused { .. }) {
             return Vec::new();
         }

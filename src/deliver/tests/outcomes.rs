@@ -138,7 +138,8 @@ async fn after_the_last_attempt_it_is_a_dead_letter_that_can_be_delivered_again(
     assert_eq!(dead[0].attempts[0].answer.as_deref(), Some("said the sink"));
     sink.says(Reply::Status(200));
     let letter = rig.dead().await.remove(0);
-    rig.delivery.redeliver(&letter).await.unwrap();
+    let revived = rig.delivery.revive(vec![letter.clone()]).await.unwrap();
+    assert_eq!(revived.revived, [letter.id]);
     assert!(rig.dead().await.is_empty(), "it is one or the other");
     assert_eq!(sink.numbers(1).await, [1]);
     rig.until("s", "delivered", |status| status.delivered == 1 && status.retrying == 0)
@@ -151,13 +152,10 @@ async fn after_the_last_attempt_it_is_a_dead_letter_that_can_be_delivered_again(
         subscription: id("t"),
         ..letter
     };
+    let left = rig.delivery.revive(vec![lost.clone(), foreign.clone()]).await.unwrap();
     assert_eq!(
-        rig.delivery.redeliver(&lost).await.unwrap_err().code(),
-        "record_not_found"
-    );
-    assert_eq!(
-        rig.delivery.redeliver(&foreign).await.unwrap_err().code(),
-        "subscription_not_found"
+        (left.revived, left.gone, left.unknown),
+        (vec![], vec![lost], vec![foreign])
     );
 }
 
