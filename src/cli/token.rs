@@ -44,7 +44,8 @@ enum Verb {
     /// Revoke a token: at once, and what is open with it ends.
     Revoke {
         /// Its id or its name.
-        token: String,
+        #[arg(value_name = "TOKEN")]
+        which: String,
         /// Also if nobody is left who could administer the hub.
         #[arg(long)]
         force: bool,
@@ -91,7 +92,7 @@ impl Command {
         match self.verb {
             Verb::Create(create) => create.run().await,
             Verb::List { place } => list(&place).await,
-            Verb::Revoke { token, force, place } => revoke(&place, &token, force).await,
+            Verb::Revoke { which, force, place } => revoke(&place, &which, force).await,
         }
     }
 }
