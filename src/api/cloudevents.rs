@@ -45,6 +45,7 @@ const NUMBERS: [&str; 2] = ["max_attempts", "concurrency"];
 pub(super) async fn create(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     Query::of(&uri, &[])?;
     let json = incoming(body::json(&headers, body).await?, None, door.hub.clock().now())?;
+    scope.check_bus(&door.hub, &json)?;
     scope.check_forwarding(&json, None)?;
     let made = door.hub.create(None, &json).await?;
     let mut response = body::answer(StatusCode::CREATED, &outgoing(&made));

@@ -49,22 +49,23 @@ impl Scope {
         self.principal.as_ref().and_then(|who| who.buses(scope))
     }
 
-    /// Refuses a subscription on a bus that who asks for it may not read, and one that would publish where they may not:
-    /// as a sink, or what it gives up. `old` is the one that a patch changes.
+    /// Refuses a subscription on a bus that who asks for it may not read. One that is replaced stays where it is.
+    pub(super) fn check_bus(&self, hub: &Hub, json: &Value) -> Result<(), Error> {
+        let there = hub.subscription(None, &self.item).ok().map(|old| old.bus.to_string());
+        let named = self.named.as_ref().map(BusName::to_string).or(there);
+        let meant = named.or_else(|| json.get("bus").and_then(Value::as_str).map(str::to_owned));
+        let meant = meant.unwrap_or_else(|| BusName::default_bus().to_string());
+        let may = |who: &Principal| who.may(access::Scope::Subscribe, Some(&meant));
+        match self.principal.as_ref().is_none_or(may) {
+            true => Ok(()),
+            false => Err(forbidden(access::Scope::Subscribe, Some(&meant))),
+        }
+    }
+
+    /// Refuses a subscription that would publish where who asks for it may not: as a sink, or what it gives up. `old` is
+    /// the one that a patch changes.
     pub(super) fn check_forwarding(&self, json: &Value, old: Option<&Subscription>) -> Result<(), Error> {
         let Some(who) = &self.principal else { return Ok(()) };
-        let meant = self
-            .named
-            .as_ref()
-            .or_else(|| old.map(|old| &old.bus))
-            .map(BusName::as_str);
-        let meant = meant
-            .or_else(|| json.get("bus").and_then(Value::as_str))
-            .map(str::to_owned);
-        let meant = meant.unwrap_or_else(|| BusName::default_bus().to_string());
-        if !who.may(access::Scope::Subscribe, Some(&meant)) {
-            return Err(forbidden(access::Scope::Subscribe, Some(&meant)));
-        }
         let old = old.map(Subscription::to_json).unwrap_or_default();
         let of = |name: &str| json.get(name).or_else(|| old.get(name)).and_then(Value::as_str);
         let sink = of("sink").filter(|_| of("protocol") == Some("BUS"));

@@ -18,6 +18,7 @@ use crate::subscription::Subscription;
 pub(super) async fn create(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
+    scope.check_bus(&door.hub, &json)?;
     scope.check_forwarding(&json, None)?;
     let made = door.hub.create(scope.named.as_ref(), &json).await?;
     Ok(created(&made))
@@ -85,6 +86,7 @@ pub(super) async fn replace(
 ) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
+    scope.check_bus(&door.hub, &json)?;
     scope.check_forwarding(&json, None)?;
     let (subscription, made) = door.hub.replace(scope.named.as_ref(), &scope.item, &json).await?;
     Ok(if made {

@@ -162,6 +162,12 @@ async fn another_buses_subscriptions_are_not_there() {
             json!({"sink": sink}).to_string(),
             403,
         ),
+        (
+            Method::PUT,
+            "/v1/subscriptions/mine",
+            json!({"sink": sink}).to_string(),
+            200,
+        ),
         (Method::POST, "/v1/subscriptions", on("orders"), 201),
         (Method::POST, "/v1/subscriptions/mine/pause", String::new(), 200),
     ] {
