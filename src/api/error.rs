@@ -72,6 +72,9 @@ fn status(kind: Kind, code: &str) -> (StatusCode, &'static str) {
         Kind::Conflict => (StatusCode::CONFLICT, "The request contradicts what is there"),
         Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
         Kind::UnsupportedMedia => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The media type is not understood"),
+        Kind::Busy { .. } if code == "rate_limited" || code == "too_many_failures" => {
+            (StatusCode::TOO_MANY_REQUESTS, "Too many requests")
+        }
         Kind::Busy { .. } => (StatusCode::TOO_MANY_REQUESTS, "The hub is full for the moment"),
         Kind::Unavailable if code == "too_many_subscriptions" => {
             (StatusCode::INSUFFICIENT_STORAGE, "There is no room for this")
@@ -106,6 +109,11 @@ pub(super) async fn no_method(method: Method, uri: Uri) -> Problem {
         uri.path()
     );
     Problem(Error::invalid("method_not_allowed", text))
+}
+
+/// Whether [`count`] counts this.
+pub(super) fn is_counted(response: &Response) -> bool {
+    response.extensions().get::<Refused>().is_some()
 }
 
 /// Counts what was refused.

@@ -1,7 +1,8 @@
 //! The command line: one file a command. `run` reads the arguments and answers with an exit code.
 //!
 //! `exit` has the codes, `out` the output, `client` the way to a hub, `flags` the flags made from the config's keys.
-//! Invariant: commands speak to a hub only over HTTP, so whatever they can do, any program can do.
+//! Invariant: commands speak to a hub only over HTTP, so whatever they can do, any program can do. (`token --data` works
+//! on the files of one that does not run.)
 //! Invariant: stdout carries results and nothing else; what goes wrong is one sentence on stderr and a code.
 
 mod client;
@@ -24,6 +25,7 @@ mod source;
 pub mod sse;
 mod subscription;
 mod tail;
+mod token;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -78,6 +80,8 @@ enum Command {
     Explain(explain::Explain),
     /// List a hub's plugins; inspect and build components.
     Plugin(plugin::Command),
+    /// Make, list and revoke credentials.
+    Token(token::Command),
     /// Check and show settings.
     Config(config::Command),
 }
@@ -96,7 +100,7 @@ struct Remote {
     /// Certificates (PEM) to trust besides the public ones, where TLS is spoken.
     #[arg(long, env = "BUSWAY_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Credentials, where the hub asks for them: `NAME:SECRET` of its `[auth]`, `file:PATH` or `env:NAME`.
+    /// Credentials, where the hub asks for them: a token, `NAME:SECRET` of its `[auth]`, `file:PATH` or `env:NAME`.
     #[arg(long, env = "BUSWAY_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
     /// The bus; the default one if none is named.
@@ -181,6 +185,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Replay(replay) => return replay.run().await,
         Command::Explain(explain) => explain.run().await?,
         Command::Plugin(plugin) => plugin.run().await?,
+        Command::Token(token) => token.run().await?,
         Command::Config(config) => config.run().await?,
     }
     Ok(ExitCode::SUCCESS)

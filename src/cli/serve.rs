@@ -147,11 +147,18 @@ fn banner(server: &Server, settings: &Settings) {
     tracing::info!(dir = %plugins, loaded = server.hub().plugins().len(), "plugins");
     let surfaces = settings.compat.served().join(", ");
     tracing::info!(systems = surfaces, "older systems' clients are served");
-    match settings.accounts.len() {
-        0 => tracing::info!("nobody is asked for credentials, whatever they send: there is no [auth]"),
-        accounts => tracing::info!(accounts, "credentials are asked for"),
+    let access = server.hub().access();
+    match access.is_open() {
+        true => tracing::info!("nobody is asked for credentials, whatever they send: there is no [auth] and no token"),
+        false => tracing::info!(
+            accounts = settings.accounts.len(),
+            tokens = access.tokens().len(),
+            "credentials are asked for"
+        ),
     }
-    for risk in risks::risks(settings).into_iter().chain(machine::risks(settings)) {
+    let asked = check::Asked::by_tokens(!access.is_open());
+    let risks = risks::risks(settings, asked);
+    for risk in risks.into_iter().chain(machine::risks(settings)) {
         tracing::warn!(risk, "risky setting");
     }
     let shown = |address: &Address| match address.is_tls() {
@@ -170,7 +177,8 @@ fn stopped(clean: bool) {
     }
 }
 
-fn failure(error: &Error) -> Failure {
+/// A failure of the hub's own in this process.
+pub(super) fn failure(error: &Error) -> Failure {
     let code = match error.kind() {
         Kind::Invalid | Kind::Conflict => Code::Config,
         Kind::NotFound => Code::NoInput,

@@ -13,16 +13,6 @@ use crate::units::show_size;
 /// Says which, and what to do instead.
 pub fn refuse(settings: &Settings) -> Result<(), Refused> {
     let mut faults = Vec::new();
-    if !settings.listen.insecure && settings.accounts.is_empty() {
-        let open = settings.listen.addresses.iter().filter(|address| !address.is_local());
-        faults.extend(open.map(|address| {
-            format!(
-                "`listen.addresses` holds {address}, which other machines can reach, and nobody would be asked for \
-                 credentials: listen on 127.0.0.1 or a unix socket and name who may do what in `[auth.NAME]`, or \
-                 say `--insecure` if the network itself is trusted"
-            )
-        }));
-    }
     let tls = settings.listen.addresses.iter().find(|address| address.is_tls());
     let unset = [
         ("listen.tls_certificate", &settings.listen.tls_certificate),
@@ -51,6 +41,49 @@ pub fn refuse(settings: &Settings) -> Result<(), Refused> {
         Ok(())
     } else {
         Err(Refused(faults))
+    }
+}
+
+/// Addresses that other machines can reach, where nobody is asked for credentials. Apart from [`refuse`], for the store
+/// may have tokens: `asked` says whether it has.
+///
+/// # Errors
+/// Says which, and what to do instead.
+pub fn refuse_strangers(settings: &Settings, asked: Asked) -> Result<(), Refused> {
+    if settings.listen.insecure || !settings.accounts.is_empty() || asked == Asked::Everybody {
+        return Ok(());
+    }
+    let open = settings.listen.addresses.iter().filter(|address| !address.is_local());
+    let faults: Vec<String> = open
+        .map(|address| {
+            let dir = settings.data.dir.display();
+            format!(
+                "`listen.addresses` holds {address}, which other machines can reach, and nobody would be asked for \
+                 credentials: listen on 127.0.0.1 or a unix socket, make a token \
+                 (`busway token create NAME --scope admin --data {dir}`) or name who may do what in `[auth.NAME]`, or \
+                 say `--insecure` if the network itself is trusted"
+            )
+        })
+        .collect();
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(Refused(faults)),
+    }
+}
+
+/// Whom the tokens of the store have the hub ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// There is no token.
+    Nobody,
+    /// There is one.
+    Everybody,
+}
+
+impl Asked {
+    /// By whether there is a token.
+    pub fn by_tokens(there: bool) -> Self {
+        if there { Self::Everybody } else { Self::Nobody }
     }
 }
 

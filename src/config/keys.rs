@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::settings::{LogFormat, Settings};
 use super::value::{Address, Given, duration};
 use crate::log::Durability;
+use crate::rate::{self, Rate};
 use crate::units::{show_duration, show_size};
 
 /// One key.
@@ -99,6 +100,10 @@ const HUB: &[Key] = &[
     "Allow addresses that other machines can reach, although nobody is asked for credentials",
     |s, v| { s.listen.insecure = v.switch()?; Ok(()) },
     |s| s.listen.insecure.to_string() },
+    key! { "listen.auth_failures", "auth-failures", "RATE",
+    "Wrong credentials that may come from one address in the long run; past it, it is turned away (429); `none`: no limit",
+    |s, v| { s.listen.auth_failures = rate_or_none(v)?; Ok(()) },
+    |s| s.listen.auth_failures.map_or_else(none, |rate| rate.to_string()) },
     key! { "listen.ports_file", "ports-file", "PATH",
     "Write the bound addresses to this file, one a line, once the hub is ready; `none`: do not",
     |s, v| { s.listen.ports_file = path_or_none(v)?; Ok(()) },
@@ -325,6 +330,15 @@ fn path(given: &Given) -> Result<std::path::PathBuf, String> {
         Err("must be a path".to_owned())
     } else {
         Ok(word.into())
+    }
+}
+
+fn rate_or_none(given: &Given) -> Result<Option<Rate>, String> {
+    match given.word()? {
+        "none" => Ok(None),
+        word => Rate::parse(word)
+            .map(Some)
+            .ok_or_else(|| format!("must be {}, or `none`", rate::RULE)),
     }
 }
 

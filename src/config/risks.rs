@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use super::check::Asked;
 use super::value::Address;
 use super::{Settings, keys};
 use crate::log::Durability;
@@ -52,12 +53,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What the operator should know before it hurts, one sentence each.
-pub fn risks(settings: &Settings) -> Vec<String> {
+pub fn risks(settings: &Settings, asked: Asked) -> Vec<String> {
     let addresses = settings
         .listen
         .addresses
         .iter()
-        .filter_map(|address| address_risk(settings, address));
+        .filter_map(|address| address_risk(settings, address, asked));
     let rules = RULES.iter().filter_map(|rule| rule(settings));
     let plugins = settings
         .plugins
@@ -75,12 +76,13 @@ fn is_open(settings: &Settings) -> bool {
     settings.listen.addresses.iter().any(|address| !address.is_local())
 }
 
-fn address_risk(settings: &Settings, address: &Address) -> Option<String> {
-    match (address.is_local(), settings.accounts.is_empty(), address.is_tls()) {
+fn address_risk(settings: &Settings, address: &Address, asked: Asked) -> Option<String> {
+    let nobody = settings.accounts.is_empty() && asked == Asked::Nobody;
+    match (address.is_local(), nobody, address.is_tls()) {
         (true, ..) => None,
         (false, true, _) => Some(format!(
             "listens on {address} without credentials (`listen.insecure`): whoever reaches it may publish, read and \
-             subscribe; name who may do what in `[auth.NAME]`"
+             subscribe; make a token (`busway token create`), or name who may do what in `[auth.NAME]`"
         )),
         (false, false, false) => Some(format!(
             "listens on {address} without TLS (`listen.addresses`) and asks for credentials: tokens, passwords and \

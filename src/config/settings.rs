@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::value::Address;
 use crate::access::Account;
+use crate::rate::Rate;
 use crate::{compat, deliver, hub, log, net, plugin, subscription};
 
 /// Hosts to which no proxy is on the way, unless the operator says otherwise.
@@ -51,6 +52,8 @@ pub struct ListenSettings {
     pub hosts: Vec<String>,
     /// Whether addresses that other machines can reach are allowed although nobody is asked for credentials.
     pub insecure: bool,
+    /// How often wrong credentials may come from one address; none: as often as they like.
+    pub auth_failures: Option<Rate>,
     /// Where to write the bound addresses, one a line.
     pub ports_file: Option<PathBuf>,
     /// How long stopping may take.
@@ -105,6 +108,7 @@ impl Default for Settings {
                 addresses: vec![Address::Tcp(([127, 0, 0, 1], 8080).into())],
                 hosts: Vec::new(),
                 insecure: false,
+                auth_failures: Rate::parse("20/m"),
                 ports_file: None,
                 drain_timeout: Duration::from_secs(10),
                 connections: 16_384,

@@ -196,8 +196,8 @@ impl Engine {
         self.note_failing(&lane);
         lane.bus.unroute(lane.key);
         self.history.forget(id);
-        self.forget_replays(id);
         self.tokens.forget(id);
+        self.forget_replays(id);
         lane.wake.notify_one();
     }
 

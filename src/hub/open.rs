@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::ground::Ground;
 use super::{Hub, Owners, Parts, Settings, life};
+use crate::access::Access;
 use crate::deliver::{self, Delivery};
 use crate::error::{Error, Kind};
 use crate::log::{BusName, EventLog};
@@ -60,6 +61,8 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
     let (log, store, mut kept, ground) = open_files(&settings, &clock, &owners).await?;
     tell_kept(&log, &kept, &metrics);
     let documents = super::documents::Documents::of(std::mem::take(&mut kept.documents));
+    let access = Arc::new(Access::new(settings.access, clock.clone()));
+    super::tokens::take_up(&access, &documents);
     let client = Client::new(Guard::new(settings.egress)).through(settings.proxies);
     let (notices, from_delivery) = mpsc::unbounded_channel();
     let (plugins, from_plugins) = open_plugins(settings.plugins, &client, &clock, &owners, &metrics).await?;
@@ -86,6 +89,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         defaults: settings.delivery,
         changing,
         clock,
+        access,
         metrics,
         log,
         store,
@@ -104,6 +108,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         concerns: Default::default(),
         ground,
         filing: Default::default(),
+        issuing: Default::default(),
         reviving: Default::default(),
         owners,
     }));
@@ -146,6 +151,7 @@ fn set_going(hub: &Hub, sources: life::Sources) {
     let tasks = &hub.0.owners.own;
     tasks.spawn(life::report(hub.clone(), tasks.clone(), sources));
     tasks.spawn(trim(hub.clone(), tasks.clone()));
+    tasks.spawn(life::watch_strangers(hub.clone(), tasks.clone()));
     tasks.spawn(super::consent::keep_asking(hub.clone(), tasks.clone()));
     tasks.spawn(super::secrets::keep_retiring(hub.clone(), tasks.clone()));
     hub.0.life.tell(life::started());

@@ -90,7 +90,6 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::bus::{Bus, BusState};
 use self::fault::Failure;
-use self::lock::FolderLock;
 use self::queue::{Wish, shutting_down};
 use self::retention::Rules;
 use crate::error::{Error, Kind};
@@ -98,6 +97,7 @@ use crate::event::Event;
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
 
+pub use self::lock::FolderLock;
 pub use self::model::{Appended, Batch, BusName, BusStats, Offset, ReadLimit, Record, Retention, Settings};
 pub use durability::{Durability, InForce};
 

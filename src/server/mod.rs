@@ -1,7 +1,7 @@
 //! The only place that builds things: refuse, open, wire, bind, ready; and the way back, drain.
 //!
 //! The order of the start: (1) settings that must not run are refused; (2) the hub is opened: store, plugins,
-//! delivery; (3) the front doors are wired to it, and the older systems' own records brought in line; (4) addresses are bound, so that whoever can connect is served;
+//! delivery; (what would let everybody in is refused here: whether there are tokens, the store knows); (3) the front doors are wired to it, and the older systems' own records brought in line; (4) addresses are bound, so that whoever can connect is served;
 //! (5) the ports file is written. A failure undoes the steps before it, last first.
 //!
 //! The order of the stop: (1) no new connections, and open ones end after the request at hand; (2) streams say goodbye;
@@ -28,7 +28,7 @@ pub use bind::{Bound, bind};
 
 use tls::renewal::{Files, Renewal};
 
-use crate::access::Access;
+use crate::access;
 use crate::config::value::Address;
 use crate::config::{ListenSettings, Settings, check};
 use crate::error::{Error, Kind};
@@ -56,6 +56,8 @@ impl Server {
     pub async fn start(settings: &Settings, clock: Clock) -> Result<Self, Error> {
         check::refuse(settings).map_err(|refused| Error::invalid("settings_refused", refused.to_string()))?;
         let hub = Hub::open(hub_settings(settings), clock.clone()).await?;
+        let asked = check::Asked::by_tokens(!hub.access().is_open());
+        let refused = check::refuse_strangers(settings, asked);
         let mut server = Self {
             hub,
             addresses: Vec::new(),
@@ -64,7 +66,11 @@ impl Server {
             renew: Arc::default(),
             clock,
         };
-        match server.open_doors(settings).await {
+        let opened = match refused {
+            Ok(()) => server.open_doors(settings).await,
+            Err(refused) => Err(Error::invalid("settings_refused", refused.to_string())),
+        };
+        match opened {
             Ok(()) => Ok(server),
             Err(error) => {
                 server.drain(settings.listen.drain_timeout).await;
@@ -141,7 +147,7 @@ impl Server {
         };
         let slots = i64::try_from(listen.connections).unwrap_or(i64::MAX);
         limits.counts.connection_slots.set(slots);
-        let access = Arc::new(Access::new(settings.accounts.clone()));
+        let access = Arc::clone(self.hub.access());
         let door = compat::Door {
             hub: self.hub.clone(),
             access: Arc::clone(&access),
@@ -195,6 +201,10 @@ fn hub_settings(settings: &Settings) -> hub::Settings {
             cache: settings.data.dir.join("plugin-cache"),
             kv: Some(settings.data.dir.join("plugin-kv")),
             plugins: settings.plugins.clone(),
+        },
+        access: access::Settings {
+            accounts: settings.accounts.clone(),
+            failures: settings.listen.auth_failures.map(access::Pace::of),
         },
         egress: settings.egress.clone(),
         proxies: settings.proxies.clone(),
