@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::settings::{LogFormat, Settings};
-use super::value::{Address, Given, duration};
+use super::value::{Address, Given};
 use crate::units::{show_duration, show_size};
 
 /// One key.
@@ -56,6 +56,7 @@ macro_rules! key {
     };
 }
 
+mod delivery;
 mod docker_cloud;
 mod eventbridge;
 mod marathon;
@@ -66,6 +67,7 @@ mod webhooks;
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
     [
         HUB,
+        delivery::KEYS,
         webhooks::KEYS,
         marathon::KEYS,
         docker_cloud::KEYS,
@@ -156,22 +158,6 @@ const HUB: &[Key] = &[
     "Appends that may wait for the disk, a bus, before publishers are told to come back (429)",
     |s, v| { s.log.queue = count(v, 1, 10_000_000)?; Ok(()) },
     |s| s.log.queue.to_string() },
-    key! { "delivery.schedule", "delivery-schedule", "DURATIONS",
-    "Waits before the second, third, … attempt; the last one repeats",
-    |s, v| { s.delivery.schedule = schedule(v)?.into_iter().map(Into::into).collect(); Ok(()) },
-    |s| s.delivery.schedule.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") },
-    key! { "delivery.max_attempts", "delivery-max-attempts", "COUNT",
-    "Attempts before an event goes to the dead letters",
-    |s, v| { s.delivery.max_attempts = u32::try_from(v.count(1, 1_000)?).unwrap_or(u32::MAX); Ok(()) },
-    |s| s.delivery.max_attempts.to_string() },
-    key! { "delivery.timeout", "delivery-timeout", "DURATION",
-    "One attempt",
-    |s, v| { s.delivery.timeout = positive(v)?; Ok(()) },
-    |s| show_duration(s.delivery.timeout) },
-    key! { "delivery.concurrency", "delivery-concurrency", "COUNT",
-    "Deliveries in flight at once, a subscription",
-    |s, v| { s.delivery.concurrency = count(v, 1, 10_000)?; Ok(()) },
-    |s| s.delivery.concurrency.to_string() },
     key! { "egress.deny_private", "egress-deny-private", "BOOL",
     "Refuse to dial loopback and private addresses too (link-local and metadata addresses are always refused)",
     |s, v| { s.egress.deny_private = v.switch()?; Ok(()) },
@@ -252,19 +238,6 @@ fn positive(given: &Given) -> Result<Duration, String> {
         Err("must be longer than nothing".to_owned())
     } else {
         Ok(duration)
-    }
-}
-
-fn schedule(given: &Given) -> Result<Vec<Duration>, String> {
-    let steps = given
-        .list()
-        .iter()
-        .map(|word| duration(word))
-        .collect::<Result<Vec<_>, _>>()?;
-    if steps.is_empty() {
-        Err("must hold at least one wait".to_owned())
-    } else {
-        Ok(steps)
     }
 }
 
