@@ -49,7 +49,7 @@ impl State {
             self.park(at);
             return self.rest(None);
         }
-        if !self.restored.is_empty() {
+        if self.retries.ahead() > 0 {
             self.pass_restored(at.dispatched());
         }
         let firsts = self.firsts(now);
@@ -74,19 +74,19 @@ impl State {
             Firsts::Probe => self.next_first(now, true),
             Firsts::None { .. } => Err(None),
         };
-        match first {
-            Ok(work) => Step::Attempt(work),
-            Err(ready_at) => {
-                // What is due already waits for a place, and an attempt that ends brings one.
-                let ahead = [until, ready_at, self.retries.next_due()]
-                    .into_iter()
-                    .flatten()
-                    .filter(|at| *at > now);
-                // Nobody says when the dispatcher has passed a record that is not wanted.
-                let look = (!self.restored.is_empty()).then(|| now.plus(LOOK));
-                self.rest(ahead.chain(look).min())
-            }
+        let ready_at = match first {
+            Ok(work) => return Step::Attempt(work),
+            Err(ready_at) => ready_at,
+        };
+        // A record that was to begin may have turned out to be one that waits, and is due.
+        if let Some(work) = self.next_retry(now) {
+            return Step::Attempt(work);
         }
+        // What is due already waits for a place, and an attempt that ends brings one.
+        let due = [until, ready_at, self.retries.next_due()].into_iter().flatten();
+        // Nobody says when the dispatcher has passed a record that is not wanted.
+        let look = (self.retries.ahead() > 0).then(|| now.plus(LOOK));
+        self.rest(due.filter(|at| *at > now).chain(look).min())
     }
 
     fn rest(&mut self, until: Option<Timestamp>) -> Step {
