@@ -92,9 +92,10 @@ struct Create {
     #[arg(long, value_name = "JSON")]
     config: Option<String>,
     #[command(flatten)]
-    delivery: DeliveryFlags,
-    #[command(flatten)]
     remote: Remote,
+    // Last, or the others would stand under its heading.
+    #[command(flatten)]
+    delivery: DeliveryFlags,
 }
 
 impl Command {

@@ -29,7 +29,7 @@ impl Ledger {
         // A number that is as good as any (splitmix64), so that the run is the same each time it is asked the same.
         let mut mixed = self.asked.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let takes = (mixed >> 32) % 3 == 0;
+        let takes = (mixed >> 32).is_multiple_of(3);
         if takes && self.known.insert(nth) {
             self.taken.entry(nth % KEYS).or_default().push(nth);
         }

@@ -79,7 +79,10 @@ fn set(settings: &mut Settings, field: &str, value: Value, given: &Given) -> Res
             .message()
             .split_once(": ")
             .map_or(error.message(), |(_, rule)| rule);
-        format!("{rule}, not `{}`", given.list().join(", "))
+        match rule.contains(", not ") {
+            true => rule.to_owned(),
+            false => format!("{rule}, not `{}`", given.list().join(", ")),
+        }
     })?;
     Ok(())
 }
