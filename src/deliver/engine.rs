@@ -420,8 +420,8 @@ impl Engine {
                 plugin,
                 deliveries,
             } => info!(%subscription, plugin, deliveries, "parked deliveries go on"),
-            Notice::Gone { subscription } => {
-                warn!(%subscription, "sink wants no more events, subscription paused")
+            Notice::Paused { subscription, reason } => {
+                warn!(%subscription, reason, "sink wants no more events, subscription paused")
             }
             Notice::Replay(replay) => {
                 let ReplayStatus {

@@ -4,8 +4,9 @@
 //! lanes. A `lane` is a subscription's own queue, schedule and state; it gets a task only while it has something to
 //! do, and when it is full, blocked or new it reads the log by itself and is handed back later (`window`). An
 //! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`
-//! and `call`, signed by `sign` and `push`, with a `token` of `tokens`, by `notifier`, or `forward` to another bus), which `consent` has asked before where that is
-//! wanted; `retry` and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
+//! and `call`, signed by `sign` and `push`, with a `token` of `tokens`, by `notifier`, or `forward` to another bus), which
+//! `consent` has asked before where that is wanted, and whose answer may carry a word of `control`; `retry` and `breaker`
+//! say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
 //! A `replay` is one more lane beside a subscription's own (`replays` has them all); `revive` brings dead letters back.
 //!
 //! Why a cursor and not a row a delivery: a healthy subscription costs nothing on disk, one that is behind a row,
@@ -24,6 +25,7 @@ mod candidate;
 mod census;
 mod checkpoint;
 pub mod consent;
+mod control;
 mod dispatch;
 mod engine;
 mod evaluate;
@@ -174,10 +176,12 @@ pub enum Notice {
     },
     /// A replay is done, or was called off.
     Replay(Box<ReplayStatus>),
-    /// The sink answered 410: the subscription is paused.
-    Gone {
+    /// The sink wants no more events: the subscription is paused.
+    Paused {
         /// Whose.
         subscription: SubscriptionId,
+        /// `gone` (it answered 410) or `disabled` (it said so in a header).
+        reason: &'static str,
     },
     /// Records a subscription had not seen were removed by retention.
     Gap {
@@ -193,7 +197,8 @@ pub enum Notice {
 /// Figures and state of one subscription's lane.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct LaneStatus {
-    /// `idle`, `delivering`, `catching_up`, `held`, `parking`, `open` or `half_open` (breaker), `paused`.
+    /// `idle`, `delivering`, `catching_up`, `held`, `parking`, `open` or `half_open` (breaker), `throttled` (the sink
+    /// asked for a while without calls), `paused`.
     pub state: &'static str,
     /// Why, where the state needs a reason.
     pub reason: Option<String>,

@@ -249,7 +249,11 @@ impl Engine {
         }
         let Some(live) = self.lane(&lane.id) else { return };
         let mut state = live.lock();
-        let effects = state.pause_gone(self.parts.clock.now());
+        let reason = match &ended.state {
+            crate::subscription::State::Paused { reason } if reason == "disabled" => "disabled",
+            _ => "gone",
+        };
+        let effects = state.pause(reason, self.parts.clock.now());
         let asks = state.ask();
         self.follow(&live, state, asks);
         self.apply(effects, &live);

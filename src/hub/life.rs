@@ -383,7 +383,9 @@ fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
             let facts = serde_json::to_value(&replay).unwrap_or_default();
             (ty, replay.subscription, facts)
         }
-        deliver::Notice::Gone { subscription } => ("subscription.paused", subscription, json!({"reason": "gone"})),
+        deliver::Notice::Paused { subscription, reason } => {
+            ("subscription.paused", subscription, json!({"reason": reason}))
+        }
         deliver::Notice::Gap { subscription, from, to } => ("log.gap", subscription, json!({"from": from, "to": to})),
     }
 }

@@ -1,6 +1,6 @@
 //! What subscribers asked for, and how far each has come; kept across restarts.
 //!
-//! `model` is the resource, `read` its JSON as callers send it, `show` its JSON as they get it back and as the store
+//! `model` is the resource, `read` its JSON as callers send it (`delivery` that of its `config`), `show` its JSON as they get it back and as the store
 //! keeps it, `patch` a change of it, `store` the file on disk.
 //! Invariant: a [`Subscription`] has been checked; nothing that delivery cannot act on can be held in one.
 //! Invariant: a secret leaves this module only for the store and for the sink itself.
@@ -8,6 +8,7 @@
 mod auth;
 mod breaker;
 mod consent;
+mod delivery;
 mod fields;
 mod id;
 mod model;
@@ -15,6 +16,7 @@ mod patch;
 mod proxy;
 mod read;
 mod rotation;
+mod schedule;
 mod secret;
 mod show;
 mod signing;
@@ -31,6 +33,7 @@ pub use breaker::BreakerConfig;
 pub use consent::{Consent, ConsentKey, Given};
 pub use model::*;
 pub use rotation::{Rotated, Rotation};
+pub use schedule::{Exponential, Schedule};
 pub use secret::{is_secret, secrets_by_name};
 pub use signing::{PrivateKey, Secret, SigningSecret};
 pub use step::Step;

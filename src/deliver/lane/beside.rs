@@ -12,8 +12,8 @@ impl State {
 
     /// Another lane has called the same sink: that counts for this one's rate.
     pub(in crate::deliver) fn charge(&mut self, now: Timestamp) {
-        if let Some(rate) = self.rate() {
-            self.pace.spend(rate, now);
+        if let Some((rate, burst)) = self.rate() {
+            self.pace.spend(rate, burst, now);
         }
     }
 }
