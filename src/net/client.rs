@@ -163,13 +163,11 @@ impl Client {
                 return Ok(idle);
             }
         }
+        let (dialler, host) = (&self.dialler, &origin.host);
+        let tcp = dialler.tcp(host, origin.port, reached).await?;
         let stream = match origin.tls {
-            true => {
-                self.dialler
-                    .tls((&origin.host, origin.port), origin.trust.as_ref(), reached)
-                    .await?
-            }
-            false => Stream::Plain(self.dialler.tcp(&origin.host, origin.port, reached).await?),
+            true => dialler.secure(host, tcp, (origin.trust.as_ref(), reached)).await?,
+            false => Stream::Plain(tcp),
         };
         let mut link = Link::open(stream)
             .await
@@ -264,5 +262,7 @@ fn host_header(authority: &Authority) -> Result<HeaderValue, Error> {
     HeaderValue::from_str(authority.as_str()).map_err(|error| Error::Connect(format!("the URL's host: {error}")))
 }
 
+#[cfg(test)]
+mod attacks;
 #[cfg(test)]
 mod tests;

@@ -30,6 +30,7 @@ use ipnet::IpNet;
 use url::Host;
 
 use super::ranges::{Closed, METADATA_NAMES, NEVER, PRIVATE, faces};
+use super::resolve::{LOOPBACK, is_localhost};
 use super::rule::{Rule, Wanted, canonical};
 use super::{Error, Resolver};
 
@@ -111,6 +112,22 @@ impl Guard {
             // No host at all: there is nothing to refuse, and nothing will be found.
             None => Ok(()),
         }
+    }
+
+    /// Whether a proxy may be asked to take a request to this host further. The proxy looks names up, so only what is
+    /// an address as it stands, what the rules for names say, and the name of this very machine can be judged here.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`].
+    pub fn allows_through_proxy(&self, host: &str, port: u16) -> Result<(), Error> {
+        let judged = match canonical(host) {
+            Some(Host::Domain(name)) if is_localhost(&name) => self.judge_name(&name, port).and_then(|()| {
+                let mut loopback = LOOPBACK.iter().map(|ip| SocketAddr::new(*ip, port));
+                loopback.try_for_each(|address| self.judge(Some(&name), address))
+            }),
+            _ => self.admit(host, port),
+        };
+        judged.map_err(Error::Blocked)
     }
 
     /// Resolves a name (or takes an address, with or without brackets) and keeps only what may be dialled.
