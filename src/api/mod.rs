@@ -15,6 +15,7 @@ mod guard;
 mod origin;
 mod plugins;
 mod query;
+mod replay;
 mod room;
 mod rpc;
 mod scope;
@@ -119,7 +120,11 @@ fn routes() -> Router<Door> {
             "/v1/dead-letters",
             get(dead_letters::list).delete(dead_letters::discard),
         )
+        .route("/v1/dead-letters/{id}", get(dead_letters::show))
         .route("/v1/dead-letters/redeliver", post(dead_letters::redeliver))
+        .route("/v1/replay", post(replay::start))
+        .route("/v1/replays", get(replay::list))
+        .route("/v1/replays/{id}", get(replay::show).delete(replay::cancel))
         .route(
             "/subscriptions",
             post(cloudevents::create)
@@ -180,5 +185,6 @@ fn on_a_bus() -> Router<Door> {
         .route("/subscriptions/{id}/pause", post(subscriptions::pause))
         .route("/subscriptions/{id}/resume", post(subscriptions::resume))
         .route("/subscriptions/{id}/test", post(subscriptions::test))
+        .route("/subscriptions/{id}/rotate-secret", post(subscriptions::rotate_secret))
         .route("/subscriptions/{id}/deliveries", get(subscriptions::deliveries))
 }

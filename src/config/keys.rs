@@ -60,6 +60,7 @@ macro_rules! key {
 mod docker_cloud;
 mod eventbridge;
 mod marathon;
+mod proxy;
 mod pulp;
 mod webhooks;
 
@@ -67,6 +68,7 @@ mod webhooks;
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
     [
         HUB,
+        proxy::KEYS,
         webhooks::KEYS,
         marathon::KEYS,
         docker_cloud::KEYS,
@@ -173,6 +175,26 @@ const HUB: &[Key] = &[
     "Appends that may wait for the disk, a bus, before publishers are told to come back (429)",
     |s, v| { s.log.queue = count(v, 1, 10_000_000)?; Ok(()) },
     |s| s.log.queue.to_string() },
+    key! { "delivery.in_flight", "delivery-in-flight", "COUNT",
+    "Deliveries in flight at once, all subscriptions together; one gets at most half of what is free",
+    |s, v| { s.bounds.in_flight = count(v, 1, 1_000_000)?; Ok(()) },
+    |s| s.bounds.in_flight.to_string() },
+    key! { "delivery.connections_per_host", "delivery-connections-per-host", "COUNT",
+    "Deliveries in flight at once to one host and port, all subscriptions together; one gets at most half of what is free",
+    |s, v| { s.bounds.connections_per_host = count(v, 1, 1_000_000)?; Ok(()) },
+    |s| s.bounds.connections_per_host.to_string() },
+    key! { "delivery.breaker_failures", "delivery-breaker-failures", "COUNT",
+    "Failures in a row after which a sink is only probed; `0`: never",
+    |s, v| { s.delivery.breaker.failures = u32::try_from(v.count(0, 10_000)?).unwrap_or(u32::MAX); Ok(()) },
+    |s| s.delivery.breaker.failures.to_string() },
+    key! { "delivery.breaker_probe", "delivery-breaker-probe", "DURATION",
+    "From there to the first probe; the time between probes doubles",
+    |s, v| { s.delivery.breaker.probe = positive(v)?; Ok(()) },
+    |s| show_duration(s.delivery.breaker.probe) },
+    key! { "delivery.breaker_probe_most", "delivery-breaker-probe-most", "DURATION",
+    "The time between probes grows no longer than this",
+    |s, v| { s.delivery.breaker.probe_most = positive(v)?; Ok(()) },
+    |s| show_duration(s.delivery.breaker.probe_most) },
     key! { "delivery.schedule", "delivery-schedule", "DURATIONS",
     "Waits before the second, third, … attempt; the last one repeats",
     |s, v| { s.delivery.schedule = schedule(v)?.into_iter().map(Into::into).collect(); Ok(()) },

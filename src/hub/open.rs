@@ -60,7 +60,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
     let (log, store, mut kept, ground) = open_files(&settings, &clock, &owners).await?;
     tell_kept(&log, &kept, &metrics);
     let documents = super::documents::Documents::of(std::mem::take(&mut kept.documents));
-    let client = Client::new(Guard::new(settings.egress));
+    let client = Client::new(Guard::new(settings.egress)).through(settings.proxies);
     let (notices, from_delivery) = mpsc::unbounded_channel();
     let (plugins, from_plugins) = open_plugins(settings.plugins, &client, &clock, &owners, &metrics).await?;
     let signer = deliver::push::Signer::new(settings.data.clone(), owners.own.clone());
@@ -76,6 +76,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         metrics: Arc::clone(&metrics),
         notices,
         changing: Arc::clone(&changing),
+        bounds: settings.bounds,
     };
     let delivery = Delivery::start(parts, kept).await?;
     let (life, told) = life::Reporter::new();
@@ -98,10 +99,12 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         trials: Default::default(),
         introduction: settings.introduction,
         waiting: Default::default(),
+        retiring: Default::default(),
         documents,
         concerns: Default::default(),
         ground,
         filing: Default::default(),
+        reviving: Default::default(),
         owners,
     }));
     let sources = life::Sources {
@@ -144,6 +147,7 @@ fn set_going(hub: &Hub, sources: life::Sources) {
     tasks.spawn(life::report(hub.clone(), tasks.clone(), sources));
     tasks.spawn(trim(hub.clone(), tasks.clone()));
     tasks.spawn(super::consent::keep_asking(hub.clone(), tasks.clone()));
+    tasks.spawn(super::secrets::keep_retiring(hub.clone(), tasks.clone()));
     hub.0.life.tell(life::started());
 }
 

@@ -68,14 +68,13 @@ impl Dialler {
         open(address, self.timeout).await.map_err(Error::Connect)
     }
 
-    /// A TLS connection; the certificate must be for `host`, and from whom `trust` (none: the dialler) trusts.
-    pub(super) async fn tls(
+    /// TLS over a connection; the certificate must be for `host`, and from whom `trust` (none: the dialler) trusts.
+    pub(super) async fn secure(
         &self,
-        (host, port): (&str, u16),
-        trust: Option<&Trust>,
-        reached: &Reached,
+        host: &str,
+        tcp: TcpStream,
+        (trust, reached): (Option<&Trust>, &Reached),
     ) -> Result<Stream, Error> {
-        let tcp = self.tcp(host, port, reached).await?;
         reached.stage(Stage::Handshake);
         let shaken = trust.unwrap_or(&self.trust).secure(host, tcp);
         match tokio::time::timeout(self.timeout, shaken).await {

@@ -197,8 +197,10 @@ fn hub_settings(settings: &Settings) -> hub::Settings {
             plugins: settings.plugins.clone(),
         },
         egress: settings.egress.clone(),
+        proxies: settings.proxies.clone(),
         delivery: settings.delivery.clone(),
         limits: settings.limits.clone(),
+        bounds: settings.bounds,
         introduction: settings.webhooks.clone(),
     }
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::{Client, Link, address, broken};
+use super::{Client, Link, broken, refused_by_proxy};
 use crate::net::reach::{Reached, Stage};
 use crate::net::{Error, Trust};
 
@@ -37,13 +37,14 @@ impl Client {
     /// # Errors
     /// As [`Client::send`].
     pub async fn open(&self, request: Request<Bytes>, timeout: Duration) -> Result<Feed, Error> {
-        let (origin, request) = address(request)?;
+        let (origin, request) = self.address(request)?;
         let reached = Reached::default();
         let opened = async {
             let mut link = self.link(&origin, &reached).await?;
             reached.stage(Stage::Answer);
             let answer = link.exchange(request).await;
             let answer = answer.map_err(|failed| broken(&failed.into_error()))?;
+            refused_by_proxy(&origin, answer.status())?;
             let (head, body) = answer.into_parts();
             Ok(Feed {
                 status: head.status,

@@ -15,7 +15,7 @@ use crate::error::{Error, Kind};
 const APPLICATION: i64 = 0x4273_5779;
 
 /// Each runs once, in its order, in a transaction.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE subscription (id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE floor (bus TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;
@@ -36,7 +36,20 @@ const MIGRATIONS: [&str; 3] = [
     "CREATE TABLE document (
         kind TEXT NOT NULL, key TEXT NOT NULL, json TEXT NOT NULL, PRIMARY KEY (kind, key)
     ) WITHOUT ROWID;",
+    REPLAYS,
 ];
+
+/// Replays, and their deliveries that wait. It needs no migration but the first.
+const REPLAYS: &str = "
+    CREATE TABLE replay (
+        id TEXT PRIMARY KEY, subscription TEXT NOT NULL, asked TEXT NOT NULL, progress TEXT NOT NULL, ended INTEGER
+    ) WITHOUT ROWID;
+    CREATE TABLE replay_retry (
+        replay TEXT NOT NULL, offset INTEGER NOT NULL, due INTEGER NOT NULL,
+        tries INTEGER NOT NULL, attempts TEXT NOT NULL, key TEXT,
+        PRIMARY KEY (replay, offset)
+    ) WITHOUT ROWID;
+";
 
 /// Opens or creates the file for writing.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
