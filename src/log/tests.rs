@@ -124,6 +124,7 @@ pub(super) fn settings() -> Settings {
         dedup_ids: 1_000,
         max_buses: 3,
         queue: 64,
+        durability: Durability::Disk,
     }
 }
 

@@ -47,6 +47,12 @@ enum Fault {
     Refused(io::Error),
 }
 
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
 impl Tls {
     fn new(config: Arc<ServerConfig>, counts: Doors) -> Self {
         Self {
