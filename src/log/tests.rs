@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Batch, BusName, EventLog, Offset, ReadLimit, Retention, Settings};
+use super::{Batch, BusName, Durability, EventLog, Offset, ReadLimit, Retention, Settings};
 use crate::event::{Data, DataKind, Draft, Event};
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
