@@ -61,8 +61,8 @@ impl Engine {
     /// An engine with the lanes of what was kept, at rest.
     pub(super) fn new(parts: Parts, written: Written) -> Self {
         let tasks = parts.tasks.child();
-        let admission = Arc::new(Admission::new(parts.bounds, parts.clock.clone()));
         let written_at = AtomicI64::new(parts.clock.now().0);
+        let admission = Arc::new(Admission::new(parts.bounds, parts.clock.clone()));
         Self {
             parts,
             tasks,

@@ -68,7 +68,7 @@ impl Doors {
         );
         r.register_with_unit(
             "tls_certificate_expiry",
-            "When the listeners' certificate expires, since 1970; 0 without one",
+            "When the listeners' certificate expires, since 1970 (0 without one)",
             Unit::Seconds,
             self.certificate_expiry.clone(),
         );

@@ -83,8 +83,11 @@ pub struct Queues {
 
 impl Queues {
     pub(super) fn register(&self, r: &mut Registry) {
-        let log = "log_queue_appends";
-        r.register(log, "Appends that wait for the disk", self.log_appends.clone());
+        r.register(
+            "log_queue_appends",
+            "Appends that wait for the disk",
+            self.log_appends.clone(),
+        );
         r.register_with_unit(
             "log_queue",
             "Events that wait for the disk",

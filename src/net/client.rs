@@ -160,8 +160,8 @@ impl Client {
                     None => return Err(broken(&failed.into_error())),
                 },
             };
-            refused_by_proxy(origin, response.status())?;
             reached.stage(Stage::Body(response.status()));
+            refused_by_proxy(origin, response.status())?;
             let (answer, whole) = read(&mut link, response, keep).await?;
             let again = whole && link.is_ready().await;
             return Ok((answer, again.then_some(link)));
@@ -178,11 +178,14 @@ impl Client {
         let (dialler, host, port) = (&self.dialler, &origin.host, origin.port);
         let tcp = match &origin.via {
             None => dialler.tcp(host, port, reached).await?,
-            Some(proxy) if origin.tls => proxy.tunnel(proxy.dial(dialler, reached).await?, host, port).await?,
+            Some(proxy) if origin.tls => {
+                let dialled = proxy.dial(dialler, reached).await?;
+                proxy.tunnel(dialled, host, port).await?
+            }
             Some(proxy) => proxy.dial(dialler, reached).await?,
         };
         let stream = match origin.tls {
-            true => dialler.secure(host, tcp, origin.trust.as_ref(), reached).await?,
+            true => dialler.secure(host, tcp, (origin.trust.as_ref(), reached)).await?,
             false => Stream::Plain(tcp),
         };
         let mut link = Link::open(stream)
@@ -250,9 +253,7 @@ impl Client {
             head.headers.insert(HOST, host_header(&authority)?);
         }
         if origin.via.is_some() {
-            self.guard()
-                .allows_through_proxy(&origin.host, port)
-                .map_err(Error::Blocked)?;
+            self.guard().allows_through_proxy(&origin.host, port)?;
         }
         match &origin.via {
             // The proxy needs the whole URL.
@@ -313,5 +314,7 @@ fn host_header(authority: &Authority) -> Result<HeaderValue, Error> {
     HeaderValue::from_str(authority.as_str()).map_err(|error| Error::Connect(format!("the URL's host: {error}")))
 }
 
+#[cfg(test)]
+mod attacks;
 #[cfg(test)]
 mod tests;

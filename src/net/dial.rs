@@ -73,8 +73,7 @@ impl Dialler {
         &self,
         host: &str,
         tcp: TcpStream,
-        trust: Option<&Trust>,
-        reached: &Reached,
+        (trust, reached): (Option<&Trust>, &Reached),
     ) -> Result<Stream, Error> {
         reached.stage(Stage::Handshake);
         let shaken = trust.unwrap_or(&self.trust).secure(host, tcp);

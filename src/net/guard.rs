@@ -23,7 +23,7 @@
 //! that skips the resolver for literals cannot skip the guard.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,6 +31,7 @@ use ipnet::IpNet;
 use url::Host;
 
 use super::ranges::{Closed, METADATA_NAMES, NEVER, PRIVATE, faces};
+use super::resolve::{LOOPBACK, is_localhost};
 use super::rule::{Rule, Wanted, canonical};
 use super::{Error, Resolver};
 
@@ -136,6 +137,22 @@ impl Guard {
         }
     }
 
+    /// Whether a proxy may be asked to take a request to this host further. The proxy looks names up, so only what is
+    /// an address as it stands, what the rules for names say, and the name of this very machine can be judged here.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`].
+    pub fn allows_through_proxy(&self, host: &str, port: u16) -> Result<(), Error> {
+        let judged = match canonical(host) {
+            Some(Host::Domain(name)) if is_localhost(&name) => self.judge_name(&name, port).and_then(|()| {
+                let mut loopback = LOOPBACK.iter().map(|ip| SocketAddr::new(*ip, port));
+                loopback.try_for_each(|address| self.judge(Some(&name), address))
+            }),
+            _ => self.admit(host, port),
+        };
+        judged.map_err(Error::Blocked)
+    }
+
     /// Resolves a name (or takes an address, with or without brackets) and keeps only what may be dialled.
     ///
     /// # Errors
@@ -168,20 +185,6 @@ impl Guard {
             (true, Some(blocked)) => Err(Error::Blocked(blocked)),
             (true, None) => Err(Error::Resolve(format!("{name}: the name has no address"))),
         }
-    }
-
-    /// Whether a proxy may be asked to take a request to this host further. The proxy resolves names, so only what can be
-    /// told before a look-up is judged here, and the name of this very machine.
-    ///
-    /// # Errors
-    /// The place and the rule that forbids it.
-    pub fn allows_through_proxy(&self, host: &str, port: u16) -> Result<(), Blocked> {
-        if let Some(Host::Domain(name)) = canonical(host)
-            && (name == "localhost" || name.ends_with(".localhost"))
-        {
-            self.judge(Some(&name), SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))?;
-        }
-        self.admit(host, port)
     }
 
     fn literal(&self, address: SocketAddr) -> Result<Vec<SocketAddr>, Error> {
@@ -308,6 +311,15 @@ impl Guard {
     fn may_turn_out(&self, rule: &Rule, wanted: &Wanted<'_>) -> bool {
         wanted.faces.is_empty() && rule.range().is_some() && rule.may_have_port(wanted)
     }
+}
+
+/// A host that is an address as it is written: `10.0.0.1`, `::1`, `[::1]`.
+pub(super) fn literal(host: &str) -> Option<IpAddr> {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(host);
+    bare.parse().ok()
 }
 
 fn known(port: u16) -> Option<u16> {

@@ -36,6 +36,9 @@ const PACE: Pace = Pace {
 /// Names whose standing is remembered.
 const REMEMBERED: usize = 100_000;
 
+/// Where the names of this very machine lead.
+pub(super) const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
 /// Looks names up. Cheap to clone; clones share what is under way.
 #[derive(Clone)]
 pub struct Resolver(Arc<Desk>);
@@ -97,6 +100,18 @@ impl Resolver {
         Self::paced(ask, PACE)
     }
 
+    /// The same, for tests: no answer is kept.
+    #[cfg(test)]
+    pub(crate) fn forgetting(ask: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
+        let none = Duration::ZERO;
+        let pace = Pace {
+            fresh: none,
+            stale: none,
+            ..PACE
+        };
+        Self::paced(ask, pace)
+    }
+
     fn paced(ask: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static, pace: Pace) -> Self {
         Self(Arc::new(Desk {
             ask: Box::new(ask),
@@ -115,8 +130,8 @@ impl Resolver {
     /// [`Error::Resolve`], with what the name servers said.
     pub(super) async fn look_up(&self, name: &str) -> Result<Arc<[IpAddr]>, Error> {
         let bare = name.strip_suffix('.').unwrap_or(name);
-        if bare == "localhost" || bare.ends_with(".localhost") {
-            return Ok([Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()].into());
+        if is_localhost(bare) {
+            return Ok(LOOPBACK.into());
         }
         let patience = self.0.pace.patience;
         let found = tokio::time::timeout(patience, self.answer(name)).await;
@@ -176,6 +191,11 @@ impl Drop for Entry {
     fn drop(&mut self) {
         self.0.lock().answers.remove(&self.1);
     }
+}
+
+/// Whether a name is this very machine's.
+pub(super) fn is_localhost(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 async fn look_up(entry: Entry, tell: watch::Sender<Option<Found>>, standing: Standing) {

@@ -348,4 +348,27 @@ mod tests {
         let dialled = denied.client.connect("127.0.0.1:587".parse().unwrap(), &[]).await;
         assert!(matches!(dialled, Err(net::Error::Blocked(_))));
     }
+
+    #[tokio::test]
+    async fn names_stay_with_the_addresses_they_led_to() {
+        let guard = GuardSettings {
+            deny: vec!["smtp.example:25".parse().unwrap(), "*.blocked.example".parse().unwrap()],
+            resolver: net::Resolver::asking(|_| Ok(vec!["127.0.0.1".parse().unwrap()])),
+            ..GuardSettings::default()
+        };
+        let names = names(&["smtp.example:25", "smtp.example:26", "a.blocked.example:26"], guard);
+        let blocked = names.clone().resolve("a.blocked.example".to_owned()).await;
+        assert_eq!(blocked, Err(ErrorCode::AccessDenied));
+        names.clone().resolve("smtp.example".to_owned()).await.unwrap();
+        for (address, is_blocked) in [("127.0.0.1:25", true), ("127.0.0.1:26", false)] {
+            let address = address.parse().unwrap();
+            assert!(names.may_dial(address).is_ok(), "granted");
+            let dialled = names.client.connect(address, &names.granted_names(address)).await;
+            assert_eq!(
+                matches!(dialled, Err(net::Error::Blocked(_))),
+                is_blocked,
+                "{address}: {dialled:?}"
+            );
+        }
+    }
 }

@@ -15,12 +15,14 @@ use crate::error::{Error, Kind};
 const SOCKET_MODE: u32 = 0o660;
 
 /// An address that is listened at.
+#[derive(Debug)]
 pub struct Bound {
     /// The address, with the port that was given for port 0.
     pub address: Address,
     pub(super) listener: Listener,
 }
 
+#[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
     Tls(TcpListener, Arc<Tls>),

@@ -27,6 +27,8 @@ use crate::metrics::Doors;
 
 /// Handshakes that go on at once. Those who say nothing hold one too, for as long as a header may take.
 const HANDSHAKES: usize = 1_024;
+/// Who was told so has this long to go.
+const LAST: Duration = Duration::from_secs(1);
 /// What somebody hears who speaks HTTP where TLS is spoken.
 const PLAIN: &str = "this address speaks TLS: call it by https://\n";
 
@@ -43,6 +45,12 @@ enum Fault {
     Plain,
     /// No agreement, or the other side went away.
     Refused(io::Error),
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
 }
 
 impl Tls {
@@ -94,8 +102,8 @@ impl Tls {
             // Who has gone by now needs no answer.
             let _ = stream.write_all(format!("{head}\r\n\r\n{PLAIN}").as_bytes()).await;
             let _ = stream.shutdown().await;
-            // What is unread when a socket closes resets it, and the answer with it.
-            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            // What is unread when a socket closes resets it, and the answer with it; so it is read, if soon.
+            let _ = tokio::time::timeout(LAST, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await;
             return Err(Fault::Plain);
         }
         let acceptor = TlsAcceptor::from(self.shown());

@@ -25,6 +25,7 @@ mod dead_letters; // dead letters: found, recovered, dropped, moved by the thous
 mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
 mod docker_cloud; // Docker Cloud's stream: frames, filters, hierarchy, credentials, ends; its own Python client
+mod egress; // the egress guard: sinks in disguise, names that lead inside, proxies, plugins
 mod email; // the email notifier against a real mail server
 mod eventbridge;
 mod eventbridge_targets; // Alibaba EventBridge: pairs word for word, real clients, rules, targets, webhooks
@@ -39,6 +40,7 @@ mod life; // self-events, figures, a stop under load, a second hub
 mod listener; // the commands of pulp-admin: outputs and exit codes
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
 mod marathon; // Marathon's event bus: golden answers, framing, callbacks, a real one followed, its clients
+mod net_faults; // sinks that break every rule of the network, and TLS that fails: told, bounded, nobody else hurt
 mod order; // order within a key: a sink that fails at random, swaps, kill -9
 mod pause; // pause and resume under load, over a stop and a kill: a ledger
 mod plugin_cli; // plugin test, diff, show, docs, and options made of a schema

@@ -29,8 +29,8 @@ const EVENTS: &str = "/pulp/api/v2/events/";
 #[command(disable_help_flag = true, disable_version_flag = true)]
 #[command(override_usage = "busway listener [OPTIONS] [SUB_SECTION, ..] COMMAND")]
 pub(super) struct Command {
-    /// `--url URL` of the hub, `-u NAME`, `-p PASSWORD`, `--config FILE` (an `admin.conf`), then a command: `list`,
-    /// `delete`, or `email`, `http`, `amqp` with `create` or `update`.
+    /// `--url URL` of the hub, `--ca FILE` (who signed its certificate), `-u NAME`, `-p PASSWORD`, `--config FILE` (an
+    /// `admin.conf`), then a command: `list`, `delete`, or `email`, `http`, `amqp` with `create` or `update`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
     words: Vec<String>,
 }

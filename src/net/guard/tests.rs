@@ -278,6 +278,26 @@ fn a_host_is_judged_as_what_it_is() {
     assert_eq!(guard.admit("bücher.example", 80), Ok(()), "another port");
 }
 
+#[test]
+fn by_a_proxy_a_name_is_judged_as_far_as_it_tells() {
+    let guard = Guard::new(GuardSettings {
+        deny: rules(&["*.blocked.example", "*:25"]),
+        ..strict()
+    });
+    for (host, port) in [
+        ("localhost", 80),
+        ("a.LOCALHOST.", 80),
+        ("0x7f.1", 80),
+        ("metadata.google.internal", 80),
+        ("a.blocked.example", 80),
+        ("public.example", 25),
+    ] {
+        let refused = guard.allows_through_proxy(host, port);
+        assert!(matches!(refused, Err(Error::Blocked(_))), "{host}: {refused:?}");
+    }
+    assert!(guard.allows_through_proxy("public.example", 80).is_ok());
+}
+
 #[tokio::test]
 async fn what_is_refused_by_name_is_never_looked_up() {
     let asked = Arc::new(std::sync::Mutex::new(Vec::new()));

@@ -109,8 +109,9 @@ impl Renewal {
         }
         tracing::warn!(reason = why, "the changed certificate is refused, the old one stays");
         self.hub.metrics().doors.count_renewal("refused");
-        let concern = format!("TLS: the certificate on disk is not taken, the one before it serves: {why}");
-        self.hub.concern(TOPIC, Some(concern));
+        // Strangers may ask how the hub is, and need not know where its files are.
+        let concern = "TLS: the certificate on disk is not taken, the one before it serves; the log says why";
+        self.hub.concern(TOPIC, Some(concern.to_owned()));
         self.refused = Some(why);
     }
 
