@@ -222,7 +222,9 @@ impl Engine {
                     ) {
                         self.note_trouble(lane);
                     }
-                    if matches!(notice, Notice::Breaker { .. }) {
+                    if let Notice::Breaker { turn, .. } = &notice {
+                        let label = metrics::State { state: turn.state() };
+                        self.parts.metrics.breaker_changes.get_or_create(&label).inc();
                         self.note_failing(lane);
                     }
                     self.tell(notice);

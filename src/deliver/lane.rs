@@ -32,6 +32,7 @@ use tokio::sync::Notify;
 use self::keys::Keys;
 use self::pace::Pace;
 use self::parked::Blames;
+use self::step::Row;
 use super::admission::Quickness;
 use super::breaker::{Breaker, Turn};
 use super::bus::Bus;
@@ -94,8 +95,7 @@ pub(super) struct State {
     hold: Option<Hold>,
     in_flight: usize,
     retries_in_flight: usize,
-    /// First attempts begun since the last retry.
-    firsts_in_row: u32,
+    row_begun: Row,
     reading: bool,
     read_after: Option<Timestamp>,
     batch_since: Option<Timestamp>,
@@ -224,7 +224,7 @@ impl State {
             hold: None,
             in_flight: 0,
             retries_in_flight: 0,
-            firsts_in_row: 0,
+            row_begun: Row::default(),
             reading: false,
             read_after: None,
             batch_since: None,

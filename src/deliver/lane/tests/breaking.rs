@@ -89,13 +89,16 @@ fn a_day_of_events_costs_no_more_rows_than_were_in_flight() {
     // About one a minute, and never two for the same sink at once.
     assert!((1_000..=1_500).contains(&probes), "{probes}");
     let (dead, waiting) = (hand.state.figures.dead, hand.state.retries.len());
-    assert!(waiting <= before + probes, "{waiting}");
+    assert!(
+        waiting <= before + 400,
+        "of the probes only a few are first attempts: {waiting}"
+    );
     assert!(dead > 0, "those that were tried nine times were given up");
     assert_eq!((hand.state.queue.len(), hand.state.window.outstanding()), (0, 0));
     assert_eq!(hand.turns(), [Turn::Opened], "and nobody was told of anything since");
     hand.pass(60);
     let delivered = hand.run(&accepted());
-    hand.pass(60);
+    hand.pass(120);
     let delivered = delivered.len() + hand.run(&accepted()).len();
     assert_eq!(delivered as u64 + dead, 100_000);
 }
