@@ -7,6 +7,7 @@
 mod client;
 mod config;
 mod dead;
+mod delivery;
 mod demo;
 mod exit;
 mod explain;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Remote;
 use super::client::escape;
+use super::delivery::DeliveryFlags;
 use super::exit::{Code, Failure};
 use super::out::{Form, row};
 use super::set::{self, Target};
@@ -16,6 +17,8 @@ use super::set::{self, Target};
 #[command(after_help = "Examples:
   busway subscription create --type 'deployment_*' --sink http://127.0.0.1:9000/hook
   busway subscription create --file subscription.json --id orders
+  busway subscription create --type 'order.*' --sink http://127.0.0.1:9000/hook --ordering key \\
+    --schedule 'exponential 5s x2 to 1h' --rate 100/s --burst 200
   busway subscription create --type 'order.*' --plugin filter-threshold --set pointer=/total --set min=10 \\
     --sink http://127.0.0.1:9000/hook
   busway subscription create --type '**' --notifier notifier-chat --set 'template={type} of {subject}' \\
@@ -85,9 +88,11 @@ struct Create {
     /// `protocolsettings` as JSON.
     #[arg(long, value_name = "JSON")]
     settings: Option<String>,
-    /// `config` as JSON.
+    /// `config` as JSON; the flags of delivery overlay it.
     #[arg(long, value_name = "JSON")]
     config: Option<String>,
+    #[command(flatten)]
+    delivery: DeliveryFlags,
     #[command(flatten)]
     remote: Remote,
 }
@@ -223,6 +228,7 @@ impl Create {
                 body.insert(name.to_owned(), parse(flag, text)?);
             }
         }
+        self.delivery.overlay(&mut body)?;
         Ok(body)
     }
 }

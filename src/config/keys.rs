@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::settings::{LogFormat, Settings};
-use super::value::{Address, Given, duration};
+use super::value::{Address, Given};
 use crate::units::{show_duration, show_size};
 
 /// One key.
@@ -56,8 +56,10 @@ macro_rules! key {
     };
 }
 
+mod delivery;
 mod docker_cloud;
 mod eventbridge;
+mod isolation;
 mod marathon;
 mod pulp;
 mod webhooks;
@@ -66,6 +68,8 @@ mod webhooks;
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
     [
         HUB,
+        delivery::KEYS,
+        isolation::KEYS,
         webhooks::KEYS,
         marathon::KEYS,
         docker_cloud::KEYS,
@@ -156,42 +160,6 @@ const HUB: &[Key] = &[
     "Appends that may wait for the disk, a bus, before publishers are told to come back (429)",
     |s, v| { s.log.queue = count(v, 1, 10_000_000)?; Ok(()) },
     |s| s.log.queue.to_string() },
-    key! { "delivery.in_flight", "delivery-in-flight", "COUNT",
-    "Deliveries in flight at once, all subscriptions together; one gets at most half of what is free",
-    |s, v| { s.bounds.in_flight = count(v, 1, 1_000_000)?; Ok(()) },
-    |s| s.bounds.in_flight.to_string() },
-    key! { "delivery.connections_per_host", "delivery-connections-per-host", "COUNT",
-    "Deliveries in flight at once to one host and port, all subscriptions together; one gets at most half of what is free",
-    |s, v| { s.bounds.connections_per_host = count(v, 1, 1_000_000)?; Ok(()) },
-    |s| s.bounds.connections_per_host.to_string() },
-    key! { "delivery.breaker_failures", "delivery-breaker-failures", "COUNT",
-    "Failures in a row after which a sink is only probed; `0`: never",
-    |s, v| { s.delivery.breaker.failures = u32::try_from(v.count(0, 10_000)?).unwrap_or(u32::MAX); Ok(()) },
-    |s| s.delivery.breaker.failures.to_string() },
-    key! { "delivery.breaker_probe", "delivery-breaker-probe", "DURATION",
-    "From there to the first probe; the time between probes doubles",
-    |s, v| { s.delivery.breaker.probe = positive(v)?; Ok(()) },
-    |s| show_duration(s.delivery.breaker.probe) },
-    key! { "delivery.breaker_probe_most", "delivery-breaker-probe-most", "DURATION",
-    "The time between probes grows no longer than this",
-    |s, v| { s.delivery.breaker.probe_most = positive(v)?; Ok(()) },
-    |s| show_duration(s.delivery.breaker.probe_most) },
-    key! { "delivery.schedule", "delivery-schedule", "DURATIONS",
-    "Waits before the second, third, … attempt; the last one repeats",
-    |s, v| { s.delivery.schedule = schedule(v)?.into_iter().map(Into::into).collect(); Ok(()) },
-    |s| s.delivery.schedule.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") },
-    key! { "delivery.max_attempts", "delivery-max-attempts", "COUNT",
-    "Attempts before an event goes to the dead letters",
-    |s, v| { s.delivery.max_attempts = u32::try_from(v.count(1, 1_000)?).unwrap_or(u32::MAX); Ok(()) },
-    |s| s.delivery.max_attempts.to_string() },
-    key! { "delivery.timeout", "delivery-timeout", "DURATION",
-    "One attempt",
-    |s, v| { s.delivery.timeout = positive(v)?; Ok(()) },
-    |s| show_duration(s.delivery.timeout) },
-    key! { "delivery.concurrency", "delivery-concurrency", "COUNT",
-    "Deliveries in flight at once, a subscription",
-    |s, v| { s.delivery.concurrency = count(v, 1, 10_000)?; Ok(()) },
-    |s| s.delivery.concurrency.to_string() },
     key! { "egress.deny_private", "egress-deny-private", "BOOL",
     "Refuse to dial loopback and private addresses too (link-local and metadata addresses are always refused)",
     |s, v| { s.egress.deny_private = v.switch()?; Ok(()) },
@@ -272,19 +240,6 @@ fn positive(given: &Given) -> Result<Duration, String> {
         Err("must be longer than nothing".to_owned())
     } else {
         Ok(duration)
-    }
-}
-
-fn schedule(given: &Given) -> Result<Vec<Duration>, String> {
-    let steps = given
-        .list()
-        .iter()
-        .map(|word| duration(word))
-        .collect::<Result<Vec<_>, _>>()?;
-    if steps.is_empty() {
-        Err("must hold at least one wait".to_owned())
-    } else {
-        Ok(steps)
     }
 }
 

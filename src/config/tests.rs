@@ -46,7 +46,7 @@ const FAULTS: &[(&str, &str)] = &[
     ),
     (
         "[delivery]\ntimeout = \"0s\"",
-        "busway.toml:2: `delivery.timeout` must be longer than nothing",
+        "busway.toml:2: `delivery.timeout` must be from 100ms to 5m, not `0s`",
     ),
     (
         "[listen]\naddresses = [\"8080\"]",

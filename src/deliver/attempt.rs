@@ -48,6 +48,7 @@ pub(super) async fn attempt(engine: &Engine, mut work: Work) -> Done {
     for item in &mut work.items {
         ends.push(fetch(engine, &work.subscription, item).await);
     }
+    leave_out(work.subscription.config.batch.bytes, &work.items, &mut ends);
     let mut passed = Vec::new();
     for (nth, item) in work.items.iter().enumerate() {
         let Some(queued) = item
@@ -111,6 +112,23 @@ pub(super) async fn once(engine: &Engine, subscription: &Subscription, candidate
 fn put(ends: &mut [Option<End>], nth: usize, end: End) {
     if let Some(place) = ends.get_mut(nth) {
         *place = Some(end);
+    }
+}
+
+/// Leaves to the next request what would make this one of several events larger than it may be. What waited for a
+/// retry has not been weighed before it is read.
+fn leave_out(limit: usize, items: &[Item], ends: &mut [Option<End>]) {
+    let mut bytes = 0_usize;
+    for (item, end) in items.iter().zip(ends).filter(|(_, end)| end.is_none()) {
+        let weight = item
+            .queued
+            .as_ref()
+            .map_or(0, |queued| queued.candidate.event().weight());
+        let is_first = bytes == 0;
+        bytes = bytes.saturating_add(weight);
+        if bytes > limit && !is_first {
+            *end = Some(End::NoRoom);
+        }
     }
 }
 
@@ -229,7 +247,11 @@ pub(super) fn tried(
         answer: answered.answer.clone(),
     };
     engine.parts.metrics.attempt_seconds.observe(took.as_secs_f64());
-    if let (Outcome::Accepted, Some(queued)) = (&answered.outcome, &item.queued) {
+    let accepted = matches!(
+        answered.outcome,
+        Outcome::Accepted | Outcome::Disabled { accepted: true }
+    );
+    if let Some(queued) = item.queued.as_ref().filter(|_| accepted) {
         let waited = engine.parts.clock.now().since(queued.candidate.record.received);
         engine.parts.metrics.delivery_seconds.observe(waited.as_secs_f64());
     }
@@ -237,6 +259,7 @@ pub(super) fn tried(
         Outcome::Accepted => "accepted",
         Outcome::Retry { .. } => "retry",
         Outcome::Gone => "gone",
+        Outcome::Disabled { .. } => "disabled",
         Outcome::Rejected { .. } => "rejected",
     };
     count(engine, outcome);

@@ -375,8 +375,8 @@ impl Engine {
                 plugin,
                 deliveries,
             } => info!(%subscription, plugin, deliveries, "parked deliveries go on"),
-            Notice::Gone { subscription } => {
-                warn!(%subscription, "sink wants no more events, subscription paused")
+            Notice::Paused { subscription, reason } => {
+                warn!(%subscription, reason, "sink wants no more events, subscription paused")
             }
             Notice::Gap { subscription, from, to } => {
                 warn!(%subscription, from = from.0, to = to.0, "retention removed records before they were delivered");

@@ -84,8 +84,8 @@ pub(super) struct State {
     /// of a key whose last one is over.
     again: VecDeque<Queued>,
     keys: Keys,
-    /// Records at or after the cursor that had a row at the start: a crash left the cursor behind, and they are not
-    /// to be taken a second time.
+    /// Records at or after the cursor that had a row at the start, and that the lane has not come to: a crash left the
+    /// cursor behind, and they are not to be taken a second time.
     restored: BTreeSet<Offset>,
     blames: Blames,
     /// The load of its notifier, if it has one, as last seen.
@@ -285,6 +285,7 @@ impl State {
         if let Some(hold) = &mut self.hold {
             hold.trial = true;
         }
+        self.pace.go_on();
         let paced = self.rate();
         self.subscription = subscription;
         effects.extend(self.try_sink(now));
@@ -364,8 +365,13 @@ impl State {
     /// A retry as it was kept, or a dead letter that is tried again. Already in the store. One that was parked tries
     /// again: every plugin has been loaded anew since.
     pub(super) fn restore(&mut self, retry: Retry) {
+        self.keep_waiting(retry, false);
+    }
+
+    fn keep_waiting(&mut self, retry: Retry, ahead: bool) {
         let waiting = Waiting {
             key: retry.key,
+            ahead,
             ..Waiting::until(retry.due, retry.tries, retry.attempts)
         };
         self.retries.insert(retry.offset, waiting);
@@ -422,6 +428,9 @@ impl State {
         }
         if let Some(reason) = self.breaker.reason() {
             return (self.breaker.state(), Some(reason.to_owned()));
+        }
+        if let Some(until) = self.pace.rests() {
+            return ("throttled", Some(format!("the sink asked for no call before {until}")));
         }
         let (waiting, parked) = (self.retries.len(), self.retries.parked());
         if waiting >= MOST_RETRIES && parked < waiting / 2 {

@@ -5,7 +5,7 @@
 //! do, and when it is full, blocked or new it reads the log by itself and is handed back later (`window`). An
 //! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`,
 //! signed by `sign` and `push`, by `notifier`, or `forward` to another bus), which `consent` has asked before where that is
-//! wanted; `retry` and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
+//! wanted, and whose answer may carry a word of `control`; `retry` and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
 //!
 //! Why a cursor and not a row a delivery: a healthy subscription costs nothing on disk, one that is behind a row,
 //! and only deliveries that failed cost a row each.
@@ -21,6 +21,7 @@ mod bus;
 mod candidate;
 mod checkpoint;
 pub mod consent;
+mod control;
 mod dispatch;
 mod engine;
 mod evaluate;
@@ -159,10 +160,12 @@ pub enum Notice {
         /// How many deliveries.
         deliveries: usize,
     },
-    /// The sink answered 410: the subscription is paused.
-    Gone {
+    /// The sink wants no more events: the subscription is paused.
+    Paused {
         /// Whose.
         subscription: SubscriptionId,
+        /// `gone` (it answered 410) or `disabled` (it said so in a header).
+        reason: &'static str,
     },
     /// Records a subscription had not seen were removed by retention.
     Gap {
@@ -178,7 +181,8 @@ pub enum Notice {
 /// Figures and state of one subscription's lane.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct LaneStatus {
-    /// `idle`, `delivering`, `catching_up`, `held`, `parking`, `open` or `half_open` (breaker), `paused`.
+    /// `idle`, `delivering`, `catching_up`, `held`, `parking`, `open` or `half_open` (breaker), `throttled` (the sink
+    /// asked for a while without calls), `paused`.
     pub state: &'static str,
     /// Why, where the state needs a reason.
     pub reason: Option<String>,

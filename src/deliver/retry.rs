@@ -1,21 +1,17 @@
 //! What comes after an attempt. Pure: no clock, no chance, no I/O.
 //!
-//! Jitter only lengthens (by up to a fifth; where the schedule has a range, chance draws from that instead), and `Retry-After` only lengthens (up to an hour): a thousand
-//! deliveries that failed together come back apart, and a sink cannot ask to be hammered.
+//! Jitter only lengthens (by up to a fifth; where the schedule has a range, chance draws from that instead), and
+//! `Retry-After` only lengthens (up to `retry_after_most`): a thousand deliveries that failed together come back apart,
+//! and a sink cannot ask to be hammered.
 //! Invariant: a delay is never shorter than the schedule's step for that attempt.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::subscription::{DeliveryConfig, Step, UNLIMITED};
+use crate::subscription::{DeliveryConfig, Schedule, UNLIMITED};
 use crate::time::Timestamp;
 
-/// `Retry-After` beyond this is cut.
-const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 /// The share of a step that jitter may add.
 const SPREAD: f64 = 0.2;
-/// The step of a schedule that has none.
-const FALLBACK: Duration = Duration::from_secs(5);
 
 /// What the sink said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +25,11 @@ pub(super) enum Outcome {
     },
     /// It wants no more events (410).
     Gone,
+    /// It wants no more events until somebody says otherwise (`webhook-delivery: disable`).
+    Disabled {
+        /// Whether it has this one.
+        accepted: bool,
+    },
     /// No try will ever help.
     Rejected {
         /// Why.
@@ -39,14 +40,16 @@ pub(super) enum Outcome {
 /// A subscription's schedule.
 #[derive(Debug, Clone)]
 pub(super) struct RetryPolicy {
-    /// Waits before the second, third, … attempt; the last repeats.
-    pub(super) schedule: Arc<[Step]>,
+    /// Waits before the second, third, … attempt.
+    pub(super) schedule: Schedule,
     /// Whether chance lengthens waits that are no range.
     pub(super) jitter: bool,
     /// Attempts before the dead letters.
     pub(super) max_attempts: u32,
     /// No attempt begins when the hub has had the event for longer.
     pub(super) max_age: Option<Duration>,
+    /// The longest wait that a sink may ask for.
+    pub(super) retry_after_most: Duration,
 }
 
 /// Chance, from 0 to 1.
@@ -88,7 +91,13 @@ impl RetryPolicy {
             jitter: config.jitter,
             max_attempts: config.max_attempts.max(1),
             max_age: config.max_age,
+            retry_after_most: config.retry_after_most,
         }
+    }
+
+    /// The wait that a sink asked for, as far as it may.
+    pub(super) fn asked(&self, after: Option<Duration>) -> Duration {
+        after.unwrap_or_default().min(self.retry_after_most)
     }
 
     /// What comes after attempt number `tries` (from 1), which ended at `now` with this outcome, at an event that came
@@ -101,13 +110,12 @@ impl RetryPolicy {
         jitter: Jitter,
     ) -> Next {
         match outcome {
-            Outcome::Accepted => Next::Done,
-            Outcome::Gone => Next::Keep,
+            Outcome::Accepted | Outcome::Disabled { accepted: true } => Next::Done,
+            Outcome::Gone | Outcome::Disabled { accepted: false } => Next::Keep,
             Outcome::Rejected { .. } => Next::DeadLetter,
             Outcome::Retry { .. } if self.max_attempts != UNLIMITED && tries >= self.max_attempts => Next::DeadLetter,
             Outcome::Retry { after } => {
-                let asked = after.unwrap_or_default().min(LONGEST_ASKED);
-                let due = now.plus(self.wait(tries, jitter).max(asked));
+                let due = now.plus(self.wait(tries, jitter).max(self.asked(*after)));
                 match self.max_age {
                     Some(age) if due > received.plus(age) => Next::TooOld,
                     _ => Next::At(due),
@@ -123,23 +131,13 @@ impl RetryPolicy {
 
     /// The wait after attempt number `tries`, with its jitter.
     pub(super) fn wait(&self, tries: u32, jitter: Jitter) -> Duration {
-        let step = self.step(tries);
+        let step = self.schedule.wait(tries);
         let range = step.most().saturating_sub(step.least());
         match range.is_zero() {
             true if self.jitter => step.least().mul_f64(1.0 + SPREAD * jitter.0),
             true => step.least(),
             false => step.least() + range.mul_f64(jitter.0),
         }
-    }
-
-    /// The schedule's wait after attempt number `tries`.
-    fn step(&self, tries: u32) -> Step {
-        let nth = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
-        self.schedule
-            .get(nth)
-            .or_else(|| self.schedule.last())
-            .copied()
-            .unwrap_or(FALLBACK.into())
     }
 }
 
@@ -150,13 +148,15 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_000_000);
+    const MOST: Duration = Duration::from_secs(3_600);
 
     fn policy() -> RetryPolicy {
         RetryPolicy {
-            schedule: [5, 30, 120, 10_800].map(|s| Duration::from_secs(s).into()).into(),
+            schedule: [5, 30, 120, 10_800].map(Duration::from_secs).into(),
             jitter: true,
             max_attempts: 6,
             max_age: None,
+            retry_after_most: MOST,
         }
     }
 
@@ -176,6 +176,8 @@ mod tests {
             (1, Outcome::Accepted, 0.0, Next::Done),
             (9, Outcome::Accepted, 0.0, Next::Done),
             (1, Outcome::Gone, 0.0, Next::Keep),
+            (1, Outcome::Disabled { accepted: true }, 0.0, Next::Done),
+            (9, Outcome::Disabled { accepted: false }, 0.0, Next::Keep),
             (1, rejected, 0.0, Next::DeadLetter),
             (1, retry(None), 0.0, seconds(5)),
             (1, retry(None), 1.0, seconds(6)),
@@ -199,25 +201,29 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_schedule_still_waits() {
-        let policy = RetryPolicy {
-            schedule: [].into(),
-            max_attempts: 2,
-            ..policy()
-        };
-        assert_eq!(
-            policy.next(1, &retry(None), (NOW, NOW), Jitter::new(0.0)),
-            Next::At(NOW.plus(FALLBACK))
-        );
+    fn a_sink_may_ask_for_as_much_as_the_subscriber_lets_it() {
+        for (most, asked, seconds) in [(0, 90, 5), (60, 90, 60), (60, 30, 30), (86_400, 50_000, 50_000)] {
+            let policy = RetryPolicy {
+                retry_after_most: Duration::from_secs(most),
+                ..policy()
+            };
+            let next = policy.next(1, &retry(Some(asked)), (NOW, NOW), Jitter::new(0.0));
+            assert_eq!(
+                next,
+                Next::At(NOW.plus(Duration::from_secs(seconds))),
+                "{asked} s of at most {most} s"
+            );
+        }
     }
 
     #[test]
     fn the_schedules_of_other_services_keep_their_numbers() {
         let of = |steps: &[&str], jitter, max_attempts| RetryPolicy {
-            schedule: steps.iter().map(|step| Step::parse(step).unwrap()).collect(),
+            schedule: Schedule::parse(&steps.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap(),
             jitter,
             max_attempts,
             max_age: None,
+            retry_after_most: MOST,
         };
         let backoff = of(&["10s..20s"], false, 4);
         let decay = of(
@@ -275,13 +281,13 @@ mod tests {
             after in proptest::option::of(0u64..100_000),
             chance in -1.0f64..2.0,
         ) {
-            let step = policy().step(tries).least();
+            let step = policy().schedule.wait(tries).least();
             let Next::At(at) = policy().next(tries, &retry(after), (NOW, NOW), Jitter::new(chance)) else {
                 panic!("attempts are left")
             };
             let wait = at.since(NOW);
             prop_assert!(wait >= step);
-            prop_assert!(wait <= step.mul_f64(1.0 + SPREAD).max(LONGEST_ASKED));
+            prop_assert!(wait <= step.mul_f64(1.0 + SPREAD).max(MOST));
         }
     }
 }

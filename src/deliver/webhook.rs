@@ -14,6 +14,7 @@ use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANS
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
 
 use super::consent::REQUEST_ORIGIN;
+use super::control;
 use super::retry::Outcome;
 use super::sign::signature;
 use crate::event::http::{Encoded, Mode};
@@ -179,8 +180,10 @@ fn read(answer: &net::Answer, success: &[u16], now: Timestamp) -> Answered {
             after: retry_after(&answer.headers, now),
         },
     };
-    let words = match outcome {
-        Outcome::Accepted => "delivered".to_owned(),
+    let outcome = control::heed(outcome, &answer.headers, answer.status.as_u16());
+    let words = match &outcome {
+        Outcome::Accepted | Outcome::Disabled { accepted: true } => "delivered".to_owned(),
+        Outcome::Rejected { reason } => reason.clone(),
         _ => format!("the sink answered {}", answer.status.as_u16()),
     };
     let body = (!answer.body.is_empty()).then(|| String::from_utf8_lossy(&answer.body).into_owned());

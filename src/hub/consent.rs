@@ -10,7 +10,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -172,10 +171,7 @@ impl Hub {
         }
         asked.pending = false;
         asked.asked = asked.asked.saturating_add(1);
-        let schedule = &subscription.config.schedule;
-        let nth = usize::try_from(asked.asked.saturating_sub(1)).unwrap_or(usize::MAX);
-        let wait = schedule.get(nth).or(schedule.last());
-        let wait = wait.map_or(Duration::from_secs(60), |step| step.most());
+        let wait = subscription.config.schedule.wait(asked.asked).most();
         asked.next = self.0.clock.now().plus(wait);
         warn!(subscription = %id, asked = asked.asked, answer = why, next_in_s = wait.as_secs(), "the sink has not agreed to be called, it is asked again");
         asked.answer = Some(why);

@@ -268,7 +268,9 @@ fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
             subscription,
             json!({"plugin": plugin, "deliveries": deliveries}),
         ),
-        deliver::Notice::Gone { subscription } => ("subscription.paused", subscription, json!({"reason": "gone"})),
+        deliver::Notice::Paused { subscription, reason } => {
+            ("subscription.paused", subscription, json!({"reason": reason}))
+        }
         deliver::Notice::Gap { subscription, from, to } => ("log.gap", subscription, json!({"from": from, "to": to})),
     }
 }

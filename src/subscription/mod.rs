@@ -1,6 +1,6 @@
 //! What subscribers asked for, and how far each has come; kept across restarts.
 //!
-//! `model` is the resource, `read` its JSON as callers send it, `show` its JSON as they get it back and as the store
+//! `model` is the resource, `read` its JSON as callers send it (`delivery` that of its `config`), `show` its JSON as they get it back and as the store
 //! keeps it, `patch` a change of it, `store` the file on disk.
 //! Invariant: a [`Subscription`] has been checked; nothing that delivery cannot act on can be held in one.
 //! Invariant: a secret leaves this module only for the store and for the sink itself.
@@ -8,12 +8,14 @@
 mod authority;
 mod breaker;
 mod consent;
+mod delivery;
 mod fields;
 mod id;
 mod model;
 mod patch;
 mod rate;
 mod read;
+mod schedule;
 mod secret;
 mod show;
 mod signing;
@@ -28,6 +30,7 @@ pub use breaker::BreakerConfig;
 pub use consent::{Consent, ConsentKey, Given};
 pub use model::*;
 pub use rate::Rate;
+pub use schedule::{Exponential, Schedule};
 pub use secret::{is_secret, secrets_by_name};
 pub use signing::{PrivateKey, Secret};
 pub use step::Step;

@@ -13,8 +13,8 @@ use super::authority::Authority;
 use super::breaker::BreakerConfig;
 use super::consent::Consent;
 use super::rate::Rate;
+use super::schedule::Schedule;
 use super::signing::Secret;
-use super::step::Step;
 use crate::filter::Selector;
 use crate::log::{BusName, Offset};
 use crate::time::Timestamp;
@@ -65,7 +65,8 @@ pub enum State {
     Active,
     /// Events wait in the log.
     Paused {
-        /// Who or what paused it: `requested`, `gone` (the sink answered 410), or `unvalidated` (it has not agreed yet).
+        /// Who or what paused it: `requested`, `gone` (the sink answered 410), `disabled` (it said so in a
+        /// header), or `unvalidated` (it has not agreed yet).
         reason: String,
     },
 }
@@ -173,8 +174,8 @@ impl fmt::Debug for Auth {
 pub struct DeliveryConfig {
     /// Where a new subscription begins.
     pub start: Start,
-    /// Waits before the second, third, … attempt; the last repeats.
-    pub schedule: Arc<[Step]>,
+    /// Waits before the second, third, … attempt.
+    pub schedule: Schedule,
     /// Whether chance lengthens the waits, so that what failed together comes back apart.
     pub jitter: bool,
     /// Attempts before the dead letters; [`UNLIMITED`] is what it says.
@@ -187,6 +188,10 @@ pub struct DeliveryConfig {
     pub concurrency: usize,
     /// Calls of the sink in a time; none: no limit.
     pub rate: Option<Rate>,
+    /// Calls that may come at once after a quiet while; none: a tenth of a second's worth. Only beside a rate.
+    pub burst: Option<u32>,
+    /// A sink's `Retry-After` beyond this is cut.
+    pub retry_after_most: Duration,
     /// Whether order within a key is kept.
     pub ordering: Ordering,
     /// When a plugin fails.

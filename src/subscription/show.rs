@@ -8,16 +8,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::consent::Consent;
-use super::model::{
-    Auth, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, UNLIMITED,
-    Webhook,
-};
+use super::model::{Auth, DeliveryConfig, Format, Sink, State, Subscription, SubscriptionId, Webhook};
 use super::signing::Secret;
 use super::{secret, webhook};
 use crate::error::Error;
 use crate::log::BusName;
 use crate::time::Timestamp;
-use crate::units::show_duration;
 
 /// The version of the stored form.
 const VERSION: u64 = 1;
@@ -28,6 +24,7 @@ impl Subscription {
         let mut settings = self.sink.settings();
         secret::mask(&mut settings);
         let mut body = self.body(settings);
+        body.insert("config".into(), self.config.to_shown());
         let (state, reason) = match &self.state {
             State::Active => ("active", None),
             State::Paused { reason } => ("paused", Some(reason)),
@@ -247,43 +244,5 @@ impl Webhook {
             settings.insert("tls".into(), json!({"ca": authority.pem()}));
         }
         Value::Object(settings)
-    }
-}
-
-impl DeliveryConfig {
-    fn to_json(&self) -> Value {
-        let mut json = json!({
-            "start": self.start.to_json(),
-            "schedule": self.schedule.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "jitter": self.jitter,
-            "max_attempts": match self.max_attempts { UNLIMITED => Value::from("unlimited"), most => most.into() },
-            "timeout": show_duration(self.timeout),
-            "concurrency": self.concurrency,
-            "ordering": match self.ordering { Ordering::None => "none", Ordering::Key => "key", Ordering::All => "all" },
-            "on_error": match self.on_error { OnError::Retry => "retry", OnError::Hold => "hold", OnError::Pass => "pass", OnError::Drop => "drop" },
-            "breaker": self.breaker.to_json(),
-            "batch": {"count": self.batch.count, "bytes": self.batch.bytes, "wait": show_duration(self.batch.wait)},
-        });
-        if let Some(map) = json.as_object_mut() {
-            let age = self
-                .max_age
-                .map(|age| ("max_age".to_owned(), show_duration(age).into()));
-            let dead = self.dead_letter.as_ref();
-            let dead = dead.map(|bus| ("dead_letter".to_owned(), json!({"bus": bus.as_str()})));
-            let rate = self.rate.map(|rate| ("rate".to_owned(), rate.to_string().into()));
-            map.extend(age.into_iter().chain(dead).chain(rate));
-        }
-        json
-    }
-}
-
-impl Start {
-    fn to_json(self) -> Value {
-        match self {
-            Self::Latest => "latest".into(),
-            Self::Earliest => "earliest".into(),
-            Self::Offset(offset) => offset.0.into(),
-            Self::Time(time) => time.to_string().into(),
-        }
     }
 }

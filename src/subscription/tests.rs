@@ -35,7 +35,7 @@ fn full() -> Value {
         "transform": {"form": "JSONPATH", "value": "$.data"},
         "config": {
             "start": "earliest", "schedule": ["5s", "30s", "1m..2m"], "jitter": false, "max_attempts": 3, "max_age": "1d", "dead_letter": {"bus": "dead"}, "timeout": "1m30s",
-            "concurrency": 2, "ordering": "none", "on_error": "drop", "batch": {"count": 7, "bytes": 2048, "wait": "500ms"}
+            "concurrency": 2, "ordering": "none", "on_error": "drop", "rate": "100/s", "burst": 200, "retry_after_most": "10m", "batch": {"count": 7, "bytes": 2048, "wait": "500ms"}
         }
     })
 }
@@ -46,6 +46,42 @@ fn with(pointer: &str, value: Value) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     json.pointer_mut(parent).unwrap()[name] = value;
     json
+}
+
+/// The hub's defaults are what is so for a field that is missing; what has no limit says so, and keeps it.
+#[test]
+fn a_default_of_the_hub_can_be_gone_without() {
+    let says = json!({"rate": "10/s", "burst": 5, "max_age": "1d", "schedule": {"exponential": {"first": "1s", "most": "2s"}}});
+    let defaults = DeliveryConfig::default().with(&says).unwrap();
+    let of = |config: Value| {
+        let json = json!({"sink": "https://h/x", "config": config});
+        Subscription::from_json(
+            SubscriptionId("s".into()),
+            BusName::default_bus(),
+            &json,
+            &defaults,
+            NOW,
+        )
+        .unwrap()
+    };
+    let shown = |one: &Subscription| {
+        let shown = one.to_json();
+        ["rate", "burst", "max_age"].map(|name| shown["config"][name].clone())
+    };
+    let plain = of(json!({}));
+    assert_eq!(shown(&plain), [json!("10/s"), json!(5), json!("1d")]);
+    assert_eq!(plain.config.schedule, defaults.schedule);
+    let none = of(json!({"rate": "none", "max_age": "none"}));
+    assert_eq!(shown(&none), [json!("none"), Value::Null, json!("none")]);
+    assert_eq!(shown(&of(json!({"burst": "none"})))[1], "none");
+    for one in [plain, none, of(json!({"burst": "none"})), of(json!({"rate": "7/m"}))] {
+        // A change of something else, and a restart, leave it.
+        let same = one.patched(&json!({"types": ["a"]}), &defaults, NOW).unwrap();
+        let kept = Subscription::from_stored(&same.to_stored()).unwrap();
+        for other in [same, kept] {
+            assert_eq!((shown(&other), other.config.rate), (shown(&one), one.config.rate));
+        }
+    }
 }
 
 #[test]
@@ -92,6 +128,26 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ("/transform", r#"1"#, "transform", "must be an object"),
     ("/config/schedule", r#"["20s..10s"]"#, "config.schedule[0]", "a range such as"),
     ("/config/schedule", r#"["10s..9d"]"#, "config.schedule[0]", "must be from 1ms to 7d"),
+    ("/config/schedule", r#""5s""#, "config.schedule", "a list of waits such as"),
+    ("/config/schedule", r#"{}"#, "config.schedule", "or have `exponential`"),
+    ("/config/schedule", r#"{"exponental": {}}"#, "`config.schedule.exponental`", "did you mean `config.schedule.exponential`?"),
+    ("/config/schedule", r#"{"exponential": {"first": "5s"}}"#, "config.schedule.exponential.most", "is missing"),
+    ("/config/schedule", r#"{"exponential": {"first": "5s", "most": "1h", "factor": 0.5}}"#, "config.schedule.exponential.factor", "from 1 to 100"),
+    ("/config/schedule", r#"{"exponential": {"first": "5s", "most": "1h", "factor": "2"}}"#, "config.schedule.exponential.factor", "from 1 to 100"),
+    ("/config/schedule", r#"{"exponential": {"first": "2h", "most": "1h"}}"#, "config.schedule.exponential.most", "must not be shorter"),
+    ("/config/schedule", r#"{"exponential": {"first": "0s", "most": "1h"}}"#, "config.schedule.exponential.first", "must be from 1ms to 7d"),
+    ("/config/schedule", r#"{"exponential": {"first": "5s", "most": "1h", "facter": 2}}"#, "`config.schedule.exponential.facter`", "did you mean `config.schedule.exponential.factor`?"),
+    ("/config/burst", r#"0"#, "config.burst", "from 1 to 1000000"),
+    ("/config/burst", r#"-1"#, "config.burst", "from 1 to 1000000"),
+    ("/config/burst", r#"1000001"#, "config.burst", "from 1 to 1000000"),
+    ("/config/burst", r#""200""#, "config.burst", "whole number"),
+    ("/config/rate", r#""none""#, "config.burst", "beside `config.rate`"),
+    ("/config/rate", r#""100""#, "config.rate", "a rate such as"),
+    ("/config/rate", r#""0/s""#, "config.rate", "a rate such as"),
+    ("/config/retry_after_most", r#""8d""#, "config.retry_after_most", "from 0s to 7d"),
+    ("/config/retry_after_most", r#"60"#, "config.retry_after_most", "a duration with its unit"),
+    ("/config/retry_after_max", r#""1h""#, "`config.retry_after_max`", "did you mean `config.retry_after_most`?"),
+    ("/config/max_age", r#""never""#, "config.max_age", "a duration with its unit"),
     ("/config/jitter", r#"1"#, "config.jitter", "must be true or false"),
     ("/config/max_attempts", r#""many""#, "config.max_attempts", "or \"unlimited\""),
     ("/config/max_age", r#""1ms""#, "config.max_age", "must be from 1s"),

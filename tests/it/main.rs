@@ -35,6 +35,7 @@ mod life; // self-events, figures, a stop under load, a second hub
 mod listener; // the commands of pulp-admin: outputs and exit codes
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
 mod marathon; // Marathon's event bus: golden answers, framing, callbacks, a real one followed, its clients
+mod order; // order within a key: a sink that fails at random, swaps, kill -9
 mod plugin_cli; // plugin test, diff, show, docs, and options made of a schema
 mod plugins; // plugins: verdicts, grants, swaps under load, and whom a bad one hurts
 mod pulp; // Pulp's event listeners: golden pairs, three notifiers end to end, a restart

@@ -187,7 +187,7 @@ fn settings(folder: &Path, chat: &str) -> Settings {
     settings.listen.addresses = vec![Address::Tcp(([127, 0, 0, 1], 0).into())];
     settings.data.dir = folder.join("store");
     settings.data.plugins = folder.join("plugins");
-    settings.delivery.schedule = [100, 300, 1_000].map(|wait| Duration::from_millis(wait).into()).into();
+    settings.delivery.schedule = [100, 300, 1_000].map(Duration::from_millis).into();
     let config = json!({ "url": chat, "template": "{id} {type} {subject}" });
     let config: Map<String, Value> = config.as_object().cloned().unwrap_or_default();
     let origin = chat.trim_end_matches("/hook").to_owned();

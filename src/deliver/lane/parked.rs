@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::retries::Waiting;
 use super::{Change, Effect, Item, MOST_RETRIES, Queued, State};
+use crate::deliver::window::Feed;
 use crate::deliver::{Notice, Parked};
 use crate::event::Event;
 use crate::log::Offset;
@@ -73,7 +74,26 @@ impl State {
     pub(in crate::deliver) fn restore_all(&mut self, rows: Vec<Retry>, floor: Offset) {
         let after = rows.iter().map(|row| row.offset).filter(|offset| *offset >= floor);
         self.restored = after.collect();
-        rows.into_iter().for_each(|row| self.restore(row));
+        for row in rows {
+            // A record without a key follows nobody.
+            let ahead = self.restored.contains(&row.offset) && row.key.is_some();
+            self.keep_waiting(row, ahead);
+        }
+    }
+
+    /// Rows that a crash left ahead of the cursor, and whose records the lane has passed without taking them: nobody
+    /// wants them any more, which their attempts will find out.
+    pub(super) fn pass_restored(&mut self, dispatched: Offset) {
+        let fed = match self.window.feed() {
+            Feed::Live { seen, .. } => seen.max(dispatched),
+            Feed::Behind { next } => next,
+        };
+        let before = self.restored.range(..fed).copied();
+        let passed: Vec<Offset> = before.filter(|offset| !self.window.is_outstanding(*offset)).collect();
+        for offset in passed {
+            self.restored.remove(&offset);
+            self.retries.reached(offset);
+        }
     }
 
     /// A record that is to begin: an item for an attempt, unless it has to wait for another of its key.
@@ -81,6 +101,7 @@ impl State {
         let offset = queued.candidate.offset();
         if self.restored.remove(&offset) || self.retries.has(offset) {
             self.window.settle(offset);
+            self.retries.reached(offset);
             return None;
         }
         let key = self.key_of(queued.candidate.event());

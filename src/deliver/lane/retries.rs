@@ -1,10 +1,11 @@
 //! The deliveries of one lane that wait: for another attempt, or parked for a plugin; by place, by time and by key.
 //!
 //! Of those with one key only the oldest is ever due; the rest follow it one by one. What is parked is due when the
-//! plugin it blames is loaded anew, and so is everything behind it.
+//! plugin it blames is loaded anew, and so is everything behind it. What a crash left ahead of the cursor is not due
+//! before the lane has come to its place in the log again: there may be others of its key before it.
 //!
 //! Invariant: a delivery whose attempt is in flight is still here (it holds retention and is counted), but not due.
-//! Invariant: `due` has what is neither parked, nor in flight, nor behind another of its key, and nothing else.
+//! Invariant: `due` has what is neither parked, nor in flight, nor ahead, nor behind another of its key, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub(in crate::deliver) struct Retries {
     /// What waits for which plugin.
     blamed: BTreeMap<Arc<str>, BTreeSet<Offset>>,
     parked: usize,
+    ahead: usize,
 }
 
 /// One waiting delivery.
@@ -39,6 +41,8 @@ pub(in crate::deliver) struct Waiting {
     pub(in crate::deliver) parked: bool,
     /// Its attempt is in flight.
     pub(in crate::deliver) flying: bool,
+    /// The lane has yet to come to its record again.
+    pub(in crate::deliver) ahead: bool,
 }
 
 impl Waiting {
@@ -52,6 +56,7 @@ impl Waiting {
             blames: None,
             parked: false,
             flying: false,
+            ahead: false,
         }
     }
 }
@@ -61,6 +66,7 @@ impl Retries {
     pub(in crate::deliver) fn insert(&mut self, offset: Offset, waiting: Waiting) {
         self.take_out(offset);
         self.parked += usize::from(waiting.parked);
+        self.ahead += usize::from(waiting.ahead);
         let key = waiting.key.clone();
         if let Some(key) = &key {
             self.keys.entry(key.clone()).or_default().insert(offset);
@@ -91,11 +97,26 @@ impl Retries {
         Some((offset, waiting.clone()))
     }
 
+    /// How often the one has been tried that [`Retries::start`] would take.
+    pub(in crate::deliver) fn tries_of_next(&self, now: Timestamp) -> Option<u32> {
+        let (_, offset) = self.due.first().filter(|(due, _)| *due <= now)?;
+        self.waiting.get(offset).map(|waiting| waiting.tries)
+    }
+
     /// The attempt in flight came to nothing: it is due again at `due`, as it was.
     pub(in crate::deliver) fn put_back(&mut self, offset: Offset, due: Timestamp) {
         if let Some(waiting) = self.waiting.get(&offset).cloned() {
             let flying = false;
             self.insert(offset, Waiting { due, flying, ..waiting });
+        }
+    }
+
+    /// The lane has come to this record in the log: those before it that it must follow have begun, or have rows.
+    pub(in crate::deliver) fn reached(&mut self, offset: Offset) {
+        let ahead = self.waiting.get(&offset).filter(|waiting| waiting.ahead);
+        if let Some(waiting) = ahead.cloned() {
+            let ahead = false;
+            self.insert(offset, Waiting { ahead, ..waiting });
         }
     }
 
@@ -176,6 +197,11 @@ impl Retries {
         self.waiting.len()
     }
 
+    /// How many there are whose place in the log the lane has come to.
+    pub(in crate::deliver) fn come_up(&self) -> usize {
+        self.waiting.len() - self.ahead
+    }
+
     /// How many are parked.
     pub(in crate::deliver) fn parked(&self) -> usize {
         self.parked
@@ -193,6 +219,7 @@ impl Retries {
         let old = self.waiting.remove(&offset)?;
         self.due.remove(&(old.due, offset));
         self.parked -= usize::from(old.parked);
+        self.ahead -= usize::from(old.ahead);
         if let Some(key) = &old.key {
             leave(&mut self.keys, key, offset);
         }
@@ -218,7 +245,7 @@ impl Retries {
                 continue;
             };
             let place = (waiting.due, offset);
-            match nth == 0 && !waiting.parked && !waiting.flying {
+            match nth == 0 && !waiting.parked && !waiting.flying && !waiting.ahead {
                 true => self.due.insert(place),
                 false => self.due.remove(&place),
             };

@@ -61,6 +61,8 @@ pub(in crate::deliver) enum End {
     Outdated,
     /// It had been due in time, but the sink was not there for so long that it is too old now.
     TooOld,
+    /// Its batch was full without it.
+    NoRoom,
     /// Retention removed the record.
     Lost,
     /// The log could not be read.
@@ -74,6 +76,22 @@ impl End {
             && ![0, fault.generation].contains(&generation(&fault.plugin))
         {
             *self = Self::Outdated;
+        }
+    }
+}
+
+impl End {
+    /// Why the sink wants no more events, if it said that.
+    fn parting(&self) -> Option<&'static str> {
+        match self {
+            Self::Tried {
+                outcome: Outcome::Gone, ..
+            } => Some("gone"),
+            Self::Tried {
+                outcome: Outcome::Disabled { .. },
+                ..
+            } => Some("disabled"),
+            _ => None,
         }
     }
 }
@@ -111,30 +129,31 @@ impl State {
         }
         self.judge_plugin(&work, &ends, &mut effects);
         let policy = RetryPolicy::of(&work.subscription.config);
+        // A sink that wants no more of an older version may yet want more of this one.
+        let parting = ends.iter().find_map(End::parting).filter(|_| current);
+        // One draw for all of a batch: what failed together comes back together.
+        let jitter = chance();
         for (item, end) in work.items.into_iter().zip(ends) {
             match end {
                 End::Filtered => {
                     self.figures.filtered += 1;
                     self.over(&item, work.retry);
                 }
-                End::Tried {
-                    outcome: Outcome::Gone, ..
-                } if !current => self.come_back(item, work.retry, now),
                 End::Tried { attempt, outcome, .. } => {
                     // A try that was made had its record at hand.
                     let received = item
                         .queued
                         .as_ref()
                         .map_or(now, |queued| queued.candidate.record.received);
-                    let next = policy.next(attempt.number, &outcome, (received, now), chance());
+                    let next = policy.next(attempt.number, &outcome, (received, now), jitter);
                     effects.extend(self.tried(item, (attempt, next), work.retry, now));
                 }
-                End::Held { .. } | End::Outdated => self.come_back(item, work.retry, now),
+                End::Held { .. } | End::Outdated | End::NoRoom => self.come_back(item, work.retry, now),
                 End::Parked(fault) => {
                     effects.extend(self.set_aside(item, (fault, Until::Loaded), work.retry, now));
                 }
                 End::Spared(fault) => {
-                    let due = now.plus(policy.wait(item.tries.saturating_add(1), chance()));
+                    let due = now.plus(policy.wait(item.tries.saturating_add(1), jitter));
                     effects.extend(self.set_aside(item, (fault, Until::Time(due)), work.retry, now));
                 }
                 End::Unread => self.come_back(item, work.retry, now.plus(READ_PAUSE)),
@@ -150,6 +169,7 @@ impl State {
                 }
             }
         }
+        effects.extend(parting.into_iter().flat_map(|reason| self.pause(reason, now)));
         effects
     }
 
@@ -187,18 +207,22 @@ impl State {
         });
         let reason = self.breaker.reason().unwrap_or_default().to_owned();
         let turned = match said {
-            Some((attempt, Outcome::Retry { .. })) => {
+            Some((attempt, Outcome::Retry { after })) => {
+                if let (Some(429 | 503), Some(_)) = (attempt.status, after) {
+                    let asked = RetryPolicy::of(&work.subscription.config).asked(*after);
+                    self.pace.rest_until(now.plus(asked));
+                }
                 let why = (work.probe, attempt.outcome.as_str());
                 let turn = self.breaker.failed(now, why, work.subscription.config.breaker);
                 turn.map(|turn| (turn, attempt.outcome.clone()))
             }
-            Some((_, Outcome::Accepted)) => {
+            Some((_, Outcome::Accepted | Outcome::Disabled { accepted: true })) => {
                 let more = self.has_more(now);
                 let turn = self.breaker.succeeded(now, work.probe, more);
                 turn.map(|turn| (turn, reason))
             }
             // Neither a word about the sink's health.
-            Some((_, Outcome::Gone | Outcome::Rejected { .. })) | None => {
+            Some((_, Outcome::Gone | Outcome::Disabled { .. } | Outcome::Rejected { .. })) | None => {
                 if work.probe {
                     self.breaker.probe_told_nothing();
                 }
@@ -254,10 +278,7 @@ impl State {
                 self.figures.delivered += 1;
                 self.over(&item, retry);
             }
-            Next::Keep => {
-                self.come_back(item, retry, now);
-                return self.pause_gone(now);
-            }
+            Next::Keep => self.come_back(item, retry, now),
             Next::At(due) => {
                 self.figures.failed += 1;
                 note(&mut item.attempts, attempt);
@@ -348,20 +369,21 @@ impl State {
         told
     }
 
-    fn pause_gone(&mut self, now: Timestamp) -> Vec<Effect> {
+    /// The sink wants no more events.
+    fn pause(&mut self, reason: &'static str, now: Timestamp) -> Vec<Effect> {
         if matches!(self.subscription.state, Running::Paused { .. }) {
             return Vec::new();
         }
-        let mut gone = Subscription::clone(&self.subscription);
-        gone.state = Running::Paused {
-            reason: "gone".to_owned(),
+        let mut paused = Subscription::clone(&self.subscription);
+        paused.state = Running::Paused {
+            reason: reason.to_owned(),
         };
-        gone.updated = now;
-        self.subscription = Arc::new(gone);
+        paused.updated = now;
+        self.subscription = Arc::new(paused);
         let subscription = self.subscription.id.clone();
         vec![
             Effect::Keep(self.subscription.clone()),
-            Effect::Tell(Notice::Gone { subscription }),
+            Effect::Tell(Notice::Paused { subscription, reason }),
         ]
     }
 }

@@ -9,17 +9,22 @@
 //! A blocked lane gives its queue back to the log.
 //! Invariant: a [`Step::Rest`] with nothing in flight ends the task in the same breath (`running` is false then).
 
+use std::time::Duration;
+
 use super::{Feed, Item, MOST_RETRIES, QUEUE_BYTES, QUEUE_RECORDS, State, Work};
 use crate::deliver::breaker::Admits;
 use crate::deliver::bus::Position;
 use crate::log::Offset;
-use crate::subscription::{Consent, Format, Ordering, Rate, Sink, State as Running};
+use crate::subscription::{Consent, Format, Ordering, Rate, Sink, State as Running, UNLIMITED};
 use crate::time::Timestamp;
 
 /// A lane that is behind reads on when its queue is this short.
 const LOW: usize = QUEUE_RECORDS / 4;
 /// First attempts in a row while a retry is due; and of probes, retries while there is a first attempt.
 const ROW: u32 = 3;
+
+/// A lane that waits to come to what it was given back after a crash looks again after this.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What to do next.
 pub(in crate::deliver) enum Step {
@@ -60,6 +65,9 @@ impl State {
             self.park(at);
             return self.rest(None);
         }
+        if !self.restored.is_empty() {
+            self.pass_restored(at.dispatched());
+        }
         let admits = self.breaker.admits(now);
         let firsts = self.firsts(admits);
         let until = match &firsts {
@@ -80,7 +88,7 @@ impl State {
             Admits::Probe => true,
             Admits::Few(_) | Admits::All => false,
         };
-        if let Some(opens) = self.rate().and_then(|_| self.pace.opens(now)) {
+        if let Some(opens) = self.pace.opens(now) {
             return self.rest(until.filter(|at| *at > now).into_iter().chain([opens]).min());
         }
         match self.next_work(now, &firsts, probe) {
@@ -91,8 +99,9 @@ impl State {
                     .into_iter()
                     .flatten()
                     .filter(|at| *at > now);
-                let until = ahead.min();
-                self.rest(until)
+                // Nobody says when the dispatcher has passed a record that is not wanted.
+                let look = (!self.restored.is_empty()).then(|| now.plus(LOOK));
+                self.rest(ahead.chain(look).min())
             }
         }
     }
@@ -132,9 +141,7 @@ impl State {
     }
 
     fn firsts(&self, admits: Admits) -> Firsts {
-        // In one line, what waits for a retry, or for a plugin, is before everything that has not been tried.
-        let stuck = self.subscription.config.ordering == Ordering::All && self.retries.len() > 0;
-        if stuck || self.retries.len() >= MOST_RETRIES {
+        if self.is_stuck() || self.retries.come_up() >= MOST_RETRIES {
             return Firsts::None { until: None };
         }
         match admits {
@@ -143,6 +150,11 @@ impl State {
             Admits::NoneBefore(at) => Firsts::None { until: Some(at) },
             Admits::None => Firsts::None { until: None },
         }
+    }
+
+    /// In one line, what waits for a retry, or for a plugin, is before everything that has not been tried.
+    fn is_stuck(&self) -> bool {
+        self.subscription.config.ordering == Ordering::All && self.retries.come_up() > 0
     }
 
     /// Gives the queue back to the log, and with it the dispatcher's offers.
@@ -161,7 +173,8 @@ impl State {
     /// Reads on, if the lane is behind and has room; else when it may.
     fn feed(&mut self, now: Timestamp, at: &Position, firsts: &Firsts) -> Result<Step, Option<Timestamp>> {
         let low = match firsts {
-            Firsts::All => LOW,
+            // A batch that needs more than is held would wait for its time, however much there is to read.
+            Firsts::All => LOW.max(self.batch_fills_at().saturating_sub(1)),
             _ => 0,
         };
         if self.reading || self.queue.len() > low || self.queued_bytes > QUEUE_BYTES / 2 {
@@ -188,11 +201,15 @@ impl State {
         if self.in_flight >= places || self.retries_in_flight >= half {
             return None;
         }
-        let most = self.batch_count().unwrap_or(1);
-        let mut items = Vec::new();
-        while items.len() < most
-            && let Some((offset, waiting)) = self.retries.start(now)
-        {
+        let (mut items, mut most) = (Vec::new(), usize::MAX);
+        while let Some(tries) = self.retries.tries_of_next(now) {
+            most = most.min(self.together(tries));
+            if items.len() >= most {
+                break;
+            }
+            let Some((offset, waiting)) = self.retries.start(now) else {
+                break;
+            };
             items.push(Item {
                 offset,
                 queued: None,
@@ -212,6 +229,21 @@ impl State {
         Some(self.start(items, now, (true, probe)))
     }
 
+    /// How many deliveries that have failed so often go into one request.
+    ///
+    /// A batch is tried again whole once, and then in ever smaller parts: one poisonous event must not take the others
+    /// with it. The last attempt each makes alone, whatever the parts.
+    fn together(&self, tries: u32) -> usize {
+        let (Some(count), most) = (self.batch_count(), self.subscription.config.max_attempts) else {
+            return 1;
+        };
+        match tries {
+            0 => count,
+            _ if most != UNLIMITED && tries.saturating_add(1) >= most => 1,
+            _ => count.checked_shr((tries - 1).saturating_mul(2)).unwrap_or(0).max(1),
+        }
+    }
+
     /// How many works may be in flight.
     fn places(&self) -> usize {
         match self.subscription.config.ordering {
@@ -220,20 +252,22 @@ impl State {
         }
     }
 
-    /// How fast the sink may be called: as fast as the subscriber and the sink both allow.
-    pub(super) fn rate(&self) -> Option<Rate> {
+    /// How fast the sink may be called, as fast as the subscriber and the sink both allow; and how much at once.
+    pub(super) fn rate(&self) -> Option<(Rate, Option<u32>)> {
         let subscription = &self.subscription;
         let allowed = match subscription.webhook().map(|webhook| &webhook.consent) {
             Some(Consent::Given(given)) => given.rate,
             _ => None,
         };
-        let both = subscription.config.rate.into_iter().chain(allowed);
-        both.max_by_key(|rate| rate.interval())
+        let own = subscription.config.rate.map(|rate| (rate, subscription.config.burst));
+        // The sink's word says nothing of bursts.
+        let both = own.into_iter().chain(allowed.map(|rate| (rate, None)));
+        both.max_by_key(|(rate, _)| rate.interval())
     }
 
     fn start(&mut self, items: Vec<Item>, now: Timestamp, (retry, probe): (bool, bool)) -> Work {
-        if let Some(rate) = self.rate() {
-            self.pace.spend(rate, now);
+        if let Some((rate, burst)) = self.rate() {
+            self.pace.spend(rate, burst, now);
         }
         self.in_flight += 1;
         if probe {
@@ -257,7 +291,7 @@ impl State {
         let most = match self.batch_count() {
             None => 1,
             Some(most) => {
-                self.batch_ready(now, most)?;
+                self.batch_ready(now)?;
                 most
             }
         };
@@ -289,7 +323,8 @@ impl State {
             let again = self.again.pop_front();
             let is_again = again.is_some();
             // What begins may turn out to have to wait: in a row, or in memory, and there is room for only so much.
-            if !is_again && (self.retries.len() >= MOST_RETRIES || self.keys.waiting() >= QUEUE_RECORDS) {
+            let full = self.retries.come_up() >= MOST_RETRIES || self.keys.waiting() >= QUEUE_RECORDS;
+            if !is_again && (full || self.is_stuck()) {
                 break;
             }
             let Some(queued) = again.or_else(|| self.dequeue()) else {
@@ -301,14 +336,19 @@ impl State {
     }
 
     /// Whether a batch may go: full, or old enough. Else when it will be.
-    fn batch_ready(&self, now: Timestamp, count: usize) -> Result<(), Option<Timestamp>> {
+    fn batch_ready(&self, now: Timestamp) -> Result<(), Option<Timestamp>> {
         let batch = &self.subscription.config.batch;
-        let full = self.queue.len() >= count.min(QUEUE_RECORDS) || self.queued_bytes >= batch.bytes.min(QUEUE_BYTES);
+        let full = self.queue.len() >= self.batch_fills_at() || self.queued_bytes >= batch.bytes.min(QUEUE_BYTES / 2);
         match self.batch_since.map(|since| since.plus(batch.wait)) {
             _ if full || !self.again.is_empty() => Ok(()),
             Some(ready) if now >= ready => Ok(()),
             ready => Err(ready),
         }
+    }
+
+    /// How many events are a full batch: as many as there may be, or as many as a lane that reads holds for sure.
+    fn batch_fills_at(&self) -> usize {
+        self.batch_count().unwrap_or(0).min(QUEUE_RECORDS - LOW)
     }
 
     /// How many events go into one request, if the sink takes batches.

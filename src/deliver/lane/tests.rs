@@ -2,6 +2,7 @@
 //! changes come out.
 
 mod breaking;
+mod order;
 mod parking;
 
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use super::*;
 use crate::deliver::retry::{Jitter, Outcome};
 use crate::log::{BusName, Record};
-use crate::subscription::DeliveryConfig;
+use crate::subscription::{DeliveryConfig, Ordering};
 use crate::time::Timestamp;
 
 const START: Timestamp = Timestamp(1_000_000);
@@ -26,10 +27,14 @@ struct Hand {
 
 impl Hand {
     fn new(config: serde_json::Value) -> Self {
-        let json = serde_json::json!({"sink": "http://sink.example/", "config": config});
+        Self::of(&serde_json::json!({"sink": "http://sink.example/", "config": config}))
+    }
+
+    /// A lane of this subscription.
+    fn of(json: &serde_json::Value) -> Self {
         let id = SubscriptionId("s".into());
         let (name, defaults) = (BusName::default_bus(), DeliveryConfig::default());
-        let subscription = Subscription::from_json(id, name.clone(), &json, &defaults, START).unwrap();
+        let subscription = Subscription::from_json(id, name.clone(), json, &defaults, START).unwrap();
         let state = State::new(Arc::new(subscription), Window::live(Offset(1)));
         Self {
             state,
@@ -202,6 +207,16 @@ fn a_full_lane_turns_to_the_log_and_comes_back() {
     hand.offer_up_to(2_501);
     assert_eq!(hand.run(&accepted()), [2_501]);
     assert!(hand.state.queue.capacity() <= 64, "a burst's room goes back");
+}
+
+#[test]
+fn a_lane_that_catches_up_fills_its_batches() {
+    let json = serde_json::json!({"sink": "http://sink.example/", "protocolsettings": {"format": "batch"},
+        "config": {"batch": {"count": 700, "wait": "1m"}}});
+    let mut hand = Hand::of(&json);
+    hand.offer_up_to(2_500);
+    let sizes: Vec<usize> = hand.start().iter().map(|work| work.items.len()).collect();
+    assert_eq!(sizes, [700, 700, 700], "there is enough to read; what is left waits");
 }
 
 #[test]

@@ -168,8 +168,10 @@ async fn a_sink_that_ends_a_subscription_does_not_bring_back_a_deleted_one() {
     let changing = rig.parts.changing.clone();
     let changed = changing.lock().await;
     rig.publish([1]).await;
-    rig.notice("gone", |notice| matches!(notice, Notice::Gone { .. }).then_some(()))
-        .await;
+    rig.notice("gone", |notice| {
+        matches!(notice, Notice::Paused { reason: "gone", .. }).then_some(())
+    })
+    .await;
     rig.parts.store.delete(&id("s")).await.unwrap();
     rig.delivery.remove(&id("s"));
     drop(changed);

@@ -94,7 +94,10 @@ async fn a_failure_is_retried_on_the_schedule_and_not_before() {
 
 #[tokio::test]
 async fn retry_after_lengthens_the_wait() {
-    let (rig, mut sink) = (Rig::new().await, Sink::new(Reply::RetryAfter(429, "100")).await);
+    let (rig, mut sink) = (
+        Rig::new().await,
+        Sink::new(Reply::Header(418, "retry-after", "100")).await,
+    );
     rig.subscribe("s", hook(&sink), 1).await;
     rig.publish([1]).await;
     sink.next().await;
@@ -183,8 +186,10 @@ async fn gone_pauses_and_resuming_goes_on_with_the_same_event() {
     rig.subscribe("s", wanted, 1).await;
     rig.publish(1..=5).await;
     assert_eq!(sink.numbers(1).await, [1]);
-    rig.notice("gone", |notice| matches!(notice, Notice::Gone { .. }).then_some(()))
-        .await;
+    rig.notice("gone", |notice| {
+        matches!(notice, Notice::Paused { reason: "gone", .. }).then_some(())
+    })
+    .await;
     let status = rig.until("s", "paused", |status| status.state == "paused").await;
     assert_eq!((status.reason.as_deref(), status.cursor), (Some("gone"), Offset(1)));
     assert_eq!(

@@ -93,6 +93,13 @@ impl Rig {
         }
     }
 
+    /// Publishes one event with so much padding.
+    pub(super) async fn publish_large(&self, nth: u64, padding: usize) {
+        let padding = "x".repeat(padding);
+        let event = with_data(nth, None, format!(r#"{{"n":{nth},"padding":"{padding}"}}"#));
+        self.parts.log.append(&bus(), vec![event]).await.unwrap();
+    }
+
     /// The records of a bus, if it is there.
     pub(super) async fn records(&self, name: &str) -> Vec<Arc<log::Record>> {
         let limit = log::ReadLimit {
@@ -196,6 +203,10 @@ pub(in crate::deliver) fn event(nth: u64) -> Event {
 
 /// The same, with a subject.
 pub(in crate::deliver) fn keyed(nth: u64, key: Option<&str>) -> Event {
+    with_data(nth, key, format!(r#"{{"n":{nth}}}"#))
+}
+
+fn with_data(nth: u64, key: Option<&str>, data: String) -> Event {
     let ty = if nth % 2 == 1 { "odd" } else { "even" };
     Draft {
         id: nth.to_string(),
@@ -204,7 +215,7 @@ pub(in crate::deliver) fn keyed(nth: u64, key: Option<&str>) -> Event {
         subject: key.map(str::to_owned),
         data: Some(Data {
             kind: DataKind::Json,
-            bytes: format!(r#"{{"n":{nth}}}"#).into(),
+            bytes: data.into(),
         }),
         ..Draft::default()
     }
@@ -216,7 +227,10 @@ pub(in crate::deliver) fn keyed(nth: u64, key: Option<&str>) -> Event {
 #[derive(Clone, Copy)]
 pub(super) enum Reply {
     Status(u16),
-    RetryAfter(u16, &'static str),
+    /// With a header.
+    Header(u16, &'static str, &'static str),
+    /// 400 for whatever has this event in it, and 200 for the rest.
+    Poisoned(u64),
     Hang,
 }
 
@@ -313,13 +327,16 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let reply = *script.lock().unwrap();
-    let _ = got.send(Got {
+    let request = Got {
         headers: head.headers,
         body,
-    });
+    };
+    let poisoned = matches!(reply, Reply::Poisoned(nth) if request.numbers().contains(&nth));
+    let _ = got.send(request);
     let built = match reply {
         Reply::Status(status) => Response::builder().status(status),
-        Reply::RetryAfter(status, after) => Response::builder().status(status).header("retry-after", after),
+        Reply::Header(status, name, value) => Response::builder().status(status).header(name, value),
+        Reply::Poisoned(_) => Response::builder().status(if poisoned { 400 } else { 200 }),
         Reply::Hang => std::future::pending().await,
     };
     Ok(built.body(Full::new(Bytes::from_static(b"said the sink"))).unwrap())
