@@ -336,6 +336,12 @@ impl State {
         !self.removed && Arc::ptr_eq(&self.subscription, subscription)
     }
 
+    /// Whether a work that has waited for its place is still to be done: by the same subscription, and at a sink that
+    /// has not been found dead meanwhile.
+    pub(super) fn still_wants(&self, work: &Work) -> bool {
+        self.is_still(&work.subscription) && (work.probe || self.breaker.state() != "open")
+    }
+
     /// A plugin that the lane may be waiting for has changed; `generation` says which load of one serves now.
     pub(super) fn plugins_changed(
         &mut self,

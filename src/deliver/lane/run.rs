@@ -100,9 +100,9 @@ async fn land(engine: &Arc<Engine>, lane: &Arc<Lane>, work: Work) -> Landed {
         () = engine.tasks.stopping() => None,
     };
     let loaded = *engine.parts.plugins.changes().borrow();
-    let same = lane.lock().is_still(&work.subscription);
+    let wanted = lane.lock().still_wants(&work);
     let done = match place {
-        Some(_place) if same => attempt(engine, work).await,
+        Some(_place) if wanted => attempt(engine, work).await,
         place => {
             place.into_iter().for_each(Place::give_back);
             let ends = work.items.iter().map(|_| End::Outdated).collect();

@@ -133,6 +133,28 @@ fn retries_that_are_due_wait_for_the_sink_too() {
 }
 
 #[test]
+fn what_waited_for_a_place_while_the_breaker_opened_comes_back() {
+    let mut hand = Hand::new(serde_json::json!({"concurrency": 16, "schedule": ["1h"]}));
+    hand.offer_up_to(16);
+    let mut works = hand.start();
+    let waiting = works.split_off(8);
+    assert!(waiting.iter().all(|work| hand.state.still_wants(work)));
+    works.into_iter().for_each(|work| hand.end(work, &failed()));
+    assert_eq!(hand.state(), "open");
+    assert!(!waiting.iter().any(|work| hand.state.still_wants(work)));
+    waiting.into_iter().for_each(|work| hand.end(work, &end_of_none()));
+    assert_eq!(
+        (hand.state.retries.len(), hand.state.window.outstanding()),
+        (8, 8),
+        "no attempt was spent"
+    );
+    hand.pass(5);
+    let mut delivered = hand.run(&accepted());
+    delivered.sort_unstable();
+    assert_eq!(delivered, (9..=16).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_lane_in_one_line_probes_with_what_is_first_in_it() {
     let config = serde_json::json!({"ordering": "all", "schedule": ["1s"], "max_attempts": 99});
     let mut hand = Hand::new(config);
