@@ -334,21 +334,9 @@ impl Engine {
             }
             Notice::Breaker {
                 subscription,
-                turn: Turn::Opened,
+                turn,
                 reason,
-            } => {
-                warn!(%subscription, reason, "sink keeps failing, it is only probed now");
-            }
-            Notice::Breaker {
-                subscription,
-                turn: Turn::HalfOpened,
-                ..
-            } => info!(%subscription, "sink answered a probe, it gets a few deliveries at a time"),
-            Notice::Breaker {
-                subscription,
-                turn: Turn::Closed,
-                ..
-            } => info!(%subscription, "sink works again"),
+            } => log_breaker(subscription, *turn, reason),
             Notice::Held {
                 subscription,
                 held: true,
@@ -419,6 +407,14 @@ impl Engine {
 
     fn lanes_mut(&self) -> RwLockWriteGuard<'_, HashMap<SubscriptionId, Arc<Lane>>> {
         self.lanes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn log_breaker(subscription: &SubscriptionId, turn: Turn, reason: &str) {
+    match turn {
+        Turn::Opened => warn!(%subscription, reason, "sink keeps failing, it is only probed now"),
+        Turn::HalfOpened => info!(%subscription, "sink answered a probe, it gets a few deliveries at a time"),
+        Turn::Closed => info!(%subscription, "sink works again"),
     }
 }
 

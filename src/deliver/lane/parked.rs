@@ -89,7 +89,10 @@ impl State {
             Feed::Behind { next } => next,
         };
         let before = self.restored.range(..fed).copied();
-        let passed: Vec<Offset> = before.filter(|offset| !self.window.is_outstanding(*offset)).collect();
+        let waits = |offset: &Offset| self.retries.at(*offset).is_some_and(|waiting| waiting.ahead);
+        let passed: Vec<Offset> = before
+            .filter(|offset| waits(offset) && !self.window.is_outstanding(*offset))
+            .collect();
         for offset in passed {
             self.restored.remove(&offset);
             self.retries.reached(offset);

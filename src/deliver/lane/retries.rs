@@ -197,6 +197,11 @@ impl Retries {
         self.waiting.len()
     }
 
+    /// How many the lane has yet to come to again.
+    pub(in crate::deliver) fn ahead(&self) -> usize {
+        self.ahead
+    }
+
     /// How many there are whose place in the log the lane has come to.
     pub(in crate::deliver) fn come_up(&self) -> usize {
         self.waiting.len() - self.ahead

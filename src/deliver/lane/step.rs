@@ -65,7 +65,7 @@ impl State {
             self.park(at);
             return self.rest(None);
         }
-        if !self.restored.is_empty() {
+        if self.retries.ahead() > 0 {
             self.pass_restored(at.dispatched());
         }
         let admits = self.breaker.admits(now);
@@ -91,19 +91,15 @@ impl State {
         if let Some(opens) = self.pace.opens(now) {
             return self.rest(until.filter(|at| *at > now).into_iter().chain([opens]).min());
         }
-        match self.next_work(now, &firsts, probe) {
-            Ok(work) => Step::Attempt(work),
-            Err(ready_at) => {
-                // What is due already waits for a place, and an attempt that ends brings one.
-                let ahead = [until, ready_at, self.retries.next_due()]
-                    .into_iter()
-                    .flatten()
-                    .filter(|at| *at > now);
-                // Nobody says when the dispatcher has passed a record that is not wanted.
-                let look = (!self.restored.is_empty()).then(|| now.plus(LOOK));
-                self.rest(ahead.chain(look).min())
-            }
-        }
+        let ready_at = match self.next_work(now, &firsts, probe) {
+            Ok(work) => return Step::Attempt(work),
+            Err(ready_at) => ready_at,
+        };
+        // What is due already waits for a place, and an attempt that ends brings one.
+        let due = [until, ready_at, self.retries.next_due()].into_iter().flatten();
+        // Nobody says when the dispatcher has passed a record that is not wanted.
+        let look = (self.retries.ahead() > 0).then(|| now.plus(LOOK));
+        self.rest(due.filter(|at| *at > now).chain(look).min())
     }
 
     /// A first attempt or a retry, whoever's turn it is; or when a batch is ready.

@@ -277,14 +277,17 @@ fn what_was_written_down_comes_back_in_its_line() {
     let works = after.start();
     assert_eq!(
         works.iter().map(|work| work.items[0].offset.0).collect::<Vec<_>>(),
-        [1, 3],
-        "2 is behind 1"
+        [3],
+        "1 may have to follow another of its key, which the lane has not come to yet"
     );
     for work in works {
         after.end(work, &accepted());
     }
     // A crash has left the cursor behind: what had a row is not taken a second time.
     after.offer_keys(&[A, A, None, A]);
-    assert_eq!((after.run(&accepted()), after.state.figures.delivered), (vec![2, 4], 4));
+    assert_eq!(
+        (after.run(&accepted()), after.state.figures.delivered),
+        (vec![1, 2, 4], 4)
+    );
     assert_eq!((after.state.window.outstanding(), after.state.restored.len()), (0, 0));
 }
