@@ -178,7 +178,7 @@ async fn what_a_breaker_may_be_is_said_and_held_to() {
             json!({"probe": "10s", "probe_most": "9s"}),
             "config.breaker.probe_most: must not be shorter than `probe`, 10s",
         ),
-        (json!({"fails": 1}), "did you mean `config.breaker.failures`?"),
+        (json!({"failure": 1}), "did you mean `config.breaker.failures`?"),
     ] {
         let headers = [("content-type", "application/json")];
         let (code, answer) = hub
