@@ -45,7 +45,7 @@ enum Verb {
     Delete(Named),
     /// Let events wait in the log.
     Pause(Named),
-    /// Go on after a pause.
+    /// Go on after a pause; of one that is not paused, try its failing sink now.
     Resume(Named),
     /// Deliver one test event now, and show what the sink said.
     Test(Named),
@@ -180,7 +180,11 @@ async fn list(remote: &Remote) -> Result<(), Failure> {
                     .unwrap_or_default()
                     .to_string()
             };
-            let mut cells = row(one, &["/id", "/state", "/types", "/protocol", "/sink"]);
+            // One that is active may yet wait: for a sink that fails, or a plugin.
+            let waits =
+                one.pointer("/state").is_some_and(|state| state == "active") && one.pointer("/status/state").is_some();
+            let state = if waits { "/status/state" } else { "/state" };
+            let mut cells = row(one, &["/id", state, "/types", "/protocol", "/sink"]);
             // No list, or an empty one: events of every type.
             if let Some(types) = cells.get_mut(2).filter(|types| matches!(types.as_str(), "" | "-")) {
                 "*".clone_into(types);

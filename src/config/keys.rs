@@ -61,6 +61,7 @@ macro_rules! key {
 mod delivery;
 mod docker_cloud;
 mod eventbridge;
+mod isolation;
 mod marathon;
 mod proxy;
 mod pulp;
@@ -72,6 +73,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
         HUB,
         proxy::KEYS,
         delivery::KEYS,
+        isolation::KEYS,
         webhooks::KEYS,
         marathon::KEYS,
         docker_cloud::KEYS,

@@ -9,7 +9,8 @@
 //! Why half open only after a probe has gone well: a sink that is down for a day would else be half open a thousand
 //! times, and each change is an event. Why failures *in a row*, then, and not one: half of a flaky sink's answers
 //! are good, and one bad one in four would keep it shut for ever. For the same reason a sink that fails on and off is
-//! not taken for dead by a row that is no longer than its usual ones: it takes [`UNUSUAL`] times the longest of late.
+//! not taken for dead by a row that its usual share of failures brings about now and then: the row must be so long that
+//! chance alone would make it less than once in a million ([`LUCK`]).
 //!
 //! A probe is an ordinary delivery and counts its attempt: one poisonous event at the head cannot keep the breaker open.
 //! Invariant: while open there is at most one probe in flight.
@@ -21,10 +22,14 @@ use crate::time::Timestamp;
 
 /// Deliveries that a half open sink has to accept.
 const TRIALS: u32 = 4;
-/// Times the longest row of failures that the sink has lately recovered from by itself.
-const UNUSUAL: u32 = 4;
+/// A row of failures that is as unlikely as this is no accident.
+const LUCK: f64 = 1e-6;
 /// Times the configured failures at most, whatever the sink's habits.
-const MOST_UNUSUAL: u32 = 8;
+const MOST_PATIENCE: u32 = 8;
+/// The newest attempt's part of the usual share is one in so many.
+const MEMORY: u32 = 32;
+/// The usual share of failures is counted in these.
+const WHOLE: u32 = 1_024;
 
 /// The state of one sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +38,7 @@ pub(super) enum Breaker {
     Closed {
         /// Failures in a row.
         failures: u32,
-        /// The longest row that ended in a success; each success takes one off.
+        /// The share of failures before them, of late, in [`WHOLE`]s.
         usual: u32,
     },
     /// Only probes go out.
@@ -107,6 +112,17 @@ pub(super) enum Admits {
     None,
 }
 
+impl Turn {
+    /// What it is now, in one word.
+    pub(super) fn state(self) -> &'static str {
+        match self {
+            Self::Opened => "open",
+            Self::HalfOpened => "half_open",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 impl Default for Breaker {
     fn default() -> Self {
         Self::Closed { failures: 0, usual: 0 }
@@ -156,7 +172,10 @@ impl Breaker {
     pub(super) fn succeeded(&mut self, now: Timestamp, probe: bool, more: bool) -> Option<Turn> {
         match self {
             Self::Closed { failures, usual } => {
-                *usual = (*failures).max(usual.saturating_sub(1));
+                for _ in 0..(*failures).min(MEMORY) {
+                    *usual += (WHOLE - *usual) / MEMORY;
+                }
+                *usual -= usual.div_ceil(MEMORY);
                 *failures = 0;
                 None
             }
@@ -207,10 +226,7 @@ impl Breaker {
             }
             Self::Closed { failures, usual } => {
                 *failures += 1;
-                let unusual = usual
-                    .saturating_mul(UNUSUAL)
-                    .min(config.failures.saturating_mul(MOST_UNUSUAL));
-                if *failures < config.failures.max(unusual) {
+                if *failures < patience(*usual, config.failures) {
                     return None;
                 }
             }
@@ -264,6 +280,17 @@ impl Breaker {
             reason: self.reason().map(str::to_owned),
         }
     }
+}
+
+/// The row of failures that means something at a sink with this usual share of them.
+fn patience(usual: u32, least: u32) -> u32 {
+    let share = f64::from(usual) / f64::from(WHOLE);
+    let (mut row, mut chance) = (0, 1.0);
+    while chance > LUCK && row < least.saturating_mul(MOST_PATIENCE) {
+        chance *= share;
+        row += 1;
+    }
+    row.max(least)
 }
 
 #[cfg(test)]

@@ -251,7 +251,9 @@ impl Engine {
                     ) {
                         self.note_trouble(lane);
                     }
-                    if matches!(notice, Notice::Breaker { .. }) {
+                    if let Notice::Breaker { turn, .. } = &notice {
+                        let label = metrics::State { state: turn.state() };
+                        self.parts.metrics.breaker_changes.get_or_create(&label).inc();
                         self.note_failing(lane);
                     }
                     self.tell(notice);
@@ -379,21 +381,9 @@ impl Engine {
             }
             Notice::Breaker {
                 subscription,
-                turn: Turn::Opened,
+                turn,
                 reason,
-            } => {
-                warn!(%subscription, reason, "sink keeps failing, it is only probed now");
-            }
-            Notice::Breaker {
-                subscription,
-                turn: Turn::HalfOpened,
-                ..
-            } => info!(%subscription, "sink answered a probe, it gets a few deliveries at a time"),
-            Notice::Breaker {
-                subscription,
-                turn: Turn::Closed,
-                ..
-            } => info!(%subscription, "sink works again"),
+            } => log_breaker(subscription, *turn, reason),
             Notice::Held {
                 subscription,
                 held: true,
@@ -473,6 +463,14 @@ impl Engine {
 
     fn lanes_mut(&self) -> RwLockWriteGuard<'_, HashMap<SubscriptionId, Arc<Lane>>> {
         self.lanes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn log_breaker(subscription: &SubscriptionId, turn: Turn, reason: &str) {
+    match turn {
+        Turn::Opened => warn!(%subscription, reason, "sink keeps failing, it is only probed now"),
+        Turn::HalfOpened => info!(%subscription, "sink answered a probe, it gets a few deliveries at a time"),
+        Turn::Closed => info!(%subscription, "sink works again"),
     }
 }
 

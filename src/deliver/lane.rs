@@ -33,6 +33,7 @@ use tokio::sync::Notify;
 use self::keys::Keys;
 use self::pace::Pace;
 use self::parked::Blames;
+use self::step::Row;
 use super::admission::Quickness;
 use super::breaker::{Breaker, Turn};
 use super::bus::Bus;
@@ -98,8 +99,7 @@ pub(super) struct State {
     hold: Option<Hold>,
     in_flight: usize,
     retries_in_flight: usize,
-    /// First attempts begun since the last retry.
-    firsts_in_row: u32,
+    row_begun: Row,
     reading: bool,
     read_after: Option<Timestamp>,
     batch_since: Option<Timestamp>,
@@ -229,7 +229,7 @@ impl State {
             hold: None,
             in_flight: 0,
             retries_in_flight: 0,
-            firsts_in_row: 0,
+            row_begun: Row::default(),
             reading: false,
             read_after: None,
             batch_since: None,
@@ -339,6 +339,12 @@ impl State {
     /// Whether this is the subscription that it serves now.
     pub(super) fn is_still(&self, subscription: &Arc<Subscription>) -> bool {
         !self.removed && Arc::ptr_eq(&self.subscription, subscription)
+    }
+
+    /// Whether a work that has waited for its place is still to be done: by the same subscription, and at a sink that
+    /// has not been found dead meanwhile.
+    pub(super) fn still_wants(&self, work: &Work) -> bool {
+        self.is_still(&work.subscription) && (work.probe || self.breaker.state() != "open")
     }
 
     /// A plugin that the lane may be waiting for has changed; `generation` says which load of one serves now.

@@ -3,7 +3,7 @@
 //! One dispatcher a bus (`dispatch`) reads the log in order, finds who wants each record, and offers it to their
 //! lanes. A `lane` is a subscription's own queue, schedule and state; it gets a task only while it has something to
 //! do, and when it is full, blocked or new it reads the log by itself and is handed back later (`window`). An
-//! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`
+//! `attempt` waits for a place in flight (`admission`), asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`
 //! and `call`, signed by `sign` and `push`, with a `token` of `tokens`, by `notifier`, or `forward` to another bus), which
 //! `consent` has asked before where that is wanted, and whose answer may carry a word of `control`; `retry` and `breaker`
 //! say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
@@ -14,7 +14,7 @@
 //!
 //! Invariant: a record a subscription wants is at every moment in the log at or after its cursor, or in a retry row,
 //! or in the dead letters, or delivered.
-//! Invariant: no lane waits for another, and the dispatcher waits for none.
+//! Invariant: no lane waits for another's sink, and the dispatcher waits for none.
 
 mod admission;
 mod attempt;

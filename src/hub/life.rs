@@ -333,15 +333,7 @@ fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
             subscription,
             turn,
             reason,
-        } => (
-            match turn {
-                deliver::Turn::Opened => "breaker.opened",
-                deliver::Turn::HalfOpened => "breaker.half_open",
-                deliver::Turn::Closed => "breaker.closed",
-            },
-            subscription,
-            json!({"reason": reason}),
-        ),
+        } => (breaker(turn), subscription, json!({"reason": reason})),
         deliver::Notice::Held {
             subscription,
             held,
@@ -387,6 +379,14 @@ fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
             ("subscription.paused", subscription, json!({"reason": reason}))
         }
         deliver::Notice::Gap { subscription, from, to } => ("log.gap", subscription, json!({"from": from, "to": to})),
+    }
+}
+
+fn breaker(turn: deliver::Turn) -> &'static str {
+    match turn {
+        deliver::Turn::Opened => "breaker.opened",
+        deliver::Turn::HalfOpened => "breaker.half_open",
+        deliver::Turn::Closed => "breaker.closed",
     }
 }
 

@@ -8,7 +8,7 @@ use crate::deliver::STEPS;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::log::{BusName, Offset, ReadLimit};
-use crate::metrics::{AtLeast, Bus, FURTHEST, Furthest, LaneState, Plugin, PluginFigures, Rule};
+use crate::metrics::{AtLeast, Bus, FURTHEST, Furthest, LaneState, Plugin, PluginFigures, Rule, State};
 
 impl Hub {
     /// The text of `/metrics`. What is a state is read now.
@@ -94,6 +94,13 @@ impl Hub {
         self.0.metrics.retrying.set(i64::try_from(retrying).unwrap_or(i64::MAX));
         let parked = backlogs.values().map(|backlog| backlog.parked).sum::<usize>();
         self.0.metrics.parked.set(i64::try_from(parked).unwrap_or(i64::MAX));
+        let load = self.0.delivery.load();
+        self.0.metrics.in_flight.set(signed(load.in_flight as u64));
+        self.0.metrics.waiting_for_place.set(signed(load.waiting as u64));
+        for (state, count) in [("open", load.open), ("half_open", load.half_open)] {
+            let breakers = &self.0.metrics.breakers;
+            breakers.get_or_create(&State { state }).set(signed(count as u64));
+        }
         for name in self.0.log.buses() {
             let label = Bus { bus: name.to_string() };
             let backlog = backlogs.get(&name);

@@ -39,6 +39,17 @@ pub struct Health {
     pub subscriptions: i64,
     /// Plugins that are active.
     pub plugins: usize,
+    /// Subscriptions whose sink keeps failing, so that it is only probed. Not a reason: it is the sink that is not well.
+    pub failing: Failing,
+}
+
+/// Subscriptions whose breaker is not closed.
+#[derive(Debug, Serialize)]
+pub struct Failing {
+    /// How many.
+    pub count: usize,
+    /// Some of them, with what their sink said last.
+    pub subscriptions: Vec<String>,
 }
 
 /// Plugins, and subscriptions that wait for them, told one by one; of the others the number.
@@ -96,6 +107,19 @@ impl Hub {
             buses: self.0.log.buses().len(),
             subscriptions: self.0.metrics.subscriptions.get(),
             plugins: plugins.iter().filter(|plugin| plugin.kind.is_some()).count(),
+            failing: self.failing(),
+        }
+    }
+
+    fn failing(&self) -> Failing {
+        let failing = self.0.delivery.failing();
+        let told = failing.iter().take(MOST_TOLD).map(|(id, lane)| {
+            let reason = lane.breaker.reason.as_deref().unwrap_or_default();
+            format!("subscription {id}: breaker {}: {reason}", lane.breaker.state)
+        });
+        Failing {
+            count: failing.len(),
+            subscriptions: told.collect(),
         }
     }
 

@@ -264,7 +264,9 @@ impl<T> Ledger<T> {
     fn line_up(&mut self, key: u64) {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         let class = lane.class();
-        let waiter = (lane.held, lane.turn, key);
+        // Who has never been tried may be well: it goes before those that are known not to be.
+        let turn = if lane.quickness.0.is_none() { 0 } else { lane.turn };
+        let waiter = (lane.held, turn, key);
         let old = lane.spot.take();
         let front = lane.waiting.front().map(|(host, _)| host.clone());
         if let Some(Spot { host, class, waiter }) = old {

@@ -3,7 +3,7 @@
 //! [`ledger`] decides; here its decisions reach those who wait. Nobody's waiting counts against the timeout of the
 //! attempt, which begins with the place. What had to wait may be of an older time: whoever comes through looks whether
 //! the subscription is still the same.
-//! Invariant: a place is given back when its [`Place`] is dropped, wherever that happens; one that is given to somebody
+//! Invariant: a place is given back when its [`Admitted`] is dropped, wherever that happens; one that is given to somebody
 //! who no longer waits goes on to the next.
 
 mod ledger;
@@ -31,18 +31,18 @@ pub(super) struct Admission {
 /// Who waits for a place.
 struct Asking {
     lane: Arc<Lane>,
-    tell: oneshot::Sender<Place>,
+    tell: oneshot::Sender<Admitted>,
 }
 
 /// A place in flight.
-pub(super) struct Place {
+pub(super) struct Admitted {
     flight: u64,
     lane: Arc<Lane>,
     admission: Arc<Admission>,
     used: bool,
 }
 
-impl Place {
+impl Admitted {
     /// Gives the place back without having called anybody.
     pub(super) fn give_back(mut self) {
         self.used = false;
@@ -57,7 +57,7 @@ impl Admission {
     }
 
     /// Waits for a place for one attempt of this lane.
-    pub(super) async fn place(self: &Arc<Self>, lane: &Arc<Lane>, subscription: &Subscription) -> Option<Place> {
+    pub(super) async fn place(self: &Arc<Self>, lane: &Arc<Lane>, subscription: &Subscription) -> Option<Admitted> {
         let (tell, told) = oneshot::channel();
         let asking = Asking {
             lane: lane.clone(),
@@ -86,7 +86,7 @@ impl Admission {
             }
             let admission = self.clone();
             // If it has gone just now, the place is dropped here, and with that given back.
-            drop(tell.send(Place {
+            drop(tell.send(Admitted {
                 flight,
                 lane,
                 admission,
@@ -101,7 +101,7 @@ impl Admission {
     }
 }
 
-impl Drop for Place {
+impl Drop for Admitted {
     fn drop(&mut self) {
         let now = self.admission.clock.instant();
         let (begun, quickness) = self.admission.lock().end(self.flight, self.used, now);

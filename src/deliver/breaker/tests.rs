@@ -152,7 +152,7 @@ fn a_sink_that_fails_half_of_the_time_is_not_taken_for_dead() {
     }
     // By eight in a row alone it would be about two hundred.
     assert!(opened < 20, "{opened}");
-    for _ in 0..CONFIG.failures * MOST_UNUSUAL {
+    for _ in 0..CONFIG.failures * MOST_PATIENCE {
         fails(&mut breaker, 0, false);
     }
     assert_eq!(breaker.state(), "open", "but in the end it is");

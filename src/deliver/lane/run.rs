@@ -12,7 +12,7 @@ use tracing::warn;
 use super::{Done, End, Lane, Queued, Step, Work};
 use crate::deliver::Notice;
 use crate::deliver::Recent;
-use crate::deliver::admission::Place;
+use crate::deliver::admission::Admitted;
 use crate::deliver::attempt::attempt;
 use crate::deliver::candidate::{Candidate, ask_together};
 use crate::deliver::engine::Engine;
@@ -103,11 +103,11 @@ async fn land(engine: &Arc<Engine>, lane: &Arc<Lane>, work: Work) -> Landed {
         () = engine.tasks.stopping() => None,
     };
     let loaded = *engine.parts.plugins.changes().borrow();
-    let same = lane.lock().is_still(&work.subscription);
+    let wanted = lane.lock().still_wants(&work);
     let done = match place {
-        Some(_place) if same => attempt(engine, work).await,
+        Some(_place) if wanted => attempt(engine, work).await,
         place => {
-            place.into_iter().for_each(Place::give_back);
+            place.into_iter().for_each(Admitted::give_back);
             let ends = work.items.iter().map(|_| End::Outdated).collect();
             Done { work, ends }
         }

@@ -2,8 +2,10 @@
 //!
 //! Order: what blocks the lane as a whole; then reading, so that the disk works while sinks do; then first attempts,
 //! and retries that are due. First attempts go before retries, so that what has just happened does not wait behind
-//! ten thousand old failures; but after [`FIRSTS_ROW`] of them a retry that is due has its turn, so that these come to
-//! their end too. Retries take at most half of the places: those that hang leave room.
+//! ten thousand old failures; but after [`ROW`] of them a retry that is due has its turn, so that these come to
+//! their end too. Retries take at most half of the places: those that hang leave room. A breaker is probed the other way
+//! round: mostly with retries, so that a sink that is down for long does not cost a row more by every probe, and now and
+//! then with a first attempt, lest one poisonous retry keep it open.
 //! A blocked lane gives its queue back to the log.
 //! Invariant: a [`Step::Rest`] with nothing in flight ends the task in the same breath (`running` is false then).
 
@@ -18,8 +20,8 @@ use crate::time::Timestamp;
 
 /// A lane that is behind reads on when its queue is this short.
 const LOW: usize = QUEUE_RECORDS / 4;
-/// First attempts in a row while a retry is due.
-const FIRSTS_ROW: u32 = 3;
+/// First attempts in a row while a retry is due; and of probes, retries while there is a first attempt.
+const ROW: u32 = 3;
 
 /// A lane that waits to come to what it was given back after a crash looks again after this.
 const LOOK: Duration = Duration::from_millis(500);
@@ -37,6 +39,13 @@ pub(in crate::deliver) enum Step {
         /// Whether the task ends.
         end: bool,
     },
+}
+
+/// How many of a kind have begun since the last of the other.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    firsts: u32,
+    retries: u32,
 }
 
 /// Which first attempts may start.
@@ -86,10 +95,6 @@ impl State {
             Ok(work) => return Step::Attempt(work),
             Err(ready_at) => ready_at,
         };
-        // A record that was to begin may have turned out to be one that waits, and is due.
-        if let Some(work) = self.next_retry(now, probe) {
-            return Step::Attempt(work);
-        }
         // What is due already waits for a place, and an attempt that ends brings one.
         let due = [until, ready_at, self.retries.next_due()].into_iter().flatten();
         // Nobody says when the dispatcher has passed a record that is not wanted.
@@ -99,9 +104,11 @@ impl State {
 
     /// A first attempt or a retry, whoever's turn it is; or when a batch is ready.
     fn next_work(&mut self, now: Timestamp, firsts: &Firsts, probe: bool) -> Result<Work, Option<Timestamp>> {
-        if self.firsts_in_row >= FIRSTS_ROW
-            && let Some(retry) = self.next_retry(now, probe)
-        {
+        let retry_first = match probe {
+            true => self.row_begun.retries < ROW,
+            false => self.row_begun.firsts >= ROW,
+        };
+        if retry_first && let Some(retry) = self.next_retry(now, probe) {
             return Ok(retry);
         }
         let first = match firsts {
@@ -211,7 +218,10 @@ impl State {
             return None;
         }
         self.retries_in_flight += 1;
-        self.firsts_in_row = 0;
+        self.row_begun = Row {
+            firsts: 0,
+            retries: self.row_begun.retries.saturating_add(1),
+        };
         Some(self.start(items, now, (true, probe)))
     }
 
@@ -287,7 +297,10 @@ impl State {
         }
         // What is left begins a batch of its own.
         self.batch_since = self.batch_since.map(|_| now);
-        self.firsts_in_row = self.firsts_in_row.saturating_add(1);
+        self.row_begun = Row {
+            firsts: self.row_begun.firsts.saturating_add(1),
+            retries: 0,
+        };
         Ok(self.start(items, now, (false, probe)))
     }
 

@@ -89,13 +89,16 @@ fn a_day_of_events_costs_no_more_rows_than_were_in_flight() {
     // About one a minute, and never two for the same sink at once.
     assert!((1_000..=1_500).contains(&probes), "{probes}");
     let (dead, waiting) = (hand.state.figures.dead, hand.state.retries.len());
-    assert!(waiting <= before + probes, "{waiting}");
+    assert!(
+        waiting <= before + 400,
+        "of the probes only a few are first attempts: {waiting}"
+    );
     assert!(dead > 0, "those that were tried nine times were given up");
     assert_eq!((hand.state.queue.len(), hand.state.window.outstanding()), (0, 0));
     assert_eq!(hand.turns(), [Turn::Opened], "and nobody was told of anything since");
     hand.pass(60);
     let delivered = hand.run(&accepted());
-    hand.pass(60);
+    hand.pass(120);
     let delivered = delivered.len() + hand.run(&accepted()).len();
     assert_eq!(delivered as u64 + dead, 100_000);
 }
@@ -127,6 +130,28 @@ fn retries_that_are_due_wait_for_the_sink_too() {
     hand.pass(10);
     assert_eq!(hand.run(&accepted()).len(), 8);
     assert_eq!((hand.state(), hand.state.retries.len()), ("idle", 0));
+}
+
+#[test]
+fn what_waited_for_a_place_while_the_breaker_opened_comes_back() {
+    let mut hand = Hand::new(serde_json::json!({"concurrency": 16, "schedule": ["1h"]}));
+    hand.offer_up_to(16);
+    let mut works = hand.start();
+    let waiting = works.split_off(8);
+    assert!(waiting.iter().all(|work| hand.state.still_wants(work)));
+    works.into_iter().for_each(|work| hand.end(work, &failed()));
+    assert_eq!(hand.state(), "open");
+    assert!(!waiting.iter().any(|work| hand.state.still_wants(work)));
+    waiting.into_iter().for_each(|work| hand.end(work, &end_of_none()));
+    assert_eq!(
+        (hand.state.retries.len(), hand.state.window.outstanding()),
+        (8, 8),
+        "no attempt was spent"
+    );
+    hand.pass(5);
+    let mut delivered = hand.run(&accepted());
+    delivered.sort_unstable();
+    assert_eq!(delivered, (9..=16).collect::<Vec<_>>());
 }
 
 #[test]
