@@ -29,6 +29,13 @@ pub struct Outcome {
     pub outcome: &'static str,
 }
 
+/// A label for what a breaker is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct State {
+    /// `closed`, `open`, `half_open`.
+    pub state: &'static str,
+}
+
 /// Labels for a plugin's calls.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct PluginCall {
@@ -122,6 +129,14 @@ pub struct Metrics {
     pub retrying: Gauge,
     /// Deliveries parked until a plugin is loaded anew.
     pub parked: Gauge,
+    /// Attempts in flight.
+    pub in_flight: Gauge,
+    /// Attempts that wait for a place, of the hub's or of their host's.
+    pub waiting_for_place: Gauge,
+    /// Subscriptions whose breaker is not closed.
+    pub breakers: Family<State, Gauge>,
+    /// Changes of breakers.
+    pub breaker_changes: Family<State, Counter>,
     /// Roll-backs of plugins.
     pub rollbacks: Family<Plugin, Counter>,
     /// Dead letters kept.
@@ -167,6 +182,10 @@ impl Metrics {
             behind_age_seconds: Family::default(),
             retrying: Gauge::default(),
             parked: Gauge::default(),
+            in_flight: Gauge::default(),
+            waiting_for_place: Gauge::default(),
+            breakers: Family::default(),
+            breaker_changes: Family::default(),
             rollbacks: Family::default(),
             dead_letters: Gauge::default(),
             plugin_memory_bytes: Family::default(),
@@ -216,6 +235,7 @@ impl Metrics {
             Unit::Seconds,
             self.delivery_seconds.clone(),
         );
+        r.register("breaker_changes", "Changes of breakers", self.breaker_changes.clone());
         r.register("plugin_calls", "Calls of plugins", self.plugin_calls.clone());
         r.register(
             "plugin_rollbacks",
@@ -269,6 +289,17 @@ impl Metrics {
             "deliveries_parked",
             "Deliveries parked until a plugin is loaded anew",
             self.parked.clone(),
+        );
+        r.register("deliveries_in_flight", "Attempts in flight", self.in_flight.clone());
+        r.register(
+            "deliveries_waiting",
+            "Attempts that wait for a place in flight",
+            self.waiting_for_place.clone(),
+        );
+        r.register(
+            "breakers",
+            "Subscriptions whose sink keeps failing",
+            self.breakers.clone(),
         );
         r.register("dead_letters", "Dead letters kept", self.dead_letters.clone());
     }

@@ -39,7 +39,7 @@ pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> An
         .subscriptions(scope.named.as_ref(), query.one("after")?, limit + 1);
     let more = found.len() > limit;
     found.truncate(limit);
-    let mut response = body::ok(&found.iter().map(|one| one.to_json()).collect());
+    let mut response = body::ok(&found.iter().map(|one| listed(&door, one)).collect());
     if let (true, Some(last)) = (more, found.last()) {
         let base = scope
             .named
@@ -52,6 +52,17 @@ pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> An
             .extend(HeaderValue::from_str(&link).ok().map(|link| (header::LINK, link)));
     }
     Ok(response)
+}
+
+/// One in a list: with a `status` where it does not do what it is there for.
+fn listed(door: &Door, one: &Subscription) -> Value {
+    let mut json = one.to_json();
+    let lane = door.hub.lane(&one.id);
+    let unwell = lane.filter(|lane| matches!(lane.state, "held" | "parking" | "open" | "half_open"));
+    if let (Some(shown), Some(lane)) = (json.as_object_mut(), unwell) {
+        shown.insert("status".into(), json!({"state": lane.state, "reason": lane.reason}));
+    }
+    json
 }
 
 /// `GET …/{id}`: with the figures of its deliveries under `status`.

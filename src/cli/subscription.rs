@@ -44,7 +44,7 @@ enum Verb {
     Delete(Named),
     /// Let events wait in the log.
     Pause(Named),
-    /// Go on after a pause.
+    /// Go on after a pause; of one that is not paused, try its failing sink now.
     Resume(Named),
     /// Deliver one test event now, and show what the sink said.
     Test(Named),
@@ -140,7 +140,13 @@ async fn list(remote: &Remote) -> Result<(), Failure> {
         .unwrap_or_default();
     let rows: Vec<Vec<String>> = all
         .iter()
-        .map(|one| row(one, &["/id", "/state", "/types", "/protocol", "/sink"]))
+        .map(|one| {
+            // One that is active may yet wait: for a sink that fails, or a plugin.
+            let waits =
+                one.pointer("/state").is_some_and(|state| state == "active") && one.pointer("/status/state").is_some();
+            let state = if waits { "/status/state" } else { "/state" };
+            row(one, &["/id", state, "/types", "/protocol", "/sink"])
+        })
         .collect();
     Ok(out.table(&["ID", "STATE", "TYPES", "PROTOCOL", "SINK"], &rows)?)
 }

@@ -59,6 +59,7 @@ macro_rules! key {
 mod delivery;
 mod docker_cloud;
 mod eventbridge;
+mod isolation;
 mod marathon;
 mod pulp;
 mod webhooks;
@@ -68,6 +69,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
     [
         HUB,
         delivery::KEYS,
+        isolation::KEYS,
         webhooks::KEYS,
         marathon::KEYS,
         docker_cloud::KEYS,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::value::Address;
 use crate::access::Account;
-use crate::{compat, hub, log, net, plugin, subscription};
+use crate::{compat, deliver, hub, log, net, plugin, subscription};
 
 /// All settings.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Settings {
     pub log: log::Settings,
     /// `[delivery]`: what a subscription gets that does not say otherwise.
     pub delivery: subscription::DeliveryConfig,
+    /// `[delivery]`: what all subscriptions share.
+    pub bounds: deliver::Bounds,
     /// `[egress]`.
     pub egress: net::GuardSettings,
     /// `[webhooks]`: how the hub asks the targets of callbacks for consent.
@@ -111,6 +113,7 @@ impl Default for Settings {
                 ..log::Settings::default()
             },
             delivery: subscription::DeliveryConfig::default(),
+            bounds: deliver::Bounds::default(),
             egress: net::GuardSettings::default(),
             webhooks: hub::Introduction::default(),
             limits: hub::Limits {

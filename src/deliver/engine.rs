@@ -1,7 +1,7 @@
 //! What the parts of delivery share: all lanes and buses, and the ways from one part to another.
 //!
 //! Lock order: `changing`, then `lanes`, then a bus's routes or `buses`, and a lane's own lock alone or last; a bus's
-//! holds, `noted` and the timer's are leaves; `troubled` is taken before a lane's. None is held across an await but `written`, which orders the checkpoints.
+//! holds, `noted`, admission's and the timer's are leaves; `troubled` and `failing` are taken before a lane's. None is held across an await but `written`, which orders the checkpoints.
 //! Invariant: a lane that has something to do has a task, an alarm, or waits for somebody who will wake it.
 //! Invariant: a lane is noted under the same lock under which it changed: no checkpoint sees the dispatcher pass a
 //! record and misses the lane that took it, or left it to the log.
@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
+use super::admission::Admission;
+use super::breaker::Turn;
 use super::bus::Bus;
 use super::checkpoint::Written;
 use super::history::History;
@@ -21,15 +23,13 @@ use super::timer::Timer;
 use super::window::Window;
 use super::{Notice, Parts, dispatch};
 use crate::error::Error;
-use crate::log::{BusName, Offset};
+use crate::log::{Batch, BusName, Offset, ReadLimit};
 use crate::metrics;
 use crate::subscription::{Kept, Retry, Sink, Subscription, SubscriptionId};
 use crate::tasks::Tasks;
 use crate::time::Timestamp;
 
-/// Attempts in flight, all lanes together.
-const MOST_IN_FLIGHT: usize = 4_096;
-/// Lanes that read the log at the same time.
+/// Reads of the log's files at the same time, for lanes and retries; dispatchers have their own.
 const MOST_READS: usize = 8;
 
 /// The shared state of delivery.
@@ -38,13 +38,14 @@ pub(super) struct Engine {
     pub(super) tasks: Tasks,
     pub(super) timer: Timer,
     pub(super) history: History,
-    pub(super) permits: Semaphore,
+    pub(super) admission: Arc<Admission>,
     pub(super) reads: Semaphore,
     pub(super) written: tokio::sync::Mutex<Written>,
     lanes: RwLock<HashMap<SubscriptionId, Arc<Lane>>>,
     buses: Mutex<HashMap<BusName, Arc<Bus>>>,
     noted: Mutex<Vec<Arc<Lane>>>,
     troubled: Mutex<BTreeSet<SubscriptionId>>,
+    failing: Mutex<BTreeSet<SubscriptionId>>,
     keys: AtomicU64,
     /// Held while a subscription comes, changes or goes: two lanes of one id would deliver twice.
     changing: Mutex<()>,
@@ -54,18 +55,20 @@ impl Engine {
     /// An engine with the lanes of what was kept, at rest.
     pub(super) fn new(parts: Parts, written: Written) -> Self {
         let tasks = parts.tasks.child();
+        let admission = Arc::new(Admission::new(parts.bounds, parts.clock.clone()));
         Self {
             parts,
             tasks,
             timer: Timer::default(),
             history: History::default(),
-            permits: Semaphore::new(MOST_IN_FLIGHT),
+            admission,
             reads: Semaphore::new(MOST_READS),
             written: tokio::sync::Mutex::new(written),
             lanes: RwLock::default(),
             buses: Mutex::default(),
             noted: Mutex::default(),
             troubled: Mutex::default(),
+            failing: Mutex::default(),
             keys: AtomicU64::new(0),
             changing: Mutex::default(),
         }
@@ -166,6 +169,7 @@ impl Engine {
         };
         lane.lock().remove();
         self.note_trouble(&lane);
+        self.note_failing(&lane);
         lane.bus.unroute(lane.key);
         self.history.forget(id);
         lane.wake.notify_one();
@@ -218,6 +222,11 @@ impl Engine {
                     ) {
                         self.note_trouble(lane);
                     }
+                    if let Notice::Breaker { turn, .. } = &notice {
+                        let label = metrics::State { state: turn.state() };
+                        self.parts.metrics.breaker_changes.get_or_create(&label).inc();
+                        self.note_failing(lane);
+                    }
                     self.tell(notice);
                 }
                 Effect::Keep(subscription) => drop(self.tasks.spawn(keep(self.clone(), lane.clone(), subscription))),
@@ -262,6 +271,41 @@ impl Engine {
         ids.iter().filter_map(|id| self.lane(id)).collect()
     }
 
+    /// The lanes whose breaker is not closed.
+    pub(super) fn failing(&self) -> Vec<Arc<Lane>> {
+        let ids = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        ids.iter().filter_map(|id| self.lane(id)).collect()
+    }
+
+    /// Reads the log for a lane. What is in memory comes at once; of those that need the disk only a few do at a time,
+    /// so that lanes far behind leave it to the dispatchers and to publishers.
+    pub(super) async fn read(&self, bus: &BusName, from: Offset, limit: ReadLimit) -> Result<Batch, Error> {
+        if let Some(recent) = self.parts.log.read_recent(bus, from, limit)? {
+            return Ok(recent);
+        }
+        // Closed by nobody: without a permit the read is only less orderly.
+        let _permit = self.reads.acquire().await;
+        self.parts.log.read(bus, from, limit).await
+    }
+
+    /// Lets a lane try its sink now.
+    pub(super) fn try_sink(self: &Arc<Self>, lane: &Arc<Lane>) {
+        let mut state = lane.lock();
+        let effects = state.try_sink(self.parts.clock.now());
+        let asks = state.ask();
+        self.follow(lane, state, asks);
+        self.apply(effects.into_iter().collect(), lane);
+    }
+
+    /// Sees that the lanes whose sink fails are known; as [`Engine::note_trouble`].
+    fn note_failing(&self, lane: &Lane) {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        match lane.lock().is_failing() {
+            true => failing.insert(lane.id.clone()),
+            false => failing.remove(&lane.id),
+        };
+    }
+
     /// Sees that the lanes that wait for plugins are known, so that nobody has to look at all of them. Whoever comes
     /// last sees how the lane is now.
     fn note_trouble(&self, lane: &Lane) {
@@ -290,16 +334,9 @@ impl Engine {
             }
             Notice::Breaker {
                 subscription,
-                open: true,
+                turn,
                 reason,
-            } => {
-                warn!(%subscription, reason, "sink keeps failing, it is only probed now");
-            }
-            Notice::Breaker {
-                subscription,
-                open: false,
-                ..
-            } => info!(%subscription, "sink works again"),
+            } => log_breaker(subscription, *turn, reason),
             Notice::Held {
                 subscription,
                 held: true,
@@ -370,6 +407,14 @@ impl Engine {
 
     fn lanes_mut(&self) -> RwLockWriteGuard<'_, HashMap<SubscriptionId, Arc<Lane>>> {
         self.lanes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn log_breaker(subscription: &SubscriptionId, turn: Turn, reason: &str) {
+    match turn {
+        Turn::Opened => warn!(%subscription, reason, "sink keeps failing, it is only probed now"),
+        Turn::HalfOpened => info!(%subscription, "sink answered a probe, it gets a few deliveries at a time"),
+        Turn::Closed => info!(%subscription, "sink works again"),
     }
 }
 

@@ -32,7 +32,9 @@ use tokio::sync::Notify;
 use self::keys::Keys;
 use self::pace::Pace;
 use self::parked::Blames;
-use super::breaker::Breaker;
+use self::step::Row;
+use super::admission::Quickness;
+use super::breaker::{Breaker, Turn};
 use super::bus::Bus;
 use super::candidate::Candidate;
 use super::window::{Feed, Window};
@@ -66,6 +68,7 @@ pub(super) struct Lane {
     pub(super) bus: Arc<Bus>,
     /// Wakes the lane's task, if there is one.
     pub(super) wake: Notify,
+    quickness: Mutex<Quickness>,
     state: Mutex<State>,
 }
 
@@ -92,6 +95,7 @@ pub(super) struct State {
     hold: Option<Hold>,
     in_flight: usize,
     retries_in_flight: usize,
+    row_begun: Row,
     reading: bool,
     read_after: Option<Timestamp>,
     batch_since: Option<Timestamp>,
@@ -179,8 +183,19 @@ impl Lane {
             key,
             bus,
             wake: Notify::new(),
+            quickness: Mutex::default(),
             state: Mutex::new(State::new(subscription, window)),
         }
+    }
+
+    /// How long its attempts take.
+    pub(super) fn quickness(&self) -> Quickness {
+        *self.quickness.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An attempt has shown how long they take.
+    pub(super) fn note_quickness(&self, quickness: Quickness) {
+        *self.quickness.lock().unwrap_or_else(PoisonError::into_inner) = quickness;
     }
 
     /// Its state. The lock is short and never held across an await.
@@ -209,6 +224,7 @@ impl State {
             hold: None,
             in_flight: 0,
             retries_in_flight: 0,
+            row_begun: Row::default(),
             reading: false,
             read_after: None,
             batch_since: None,
@@ -266,13 +282,13 @@ impl State {
     /// A new version of the subscription: what kept it from delivering may be mended, so that is tried at once.
     pub(super) fn replace(&mut self, subscription: Arc<Subscription>, now: Timestamp) -> Vec<Effect> {
         let mut effects = self.release(|_| u64::MAX, now);
-        effects.extend(self.reset_breaker());
         if let Some(hold) = &mut self.hold {
             hold.trial = true;
         }
         self.pace.go_on();
         let paced = self.rate();
         self.subscription = subscription;
+        effects.extend(self.try_sink(now));
         if self.rate() != paced {
             // What the old rate made wait need not wait so long any more.
             self.pace = Pace::default();
@@ -280,14 +296,30 @@ impl State {
         effects
     }
 
-    fn reset_breaker(&mut self) -> Option<Effect> {
+    /// Somebody thinks that the sink works again: an open breaker probes it now, and has nothing to say if it may no
+    /// longer be open.
+    pub(super) fn try_sink(&mut self, now: Timestamp) -> Option<Effect> {
+        if !self.subscription.config.breaker.is_off() {
+            self.breaker.try_now(now, self.subscription.config.breaker);
+            return None;
+        }
+        self.close_breaker()
+    }
+
+    /// What was said of the sink no longer counts.
+    fn close_breaker(&mut self) -> Option<Effect> {
         let reason = self.breaker.reason()?.to_owned();
         self.breaker = Breaker::default();
-        Some(Effect::Tell(Notice::Breaker {
-            subscription: self.subscription.id.clone(),
-            open: false,
+        Some(self.turned(Turn::Closed, reason))
+    }
+
+    fn turned(&self, turn: Turn, reason: String) -> Effect {
+        let subscription = self.subscription.id.clone();
+        Effect::Tell(Notice::Breaker {
+            subscription,
+            turn,
             reason,
-        }))
+        })
     }
 
     /// Ends the lane: it takes nothing more, and what is in flight changes nothing.
@@ -302,6 +334,12 @@ impl State {
     /// Whether this is the subscription that it serves now.
     pub(super) fn is_still(&self, subscription: &Arc<Subscription>) -> bool {
         !self.removed && Arc::ptr_eq(&self.subscription, subscription)
+    }
+
+    /// Whether a work that has waited for its place is still to be done: by the same subscription, and at a sink that
+    /// has not been found dead meanwhile.
+    pub(super) fn still_wants(&self, work: &Work) -> bool {
+        self.is_still(&work.subscription) && (work.probe || self.breaker.state() != "open")
     }
 
     /// A plugin that the lane may be waiting for has changed; `generation` says which load of one serves now.
@@ -354,6 +392,7 @@ impl State {
             reason,
             cursor,
             behind: end.0.saturating_sub(cursor.0),
+            breaker: self.breaker.status(),
             retrying: self.retries.len() - self.retries.parked(),
             parked: self.retries.parked(),
             parked_for: self.parked(),
@@ -371,6 +410,16 @@ impl State {
         (cursor, oldest)
     }
 
+    /// Whether its breaker is anything but closed.
+    pub(super) fn is_failing(&self) -> bool {
+        !self.removed && self.breaker.reason().is_some()
+    }
+
+    /// What its breaker is, in one word.
+    pub(super) fn breaker_state(&self) -> &'static str {
+        self.breaker.state()
+    }
+
     /// Whether an operator has to look at it: it is held, or deliveries are parked.
     pub(super) fn waits_for_plugins(&self) -> bool {
         !self.removed && (self.hold.is_some() || self.retries.parked() > 0)
@@ -384,7 +433,7 @@ impl State {
             return ("held", Some(format!("no plugin {} is loaded", hold.plugin)));
         }
         if let Some(reason) = self.breaker.reason() {
-            return ("open", Some(reason.to_owned()));
+            return (self.breaker.state(), Some(reason.to_owned()));
         }
         if let Some(until) = self.pace.rests() {
             return ("throttled", Some(format!("the sink asked for no call before {until}")));

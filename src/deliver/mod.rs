@@ -3,7 +3,7 @@
 //! One dispatcher a bus (`dispatch`) reads the log in order, finds who wants each record, and offers it to their
 //! lanes. A `lane` is a subscription's own queue, schedule and state; it gets a task only while it has something to
 //! do, and when it is full, blocked or new it reads the log by itself and is handed back later (`window`). An
-//! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`,
+//! `attempt` waits for a place in flight (`admission`), asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`,
 //! signed by `sign` and `push`, by `notifier`, or `forward` to another bus), which `consent` has asked before where that is
 //! wanted, and whose answer may carry a word of `control`; `retry` and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
 //!
@@ -12,8 +12,9 @@
 //!
 //! Invariant: a record a subscription wants is at every moment in the log at or after its cursor, or in a retry row,
 //! or in the dead letters, or delivered.
-//! Invariant: no lane waits for another, and the dispatcher waits for none.
+//! Invariant: no lane waits for another's sink, and the dispatcher waits for none.
 
+mod admission;
 mod attempt;
 mod breaker;
 mod bus;
@@ -47,6 +48,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
+pub use self::breaker::{BreakerStatus, Turn};
 use self::candidate::Candidate;
 use self::engine::Engine;
 use self::lane::Lane;
@@ -82,6 +84,26 @@ pub struct Parts {
     pub notices: mpsc::UnboundedSender<Notice>,
     /// Held by whoever writes a changed subscription, until delivery knows it too.
     pub changing: Arc<tokio::sync::Mutex<()>>,
+    /// How much may be in flight.
+    pub bounds: Bounds,
+}
+
+/// How much may be in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Attempts, all subscriptions together.
+    pub in_flight: usize,
+    /// Attempts at one host and port, whoever subscribed there.
+    pub connections_per_host: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            in_flight: 4_096,
+            connections_per_host: 256,
+        }
+    }
 }
 
 /// Something that happened in delivery, for self-events and the log.
@@ -98,12 +120,12 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
-    /// A sink that kept failing is now only probed (`open`), or works again.
+    /// A sink that kept failing is now only probed (`open`), gets a few (`half_open`), or works again (`closed`).
     Breaker {
         /// Whose.
         subscription: SubscriptionId,
-        /// Whether it is now open (only probed).
-        open: bool,
+        /// What it is now.
+        turn: Turn,
         /// The last failure.
         reason: String,
     },
@@ -159,8 +181,8 @@ pub enum Notice {
 /// Figures and state of one subscription's lane.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct LaneStatus {
-    /// `idle`, `delivering`, `catching_up`, `held`, `parking`, `open` (breaker), `throttled` (the sink asked for a
-    /// while without calls), `paused`.
+    /// `idle`, `delivering`, `catching_up`, `held`, `parking`, `open` or `half_open` (breaker), `throttled` (the sink
+    /// asked for a while without calls), `paused`.
     pub state: &'static str,
     /// Why, where the state needs a reason.
     pub reason: Option<String>,
@@ -168,6 +190,8 @@ pub struct LaneStatus {
     pub cursor: Offset,
     /// Records between the cursor and the end of the bus.
     pub behind: u64,
+    /// Whether its sink is worth an attempt.
+    pub breaker: BreakerStatus,
     /// Deliveries waiting for a retry.
     pub retrying: usize,
     /// Deliveries parked until another generation of a plugin is loaded.
@@ -197,6 +221,19 @@ pub struct Parked {
     pub since: String,
     /// How many.
     pub deliveries: usize,
+}
+
+/// What delivery as a whole is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Attempts in flight.
+    pub in_flight: usize,
+    /// Attempts that wait for a place, of the hub's or of their host's.
+    pub waiting: usize,
+    /// Subscriptions whose breaker is open.
+    pub open: usize,
+    /// Subscriptions whose breaker is half open.
+    pub half_open: usize,
 }
 
 /// What the subscriptions of one bus still have to do.
@@ -337,6 +374,37 @@ impl Delivery {
             bus.parked += parked;
         }
         all
+    }
+
+    /// What delivery as a whole is doing.
+    pub fn load(&self) -> Load {
+        let (in_flight, waiting) = self.0.admission.load();
+        let mut load = Load {
+            in_flight,
+            waiting,
+            ..Load::default()
+        };
+        for lane in self.0.failing() {
+            match lane.lock().breaker_state() {
+                "open" => load.open += 1,
+                "half_open" => load.half_open += 1,
+                _ => {}
+            }
+        }
+        load
+    }
+
+    /// The subscriptions whose breaker is not closed.
+    pub fn failing(&self) -> Vec<(SubscriptionId, LaneStatus)> {
+        let of = |lane: Arc<Lane>| Some((lane.id.clone(), self.status(&lane.id)?));
+        self.0.failing().into_iter().filter_map(of).collect()
+    }
+
+    /// Tries an open sink now, whenever its next probe would be.
+    pub fn try_sink(&self, id: &SubscriptionId) {
+        if let Some(lane) = self.0.lane(id) {
+            self.0.try_sink(&lane);
+        }
     }
 
     /// Figures of one lane.

@@ -224,13 +224,9 @@ fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
         ),
         deliver::Notice::Breaker {
             subscription,
-            open,
+            turn,
             reason,
-        } => (
-            if open { "breaker.opened" } else { "breaker.closed" },
-            subscription,
-            json!({"reason": reason}),
-        ),
+        } => (breaker(turn), subscription, json!({"reason": reason})),
         deliver::Notice::Held {
             subscription,
             held,
@@ -268,6 +264,14 @@ fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
             ("subscription.paused", subscription, json!({"reason": reason}))
         }
         deliver::Notice::Gap { subscription, from, to } => ("log.gap", subscription, json!({"from": from, "to": to})),
+    }
+}
+
+fn breaker(turn: deliver::Turn) -> &'static str {
+    match turn {
+        deliver::Turn::Opened => "breaker.opened",
+        deliver::Turn::HalfOpened => "breaker.half_open",
+        deliver::Turn::Closed => "breaker.closed",
     }
 }
 

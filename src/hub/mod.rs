@@ -41,8 +41,8 @@ pub use status::{Health, Standing};
 pub use stream::{EventStream, Item, Only, Wish};
 pub use trial::{Outlook, TrialReport};
 
-use crate::deliver::Delivery;
 use crate::deliver::push::Signer;
+use crate::deliver::{Bounds, Delivery};
 use crate::error::{Error, Kind};
 use crate::log::EventLog;
 use crate::metrics::Metrics;
@@ -68,6 +68,8 @@ pub struct Settings {
     pub egress: net::GuardSettings,
     /// What a subscription gets that does not say otherwise.
     pub delivery: DeliveryConfig,
+    /// What all subscriptions share.
+    pub bounds: Bounds,
     /// Bounds at the front doors.
     pub limits: Limits,
     /// How it introduces itself to the targets of callbacks.

@@ -72,6 +72,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         metrics: Arc::clone(&metrics),
         notices,
         changing: Arc::clone(&changing),
+        bounds: settings.bounds,
     };
     let delivery = Delivery::start(parts, kept).await?;
     let (life, told) = life::Reporter::new();

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::log::{BusName, Offset, ReadLimit};
-use crate::metrics::{Bus, PluginFigures};
+use crate::metrics::{self, Bus, PluginFigures};
 
 /// How the hub is as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -38,6 +38,17 @@ pub struct Health {
     pub subscriptions: i64,
     /// Plugins that are active.
     pub plugins: usize,
+    /// Subscriptions whose sink keeps failing, so that it is only probed. Not a reason: it is the sink that is not well.
+    pub failing: Failing,
+}
+
+/// Subscriptions whose breaker is not closed.
+#[derive(Debug, Serialize)]
+pub struct Failing {
+    /// How many.
+    pub count: usize,
+    /// Some of them, with what their sink said last.
+    pub subscriptions: Vec<String>,
 }
 
 /// Plugins, and subscriptions that wait for them, told one by one; of the others the number.
@@ -90,6 +101,19 @@ impl Hub {
             buses: self.0.log.buses().len(),
             subscriptions: self.0.metrics.subscriptions.get(),
             plugins: plugins.iter().filter(|plugin| plugin.kind.is_some()).count(),
+            failing: self.failing(),
+        }
+    }
+
+    fn failing(&self) -> Failing {
+        let failing = self.0.delivery.failing();
+        let told = failing.iter().take(MOST_TOLD).map(|(id, lane)| {
+            let reason = lane.breaker.reason.as_deref().unwrap_or_default();
+            format!("subscription {id}: breaker {}: {reason}", lane.breaker.state)
+        });
+        Failing {
+            count: failing.len(),
+            subscriptions: told.collect(),
         }
     }
 
@@ -174,6 +198,14 @@ impl Hub {
         self.0.metrics.retrying.set(i64::try_from(retrying).unwrap_or(i64::MAX));
         let parked = backlogs.values().map(|backlog| backlog.parked).sum::<usize>();
         self.0.metrics.parked.set(i64::try_from(parked).unwrap_or(i64::MAX));
+        let load = self.0.delivery.load();
+        let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        self.0.metrics.in_flight.set(gauge(load.in_flight));
+        self.0.metrics.waiting_for_place.set(gauge(load.waiting));
+        for (state, count) in [("open", load.open), ("half_open", load.half_open)] {
+            let breakers = &self.0.metrics.breakers;
+            breakers.get_or_create(&metrics::State { state }).set(gauge(count));
+        }
         for name in self.0.log.buses() {
             let label = Bus { bus: name.to_string() };
             let backlog = backlogs.get(&name);

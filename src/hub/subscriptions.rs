@@ -232,6 +232,10 @@ impl Hub {
             _ => false,
         };
         if same {
+            if state == State::Active {
+                // Who says "go on" to one that runs means its sink.
+                self.0.delivery.try_sink(&id);
+            }
             return Ok(found);
         }
         let verb = if state == State::Active { "resumed" } else { "paused" };

@@ -40,6 +40,7 @@ async fn open_at(folder: &Path, clock: Clock) -> Hub {
         },
         egress: net::GuardSettings::default(),
         delivery: DeliveryConfig::default(),
+        bounds: Default::default(),
         introduction: Default::default(),
         limits: Limits {
             event_bytes: 4_096,

@@ -158,6 +158,7 @@ fn hub_settings(settings: &Settings) -> hub::Settings {
         egress: settings.egress.clone(),
         delivery: settings.delivery.clone(),
         limits: settings.limits.clone(),
+        bounds: settings.bounds,
         introduction: settings.webhooks.clone(),
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::breaker::BreakerConfig;
 use super::fields::{Fields, duration, refuse};
 use super::model::{BatchConfig, DeliveryConfig, OnError, Ordering, Start, UNLIMITED};
 use super::rate::{self, Rate};
@@ -20,7 +21,8 @@ use crate::event::parse_rfc3339;
 use crate::log::{BusName, Offset};
 use crate::units::show_duration;
 
-const CONFIG: [&str; 14] = [
+const CONFIG: [&str; 15] = [
+    "breaker",
     "start",
     "schedule",
     "jitter",
@@ -80,6 +82,7 @@ impl DeliveryConfig {
             retry_after_most: config.duration("retry_after_most", RETRY_AFTER, self.retry_after_most)?,
             ordering: word(&config, "ordering", &ORDERINGS, self.ordering)?,
             on_error: word(&config, "on_error", &ON_ERRORS, self.on_error)?,
+            breaker: BreakerConfig::read(&config, self.breaker)?,
             batch: batch(&config, self)?,
             dead_letter: dead_letter(&config, self)?,
         })
@@ -97,6 +100,7 @@ impl DeliveryConfig {
             "retry_after_most": show_duration(self.retry_after_most),
             "ordering": self.ordering.word(),
             "on_error": self.on_error.word(),
+            "breaker": self.breaker.to_json(),
             "batch": {"count": self.batch.count, "bytes": self.batch.bytes, "wait": show_duration(self.batch.wait)},
         });
         if let Some(map) = json.as_object_mut() {
@@ -292,6 +296,7 @@ impl Default for DeliveryConfig {
             retry_after_most: Duration::from_secs(3_600),
             ordering: Ordering::None,
             on_error: OnError::Retry,
+            breaker: BreakerConfig::default(),
             batch: BatchConfig {
                 count: 100,
                 bytes: 1 << 20,

@@ -6,6 +6,7 @@
 //! Invariant: a secret leaves this module only for the store and for the sink itself.
 
 mod authority;
+mod breaker;
 mod consent;
 mod delivery;
 mod fields;
@@ -25,6 +26,7 @@ mod tests;
 mod webhook;
 
 pub use authority::Authority;
+pub use breaker::BreakerConfig;
 pub use consent::{Consent, ConsentKey, Given};
 pub use model::*;
 pub use rate::Rate;

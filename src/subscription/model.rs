@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::authority::Authority;
+use super::breaker::BreakerConfig;
 use super::consent::Consent;
 use super::rate::Rate;
 use super::schedule::Schedule;
@@ -195,6 +196,8 @@ pub struct DeliveryConfig {
     pub ordering: Ordering,
     /// When a plugin fails.
     pub on_error: OnError,
+    /// When the sink is taken for dead, and how it is tried then.
+    pub breaker: BreakerConfig,
     /// For [`Format::Batch`].
     pub batch: BatchConfig,
     /// The bus on which what is given up is published too.

@@ -29,6 +29,7 @@ mod explain; // why an event did, or did not, arrive: every end of a delivery
 mod full; // a full disk: told, survived, and over when there is room
 mod hold; // plugins that fail: parked and delivered once, in key order, over a kill; plugins taken away
 mod hostile; // the whole pack of bad guests under load: contained, told, and nobody else hurt
+mod isolation; // hung, refusing and slow sinks beside healthy ones; breakers and what they cost
 mod languages; // plugins in every language: built from source, run through a hub; new projects; their README
 mod life; // self-events, figures, a stop under load, a second hub
 mod listener; // the commands of pulp-admin: outputs and exit codes

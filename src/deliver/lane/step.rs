@@ -1,8 +1,12 @@
 //! What a lane does next.
 //!
-//! Order: what blocks the lane as a whole; then reading, so that the disk works while sinks do; then retries that
-//! are due, for at most half of the places, so that they and first attempts cannot starve each other; then first
-//! attempts. A blocked lane gives its queue back to the log.
+//! Order: what blocks the lane as a whole; then reading, so that the disk works while sinks do; then first attempts,
+//! and retries that are due. First attempts go before retries, so that what has just happened does not wait behind
+//! ten thousand old failures; but after [`ROW`] of them a retry that is due has its turn, so that these come to
+//! their end too. Retries take at most half of the places: those that hang leave room. A breaker is probed the other way
+//! round: mostly with retries, so that a sink that is down for long does not cost a row more by every probe, and now and
+//! then with a first attempt, lest one poisonous retry keep it open.
+//! A blocked lane gives its queue back to the log.
 //! Invariant: a [`Step::Rest`] with nothing in flight ends the task in the same breath (`running` is false then).
 
 use std::time::Duration;
@@ -16,6 +20,8 @@ use crate::time::Timestamp;
 
 /// A lane that is behind reads on when its queue is this short.
 const LOW: usize = QUEUE_RECORDS / 4;
+/// First attempts in a row while a retry is due; and of probes, retries while there is a first attempt.
+const ROW: u32 = 3;
 
 /// A lane that waits to come to what it was given back after a crash looks again after this.
 const LOOK: Duration = Duration::from_millis(500);
@@ -35,11 +41,21 @@ pub(in crate::deliver) enum Step {
     },
 }
 
+/// How many of a kind have begun since the last of the other.
+#[derive(Debug, Default)]
+pub(super) struct Row {
+    firsts: u32,
+    retries: u32,
+}
+
 /// Which first attempts may start.
 enum Firsts {
     All,
-    Probe,
-    None { until: Option<Timestamp> },
+    /// As many as the breaker lets out.
+    Few,
+    None {
+        until: Option<Timestamp>,
+    },
 }
 
 impl State {
@@ -52,41 +68,57 @@ impl State {
         if self.retries.ahead() > 0 {
             self.pass_restored(at.dispatched());
         }
-        let firsts = self.firsts(now);
+        let admits = self.breaker.admits(now);
+        let firsts = self.firsts(admits);
         let until = match &firsts {
             Firsts::None { until } => {
                 self.park(at);
                 *until
             }
-            Firsts::All | Firsts::Probe => match self.feed(now, at, &firsts) {
+            Firsts::All | Firsts::Few => match self.feed(now, at, &firsts) {
                 Ok(read) => return read,
                 Err(until) => until,
             },
         };
+        let probe = match admits {
+            // The retries wait for the sink too, whatever their time.
+            Admits::NoneBefore(at) => return self.rest(Some(at)),
+            Admits::None => return self.rest(None),
+            Admits::Few(most) if self.in_flight >= most => return self.rest(None),
+            Admits::Probe => true,
+            Admits::Few(_) | Admits::All => false,
+        };
         if let Some(opens) = self.pace.opens(now) {
             return self.rest(until.filter(|at| *at > now).into_iter().chain([opens]).min());
         }
-        if let Some(work) = self.next_retry(now) {
-            return Step::Attempt(work);
-        }
-        let first = match firsts {
-            Firsts::All => self.next_first(now, false),
-            Firsts::Probe => self.next_first(now, true),
-            Firsts::None { .. } => Err(None),
-        };
-        let ready_at = match first {
+        let ready_at = match self.next_work(now, &firsts, probe) {
             Ok(work) => return Step::Attempt(work),
             Err(ready_at) => ready_at,
         };
-        // A record that was to begin may have turned out to be one that waits, and is due.
-        if let Some(work) = self.next_retry(now) {
-            return Step::Attempt(work);
-        }
         // What is due already waits for a place, and an attempt that ends brings one.
         let due = [until, ready_at, self.retries.next_due()].into_iter().flatten();
         // Nobody says when the dispatcher has passed a record that is not wanted.
         let look = (self.retries.ahead() > 0).then(|| now.plus(LOOK));
         self.rest(due.filter(|at| *at > now).chain(look).min())
+    }
+
+    /// A first attempt or a retry, whoever's turn it is; or when a batch is ready.
+    fn next_work(&mut self, now: Timestamp, firsts: &Firsts, probe: bool) -> Result<Work, Option<Timestamp>> {
+        let retry_first = match probe {
+            true => self.row_begun.retries < ROW,
+            false => self.row_begun.firsts >= ROW,
+        };
+        if retry_first && let Some(retry) = self.next_retry(now, probe) {
+            return Ok(retry);
+        }
+        let first = match firsts {
+            Firsts::All | Firsts::Few => self.next_first(now, probe),
+            Firsts::None { .. } => Err(None),
+        };
+        match first {
+            Ok(first) => Ok(first),
+            Err(ready_at) => self.next_retry(now, probe).ok_or(ready_at),
+        }
     }
 
     fn rest(&mut self, until: Option<Timestamp>) -> Step {
@@ -104,13 +136,13 @@ impl State {
         paused || held
     }
 
-    fn firsts(&self, now: Timestamp) -> Firsts {
+    fn firsts(&self, admits: Admits) -> Firsts {
         if self.is_stuck() || self.retries.come_up() >= MOST_RETRIES {
             return Firsts::None { until: None };
         }
-        match self.breaker.admits(now) {
+        match admits {
             Admits::All => Firsts::All,
-            Admits::Probe => Firsts::Probe,
+            Admits::Few(_) | Admits::Probe => Firsts::Few,
             Admits::NoneBefore(at) => Firsts::None { until: Some(at) },
             Admits::None => Firsts::None { until: None },
         }
@@ -159,7 +191,7 @@ impl State {
     }
 
     /// A retry that is due, or for a batch sink as many as fit.
-    fn next_retry(&mut self, now: Timestamp) -> Option<Work> {
+    fn next_retry(&mut self, now: Timestamp, probe: bool) -> Option<Work> {
         let places = self.places();
         let half = places.div_ceil(2);
         if self.in_flight >= places || self.retries_in_flight >= half {
@@ -186,7 +218,11 @@ impl State {
             return None;
         }
         self.retries_in_flight += 1;
-        Some(self.start(items, now, (true, false)))
+        self.row_begun = Row {
+            firsts: 0,
+            retries: self.row_begun.retries.saturating_add(1),
+        };
+        Some(self.start(items, now, (true, probe)))
     }
 
     /// How many deliveries that have failed so often go into one request.
@@ -230,6 +266,9 @@ impl State {
             self.pace.spend(rate, burst, now);
         }
         self.in_flight += 1;
+        if probe {
+            self.breaker.probe_started();
+        }
         let trial = self.hold.is_some();
         Work {
             subscription: self.subscription.clone(),
@@ -258,9 +297,10 @@ impl State {
         }
         // What is left begins a batch of its own.
         self.batch_since = self.batch_since.map(|_| now);
-        if probe {
-            self.breaker.probe_started();
-        }
+        self.row_begun = Row {
+            firsts: self.row_begun.firsts.saturating_add(1),
+            retries: 0,
+        };
         Ok(self.start(items, now, (false, probe)))
     }
 

@@ -23,7 +23,8 @@ async fn one_that_fails_holds_up_the_rest_and_costs_one_row() {
             (Offset(2), 0),
             "the rest waits in the log"
         );
-        rig.parts.clock.advance(Duration::from_secs(10));
+        // As long as an open breaker waits at most: the sink is asked no oftener than that, whatever the schedule says.
+        rig.parts.clock.advance(Duration::from_secs(60));
     }
     // The same after a crash, and still the first comes first.
     rig.checkpoint().await;

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::rig::{Reply, Rig, Sink, id};
-use crate::deliver::Notice;
 use crate::deliver::sign::signature;
+use crate::deliver::{Notice, Turn};
 use crate::log::Offset;
 use crate::subscription::{DeadLetter, Secret, State};
 
@@ -236,7 +236,7 @@ async fn a_sink_that_keeps_failing_is_probed_and_loses_nothing() {
     let config = json!({"schedule": ["1h"], "max_attempts": 5, "concurrency": 1});
     rig.subscribe("s", json!({"sink": sink.url, "config": config}), 1).await;
     rig.publish(1..=2_000).await;
-    let opened = |notice| matches!(notice, Notice::Breaker { open: true, .. }).then_some(());
+    let opened = |notice| matches!(notice, Notice::Breaker { turn: Turn::Opened, .. }).then_some(());
     rig.notice("open", opened).await;
     let status = rig
         .until("s", "at rest", |status| status.state == "open" && status.retrying == 8)
@@ -255,7 +255,7 @@ async fn a_sink_that_keeps_failing_is_probed_and_loses_nothing() {
     sink.says(Reply::Status(200));
     rig.parts.clock.advance(Duration::from_secs(1));
     rig.notice("closed", |notice| {
-        matches!(notice, Notice::Breaker { open: false, .. }).then_some(())
+        matches!(notice, Notice::Breaker { turn: Turn::Closed, .. }).then_some(())
     })
     .await;
     assert_eq!(sink.numbers(1_991).await, (10..=2_000).collect::<Vec<_>>());

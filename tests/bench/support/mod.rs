@@ -7,6 +7,7 @@
 
 pub(crate) mod load;
 pub(crate) mod process;
+pub(crate) mod sinks;
 
 use std::time::Instant;
 

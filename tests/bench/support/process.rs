@@ -133,9 +133,15 @@ pub(crate) fn serve_role() {
             .fallback(|_body: Bytes| async { StatusCode::NO_CONTENT })
             .with_state(seen),
         "clock" => clock(),
+        // Its listeners need the runtime.
+        "sinks" => Router::new(),
         other => panic!("no such role: {other}"),
     };
     super::block_on(async move {
+        let router = match role.as_str() {
+            "sinks" => super::sinks::router().await,
+            _ => router,
+        };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         println!("{}", listener.local_addr().expect("address"));
         axum::serve(

@@ -309,7 +309,7 @@ impl World {
             return;
         }
         self.saved.floor = floor;
-        for collected in collected {
+        if let Some(collected) = collected {
             self.saved.row = collected.row.unwrap_or(self.saved.row);
             for (offset, change) in collected.changes {
                 match change {
