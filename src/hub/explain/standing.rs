@@ -116,7 +116,7 @@ pub(super) fn of(hub: &Hub, subscription: &Subscription, case: &Case, decided: D
     };
     standing.tries = standing.attempts.last().map_or(0, |last| last.number);
     let lane_parked = lane.as_ref().map(|lane| lane.parked_for.clone()).unwrap_or_default();
-    let resting = lane.filter(|lane| matches!(lane.state, "held" | "paused" | "open" | "half_open"));
+    let resting = lane.filter(|lane| matches!(lane.state, "held" | "paused" | "open" | "half_open" | "throttled"));
     match (place, &case.letter) {
         (Some(Place::Retrying { until, tries, attempts }), _) => {
             standing.tries = tries;
@@ -144,7 +144,7 @@ pub(super) fn of(hub: &Hub, subscription: &Subscription, case: &Case, decided: D
         }
         (Some(place @ (Place::Taken | Place::Ahead)), None) => {
             standing.state = match (&resting, place) {
-                (Some(lane), _) if !matches!(lane.state, "open" | "half_open") => lane.state,
+                (Some(lane), _) if !matches!(lane.state, "open" | "half_open" | "throttled") => lane.state,
                 (None, Place::Taken) => "in_flight",
                 _ => "waiting",
             };
