@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::response::{IntoResponse as _, Response};
 use http::Method;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::support::{HubProcess, Receiver, Request, run, status};
@@ -80,7 +81,7 @@ async fn many_deliveries_share_a_token_and_a_refused_one_is_replaced_within_the_
             .as_array()
             .unwrap()
             .iter()
-            .all(|one| one["attempt"]["number"] == 1)
+            .all(|one| one["number"] == 1)
     };
     hub.until(
         "no attempt was lost by it",
@@ -125,28 +126,23 @@ async fn what_the_token_endpoint_refuses_is_told_and_tried_again() {
     assert!(!told.to_string().contains("t0ken"), "{told}");
 }
 
-/// A socket that says this to whoever comes, a byte now and then, and never ends.
+/// A sink that answers whoever asks with this, then a byte now and then, and never ends.
 async fn dripping(first: &'static str) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     #[allow(clippy::disallowed_methods, reason = "aborted by the test that asked for it")]
     let server = tokio::spawn(async move {
-        let mut open = Vec::new();
-        let mut pause = tokio::time::interval(std::time::Duration::from_millis(20));
-        loop {
-            tokio::select! {
-                accepted = listener.accept() => {
-                    let (mut socket, _) = accepted.unwrap();
-                    let _ = socket.write_all(first.as_bytes()).await;
-                    open.push(socket);
+        let mut open = tokio::task::JoinSet::new();
+        while let Ok((mut socket, _)) = listener.accept().await {
+            open.spawn(async move {
+                let mut pause = tokio::time::interval(Duration::from_millis(20));
+                let _ = socket.read(&mut [0; 4_096]).await;
+                let mut said = socket.write_all(first.as_bytes()).await;
+                while said.is_ok() {
+                    pause.tick().await;
+                    said = socket.write_all(b"x").await;
                 }
-                _ = pause.tick() => {
-                    for socket in &mut open {
-                        let _ = socket.try_read(&mut [0; 4_096]);
-                        let _ = socket.try_write(b"x");
-                    }
-                }
-            }
+            });
         }
     });
     (address, server)

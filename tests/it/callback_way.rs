@@ -243,8 +243,12 @@ async fn a_subscription_goes_by_a_proxy_of_its_own() {
     )
     .await;
     let metadata = "http://169.254.169.254/latest".to_owned();
-    hub.put("/v1/subscriptions/metadata", &to(metadata, json!({"proxy": way})))
+    let metadata = to(metadata, json!({"proxy": way})).to_string();
+    let headers = [("content-type", "application/json")];
+    let (code, _) = hub
+        .send(http::Method::PUT, "/v1/subscriptions/metadata", &headers, metadata)
         .await;
+    assert_eq!(code, 400, "a proxy is no way around the guard");
     hub.publish_many("n", 0..1, 0).await;
     let asked = format!("CONNECT {} HTTP/1.1", sink.address);
     let wanted = [
@@ -255,7 +259,6 @@ async fn a_subscription_goes_by_a_proxy_of_its_own() {
     let seen = proxy
         .wait_for("all three", |seen| wanted.iter().all(|one| seen.contains(one)))
         .await;
-    assert!(!seen.iter().any(|one| one.contains("169.254")), "{seen:?}");
     sink.wait_for("through the tunnel", |seen| seen == ["/ann ann"]).await;
     let says = async |id: &str, text: String| {
         let told = |json: &Value| json.to_string().contains(&text);
@@ -267,7 +270,6 @@ async fn a_subscription_goes_by_a_proxy_of_its_own() {
         format!("the proxy {} answered 407 to CONNECT", proxy.address),
     )
     .await;
-    says("metadata", "may not be dialled".to_owned()).await;
     says("plain", "delivered".to_owned()).await;
 }
 
