@@ -125,7 +125,7 @@ impl HubClient {
         let why = match error {
             Error::Connect(why) | Error::Broken(why) | Error::Resolve(why) | Error::Proxy(why) => why.clone(),
             Error::Timeout => "no answer in time".to_owned(),
-            Error::Blocked(blocked) => blocked.rule.to_owned(),
+            Error::Blocked(blocked) => blocked.to_string(),
         };
         let url = &self.url;
         let hint = "is `busway serve` running, and does `--url` (or BUSWAY_URL) name its address?";

@@ -32,6 +32,12 @@ pub fn refuse(settings: &Settings) -> Result<(), Refused> {
             show_size(settings.limits.event_bytes as u64)
         ));
     }
+    if settings.egress.allow_only && settings.egress.allow.is_empty() {
+        faults.push(
+            "`egress.allow_only` is set and `egress.allow` is empty: nothing could be delivered; name what may be dialled"
+                .to_owned(),
+        );
+    }
     if faults.is_empty() {
         Ok(())
     } else {

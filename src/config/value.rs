@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::net::Rule;
 use crate::units::{DURATION_RULE, SIZE_RULE, parse_duration, parse_size};
 
 /// A value as it was written: one word, or the items of a list.
@@ -100,14 +101,9 @@ impl Given {
         }
     }
 
-    /// Ranges of addresses: `10.0.0.0/8`, or one address.
-    pub fn ranges(&self) -> Result<Vec<ipnet::IpNet>, String> {
-        let range = |item: &String| {
-            let one = || item.parse::<IpAddr>().ok().map(ipnet::IpNet::from);
-            let parsed = item.parse::<ipnet::IpNet>().ok().or_else(one);
-            parsed.ok_or_else(|| format!("must hold address ranges such as `10.0.0.0/8`, not `{item}`"))
-        };
-        self.list().iter().map(range).collect()
+    /// Rules of the egress guard: `10.0.0.0/8`, `*.example.com:443`, `*:25`.
+    pub fn rules(&self) -> Result<Vec<Rule>, String> {
+        self.list().iter().map(|item| item.parse()).collect()
     }
 }
 

@@ -1,7 +1,8 @@
 //! HTTP callbacks: an encoded event to a request, an answer to an outcome.
 //!
-//! 2xx delivers (of it what the subscription names, if it names some), 410 ends the subscription, everything else is tried again; an address that the guard refuses is
-//! not, since no wait makes it allowed. The subscriber's own headers win over ours, except for those that sign and
+//! 2xx delivers (of it what the subscription names, if it names some), 410 ends the subscription, everything else is tried again; an address or a name
+//! that the guard refuses is not, since no wait makes it allowed. But where a name leads to such an address it is: it may
+//! lead elsewhere the next time, and a mistake of the name servers' shall not cost a subscriber its events. The subscriber's own headers win over ours, except for those that sign and
 //! those that frame the message.
 //! Invariant: secrets and credentials are in the request and nowhere else: no outcome or log line has them.
 
@@ -225,7 +226,7 @@ fn read(answer: &net::Answer, success: &[u16], now: Timestamp) -> Answered {
 pub(super) fn failed(error: &net::Error) -> Answered {
     let words = error.to_string();
     let outcome = match error {
-        net::Error::Blocked(_) => Outcome::Rejected { reason: words.clone() },
+        net::Error::Blocked(blocked) if !blocked.looked_up => Outcome::Rejected { reason: words.clone() },
         _ => Outcome::Retry { after: None },
     };
     Answered {

@@ -25,7 +25,8 @@ pub use feed::Feed;
 
 use super::dial::{Dialler, Stream};
 use super::pool::{Link, Origin, Pool};
-use super::{Error, Guard, ProxySettings, Route, Trust};
+use super::reach::{Reached, Stage};
+use super::{Error, Guard, ProxySettings, Route, Trust, chain};
 
 /// One attempt to connect, all addresses of a name together (about).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -100,9 +101,20 @@ impl Client {
     /// Why there is no whole answer. Whether the sink saw the request is not known then, except for
     /// [`Error::Blocked`], [`Error::Resolve`], [`Error::Connect`] and [`Error::Proxy`]: it did not.
     pub async fn send(&self, request: Request<Bytes>, timeout: Duration, keep: usize) -> Result<Answer, Error> {
-        match tokio::time::timeout(timeout, self.send_untimed(request, keep)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Error::Timeout),
+        let (origin, request) = self.address(request)?;
+        let reached = Reached::default();
+        match tokio::time::timeout(timeout, self.send_untimed((&origin, request), keep, &reached)).await {
+            Ok(Ok((answer, link))) => {
+                if let Some(link) = link {
+                    self.pool.keep(origin, link);
+                }
+                Ok(answer)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                self.pool.forget(&origin);
+                Err(reached.late(&origin.host, timeout))
+            }
         }
     }
 
@@ -111,15 +123,15 @@ impl Client {
     /// # Errors
     /// Why there is none.
     pub async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
-        self.dialler.tcp(host, port).await
+        self.dialler.tcp(host, port, &Reached::default()).await
     }
 
-    /// A plain TCP connection to an address, through the guard.
+    /// A plain TCP connection to an address, through the guard. `names` led to it; none: it was asked for outright.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn connect(&self, address: SocketAddr) -> Result<TcpStream, Error> {
-        self.dialler.address(address).await
+    pub async fn connect(&self, address: SocketAddr, names: &[String]) -> Result<TcpStream, Error> {
+        self.dialler.address(address, names).await
     }
 
     /// Whom it trusts where it speaks TLS.
@@ -127,10 +139,16 @@ impl Client {
         &self.dialler.trust
     }
 
-    async fn send_untimed(&self, request: Request<Bytes>, keep: usize) -> Result<Answer, Error> {
-        let (origin, mut request) = self.address(request)?;
+    /// The answer, and the connection if another request can go out on it.
+    async fn send_untimed(
+        &self,
+        (origin, mut request): (&Origin, Request<Full<Bytes>>),
+        keep: usize,
+        reached: &Reached,
+    ) -> Result<(Answer, Option<Link>), Error> {
         loop {
-            let mut link = self.link(&origin).await?;
+            let mut link = self.link(origin, reached).await?;
+            reached.stage(Stage::Answer);
             let response = match link.exchange(request).await {
                 Ok(response) => response,
                 Err(mut failed) => match failed.take_message() {
@@ -139,20 +157,19 @@ impl Client {
                         request = unsent;
                         continue;
                     }
-                    None => return Err(Error::Broken(failed.into_error().to_string())),
+                    None => return Err(broken(&failed.into_error())),
                 },
             };
-            refused_by_proxy(&origin, response.status())?;
+            refused_by_proxy(origin, response.status())?;
+            reached.stage(Stage::Body(response.status()));
             let (answer, whole) = read(&mut link, response, keep).await?;
-            if whole && link.is_ready().await {
-                self.pool.keep(origin, link);
-            }
-            return Ok(answer);
+            let again = whole && link.is_ready().await;
+            return Ok((answer, again.then_some(link)));
         }
     }
 
     /// An idle connection that is still good, or a new one.
-    async fn link(&self, origin: &Origin) -> Result<Link, Error> {
+    async fn link(&self, origin: &Origin, reached: &Reached) -> Result<Link, Error> {
         while let Some(mut idle) = self.pool.take(origin) {
             if idle.is_ready().await {
                 return Ok(idle);
@@ -160,12 +177,18 @@ impl Client {
         }
         let (dialler, host, port) = (&self.dialler, &origin.host, origin.port);
         let tcp = match &origin.via {
-            None => dialler.tcp(host, port).await?,
-            Some(proxy) if origin.tls => proxy.tunnel(proxy.dial(dialler).await?, host, port).await?,
-            Some(proxy) => proxy.dial(dialler).await?,
+            None => dialler.tcp(host, port, reached).await?,
+            Some(proxy) => {
+                reached.stage(Stage::Proxy(proxy.clone()));
+                let tcp = proxy.dial(dialler).await?;
+                match origin.tls {
+                    true => proxy.tunnel(tcp, host, port).await?,
+                    false => tcp,
+                }
+            }
         };
         let stream = match origin.tls {
-            true => dialler.secure(host, tcp, origin.trust.as_ref()).await?,
+            true => dialler.secure(host, tcp, (origin.trust.as_ref(), reached)).await?,
             false => Stream::Plain(tcp),
         };
         let mut link = Link::open(stream)
@@ -195,7 +218,10 @@ async fn read(link: &mut Link, response: Response<Incoming>, keep: usize) -> Res
                 kept.extend_from_slice(piece.get(..room).unwrap_or_default());
                 whole = body.is_end_stream();
             }
-            Some(Err(error)) => return Err(Error::Broken(error.to_string())),
+            Some(Err(error)) => {
+                let why = chain(&error);
+                return Err(Error::Broken(format!("it answered {}, and then {why}", head.status)));
+            }
             None => whole = true,
         }
     }
@@ -283,9 +309,15 @@ fn refused_by_proxy(origin: &Origin, status: StatusCode) -> Result<(), Error> {
     }
 }
 
+fn broken(error: &hyper::Error) -> Error {
+    Error::Broken(chain(error))
+}
+
 fn host_header(authority: &Authority) -> Result<HeaderValue, Error> {
     HeaderValue::from_str(authority.as_str()).map_err(|error| Error::Connect(format!("the URL's host: {error}")))
 }
 
+#[cfg(test)]
+mod attacks;
 #[cfg(test)]
 mod tests;

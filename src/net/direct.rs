@@ -15,7 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use url::Url;
 
-use super::Error;
+use super::{Error, chain};
 use crate::tasks::Tasks;
 
 /// A way to one hub.
@@ -104,15 +104,4 @@ impl Direct {
         self.tasks.spawn(connection);
         sender.send_request(request).await.map_err(broken)
     }
-}
-
-/// An error with its causes: the outermost rarely says what happened.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

@@ -1,7 +1,8 @@
 //! The only way out: one client that dials, one guard that says which addresses may be dialled.
 //!
-//! `guard` is the rule, `dial` opens connections through it, `proxy` takes them further, `tls` secures them (as whom:
-//! `identity`), `pool` keeps them alive, `client` speaks HTTP on them.
+//! `guard` judges by the operator's `rule`s and by the closed `ranges`, `resolve` looks names up for it; `dial` opens
+//! connections through it, `proxy` takes them further, `tls` secures them (as whom: `identity`; `handshake` says why not),
+//! `pool` keeps them alive, `client` speaks HTTP on them and `reach` says how far it came.
 //! Why one place: a server-side request forgery is one forgotten `connect`; native delivery and plugins share this one.
 //! Invariant: the address that is checked is the address that is dialled (no second look-up in between).
 //! Invariant: nothing outside this folder opens an outgoing connection: a plugin's sockets are dialled here too.
@@ -10,9 +11,14 @@ mod client;
 mod dial;
 mod direct;
 mod guard;
+mod handshake;
 mod identity;
 mod pool;
 mod proxy;
+mod ranges;
+mod reach;
+mod resolve;
+mod rule;
 mod tls;
 
 pub use client::{Answer, Client, Feed};
@@ -20,6 +26,8 @@ pub use direct::Direct;
 pub use guard::{Blocked, Guard, GuardSettings};
 pub use identity::{Identity, IdentityFault};
 pub use proxy::{Exception, Proxy, ProxySettings, Route};
+pub use resolve::Resolver;
+pub use rule::Rule;
 pub use tls::{Secured, Trust};
 
 use std::fmt;
@@ -55,3 +63,14 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// An error with its causes: the outermost rarely says what happened.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}

@@ -19,7 +19,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use super::{Error, Identity};
+use super::{Error, Identity, handshake};
 
 /// Whom TLS trusts, and who we are to a server that asks. Cheap to clone.
 #[derive(Clone)]
@@ -92,7 +92,7 @@ impl Trust {
         let name = ServerName::try_from(bare).map_err(|error| refused(error.to_string()))?;
         let config = self.0.clone().map_err(|error| refused(error.to_string()))?;
         let shaken = TlsConnector::from(config).connect(name, stream).await;
-        shaken.map(Secured).map_err(|error| refused(error.to_string()))
+        shaken.map(Secured).map_err(|error| refused(handshake::why(&error)))
     }
 }
 

@@ -200,6 +200,15 @@ mod tests {
     }
 
     async fn fetch_with(log: Arc<GuestLog>, uri: &str, grants: &[&str], body: &'static str) -> Result<(u16, Bytes)> {
+        fetch_under(net::GuardSettings::default(), log, (uri, grants), body).await
+    }
+
+    async fn fetch_under(
+        rules: net::GuardSettings,
+        log: Arc<GuestLog>,
+        (uri, grants): (&str, &[&str]),
+        body: &'static str,
+    ) -> Result<(u16, Bytes)> {
         let granted: Vec<String> = grants.iter().map(|&origin| origin.to_owned()).collect();
         let allowed = Allowed::parse(&Grants {
             http: granted.clone(),
@@ -209,7 +218,7 @@ mod tests {
         let (limits, figures) = (Limits::default(), Arc::new(Figures::default()));
         let mut egress = Egress {
             plugin: "p".to_owned(),
-            client: net::Client::new(net::Guard::new(net::GuardSettings::default())),
+            client: net::Client::new(net::Guard::new(rules)),
             allowed: Arc::new(allowed),
             granted,
             allowance: Allowance::new(&limits, log.clone(), figures),
@@ -283,6 +292,50 @@ mod tests {
         assert!(matches!(refused, Err(Error::HttpRequestDenied)), "{refused:?}");
         let blocked = fetch("http://169.254.169.254/", &["http://169.254.169.254"], "hello").await;
         assert!(matches!(blocked, Err(Error::DestinationIpProhibited)), "{blocked:?}");
+    }
+
+    #[tokio::test]
+    async fn a_grant_opens_nothing_that_the_guard_refuses() {
+        let rules = || net::GuardSettings {
+            deny_private: true,
+            deny: vec!["*.blocked.example".parse().unwrap(), "*:25".parse().unwrap()],
+            resolver: net::Resolver::asking(|name| {
+                let leads = if name.starts_with("inside") {
+                    "::ffff:10.0.0.1"
+                } else {
+                    "169.254.169.254"
+                };
+                Ok(vec![leads.parse().unwrap()])
+            }),
+            ..net::GuardSettings::default()
+        };
+        for origin in [
+            "http://127.0.0.1:9",
+            "http://2130706433",
+            "http://0x7f.1",
+            "http://0177.0.0.1",
+            "http://127.1",
+            "http://0",
+            "http://[::1]",
+            "http://[::ffff:7f00:1]",
+            "http://[64:ff9b::a9fe:a9fe]",
+            "http://localhost",
+            "http://a.localhost",
+            "http://169.254.169.254",
+            "http://metadata.google.internal",
+            "http://a.blocked.example",
+            "http://ok.example:25",
+            "http://inside.example",
+            "http://cname-to-metadata.example",
+            "https://inside.example",
+        ] {
+            let log = GuestLog::new("p", &Limits::default(), Arc::default(), Clock::manual(Timestamp(0)));
+            let refused = fetch_under(rules(), log, (&format!("{origin}/"), &[origin]), "hello").await;
+            assert!(
+                matches!(refused, Err(Error::DestinationIpProhibited)),
+                "{origin}: {refused:?}"
+            );
+        }
     }
 
     #[tokio::test]

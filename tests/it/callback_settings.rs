@@ -170,25 +170,19 @@ async fn an_attempt_is_over_when_its_time_is_whatever_it_waits_for() {
     let proxy = |address| json!({"proxy": format!("http://{address}")});
     let oauth2 =
         json!({"auth": {"oauth2": {"token_url": format!("http://{nobody}/"), "client_id": "a", "client_secret": "b"}}});
-    check("answer", format!("http://{nobody}/"), json!({}), "no answer in time").await;
-    check("tls", format!("https://{nobody}/"), json!({}), "no answer in time").await;
-    check(
-        "proxy",
-        "http://sink.test/".to_owned(),
-        proxy(nobody),
-        "no answer in time",
-    )
-    .await;
-    check(
-        "tunnel",
-        "https://sink.test/".to_owned(),
-        proxy(nobody),
-        "no answer in time",
-    )
-    .await;
+    let (plain, secure) = ("http://sink.test/".to_owned(), "https://sink.test/".to_owned());
+    let (handshake, tunnel) = (
+        "the handshake did not end within",
+        format!("the proxy {nobody} did not answer"),
+    );
+    let late = "no answer in time";
+    check("answer", format!("http://{nobody}/"), json!({}), late).await;
+    check("tls", format!("https://{nobody}/"), json!({}), handshake).await;
+    check("proxy", plain, proxy(nobody), late).await;
+    check("tunnel", secure, proxy(nobody), &tunnel).await;
     check("token", receiver.url("/hook"), oauth2, "no token: ").await;
-    check("head", format!("http://{head}/"), json!({}), "no answer in time").await;
-    check("body", format!("http://{body}/"), json!({}), "no answer in time").await;
+    check("head", format!("http://{head}/"), json!({}), late).await;
+    check("body", format!("http://{body}/"), json!({}), "body did not end within").await;
     assert!(receiver.seen().is_empty());
     head_server.abort();
     body_server.abort();

@@ -242,13 +242,21 @@ async fn a_subscription_goes_by_a_proxy_of_its_own() {
         &to(secure, json!({"tls": known.tls(0), "proxy": url})),
     )
     .await;
-    let metadata = "http://169.254.169.254/latest".to_owned();
-    let metadata = to(metadata, json!({"proxy": way})).to_string();
-    let headers = [("content-type", "application/json")];
-    let (code, _) = hub
-        .send(http::Method::PUT, "/v1/subscriptions/metadata", &headers, metadata)
-        .await;
-    assert_eq!(code, 400, "a proxy is no way around the guard");
+    let metadata = "http://169.254.169.254/latest";
+    let oauth2 = json!({"token_url": metadata, "client_id": "a", "client_secret": "b"});
+    for refused in [
+        to(metadata.to_owned(), json!({"proxy": way})),
+        to("http://sink.test/".to_owned(), json!({"auth": {"oauth2": oauth2}})),
+    ] {
+        let headers = [("content-type", "application/json")];
+        let put = hub.send(
+            http::Method::PUT,
+            "/v1/subscriptions/metadata",
+            &headers,
+            refused.to_string(),
+        );
+        assert_eq!(put.await.0, 400, "neither is a way around the guard");
+    }
     hub.publish_many("n", 0..1, 0).await;
     let asked = format!("CONNECT {} HTTP/1.1", sink.address);
     let wanted = [

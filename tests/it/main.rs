@@ -23,6 +23,7 @@ mod crossing; // in by any of the five ways, out by any
 mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
 mod docker_cloud; // Docker Cloud's stream: frames, filters, hierarchy, credentials, ends; its own Python client
+mod egress; // the egress guard: sinks in disguise, names that lead inside, proxies, plugins
 mod email; // the email notifier against a real mail server
 mod eventbridge;
 mod eventbridge_targets; // Alibaba EventBridge: pairs word for word, real clients, rules, targets, webhooks
@@ -36,6 +37,7 @@ mod life; // self-events, figures, a stop under load, a second hub
 mod listener; // the commands of pulp-admin: outputs and exit codes
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
 mod marathon; // Marathon's event bus: golden answers, framing, callbacks, a real one followed, its clients
+mod net_faults; // sinks that break every rule of the network, and TLS that fails: told, bounded, nobody else hurt
 mod plugin_cli; // plugin test, diff, show, docs, and options made of a schema
 mod plugins; // plugins: verdicts, grants, swaps under load, and whom a bad one hurts
 mod pulp; // Pulp's event listeners: golden pairs, three notifiers end to end, a restart

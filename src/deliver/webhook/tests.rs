@@ -241,16 +241,17 @@ fn what_is_over_does_not_sign() {
 }
 
 #[test]
-fn only_a_blocked_address_is_given_up_at_once() {
-    let blocked = net::Blocked {
-        address: "169.254.169.254".parse().unwrap(),
-        rule: "metadata",
+fn only_a_place_that_is_blocked_for_good_is_given_up_at_once() {
+    let blocked = |looked_up| {
+        net::Error::Blocked(net::Blocked {
+            place: "the address 169.254.169.254".to_owned(),
+            rule: "metadata".to_owned(),
+            looked_up,
+        })
     };
-    assert!(matches!(
-        failed(&net::Error::Blocked(blocked)).outcome,
-        Outcome::Rejected { .. }
-    ));
+    assert!(matches!(failed(&blocked(false)).outcome, Outcome::Rejected { .. }));
     let others = [
+        blocked(true),
         net::Error::Timeout,
         net::Error::Connect("x".into()),
         net::Error::Resolve("x".into()),

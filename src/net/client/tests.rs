@@ -8,13 +8,13 @@ use tokio::net::{TcpListener, TcpStream as Tcp};
 use super::*;
 use crate::net::GuardSettings;
 
-const SECONDS: Duration = Duration::from_secs(10);
+pub(super) const SECONDS: Duration = Duration::from_secs(10);
 
 fn client() -> Client {
     Client::new(Guard::new(GuardSettings::default()))
 }
 
-fn post(url: &str) -> Request<Bytes> {
+pub(super) fn post(url: &str) -> Request<Bytes> {
     Request::post(url).body(Bytes::from_static(b"hello")).unwrap()
 }
 
@@ -30,7 +30,7 @@ async fn one_request(socket: &mut Tcp) -> Option<String> {
 }
 
 /// A sink that answers every request on every connection with what `answer` says; the count of connections.
-async fn sink(answer: &'static [u8], requests_a_connection: usize) -> (String, Arc<AtomicUsize>) {
+pub(super) async fn sink(answer: &'static [u8], requests_a_connection: usize) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook?a=b", listener.local_addr().unwrap());
     let connections = Arc::new(AtomicUsize::new(0));

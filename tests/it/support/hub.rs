@@ -46,6 +46,13 @@ impl HubProcess {
         Self::launch(folder, command).await
     }
 
+    /// The same, with these variables in its environment.
+    pub(crate) async fn start_under(folder: &Path, env: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_busway"));
+        command.args(SERVE).args(arguments).envs(env.iter().copied());
+        Self::launch(folder, command).await
+    }
+
     /// The same, under a shell's limit on the size of files, once somebody sets it: writing past it is an error then,
     /// and not the signal that ends a process.
     pub(crate) async fn start_limitable(folder: &Path) -> Self {
