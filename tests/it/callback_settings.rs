@@ -189,6 +189,16 @@ async fn an_attempt_is_over_when_its_time_is_whatever_it_waits_for() {
     drop(silent);
 }
 
+/// Publishes an event on the bus `b`.
+async fn publish(hub: &HubProcess, id: &str) {
+    let event = json!({"specversion": "1.0", "id": id, "source": "/s", "type": "n"}).to_string();
+    let headers = [("content-type", "application/cloudevents+json")];
+    assert_eq!(
+        hub.send(Method::POST, "/v1/buses/b/events", &headers, event).await.0,
+        202
+    );
+}
+
 fn signatures(request: &Request) -> Vec<String> {
     let value = request.headers["webhook-signature"].to_str().unwrap();
     value.split(' ').map(str::to_owned).collect()
@@ -222,42 +232,27 @@ async fn a_secret_is_rotated_with_grace_over_a_kill_and_the_old_one_goes_by_itse
         "{shown}"
     );
     assert!(!shown.to_string().contains("whsec_"), "{shown}");
-    let headers = [("content-type", "application/cloudevents+json")];
-    let event = |id: &str| json!({"specversion": "1.0", "id": id, "source": "/s", "type": "n"}).to_string();
-    assert_eq!(
-        hub.send(Method::POST, "/v1/buses/b/events", &headers, event("1"))
-            .await
-            .0,
-        202
-    );
+    publish(&hub, "1").await;
     assert_eq!(signatures(&receiver.wait_for(1).await[0]).len(), 2, "both sign");
 
     // By the command line, with a short grace: the old ones go by themselves.
-    let (code, out, error) = run(
-        folder.path(),
-        &[
-            "subscription",
-            "rotate-secret",
-            "s",
-            "--bus",
-            "b",
-            "--grace",
-            "1s",
-            "--secret",
-            old,
-            "--url",
-            &hub.url(""),
-        ],
-    );
+    let rotate = [
+        "subscription",
+        "rotate-secret",
+        "s",
+        "--bus",
+        "b",
+        "--grace",
+        "1s",
+        "--secret",
+    ];
+    let (url, last) = (hub.url(""), [old, "--url"]);
+    let arguments = [&rotate[..], &last[..], &[url.as_str()]].concat();
+    let (code, out, error) = run(folder.path(), &arguments);
     assert_eq!((code, error.as_str()), (0, ""), "{out}");
     assert!(!out.contains("whsec_"), "it was given, and need not be shown: {out}");
     let single = |json: &Value| json["protocolsettings"]["secret"] == "***" && json.get("secrets_until").is_none();
     hub.until("the old ones are gone", "/v1/subscriptions/s", single).await;
-    assert_eq!(
-        hub.send(Method::POST, "/v1/buses/b/events", &headers, event("2"))
-            .await
-            .0,
-        202
-    );
+    publish(&hub, "2").await;
     assert_eq!(signatures(&receiver.wait_for(2).await[1]).len(), 1);
 }
