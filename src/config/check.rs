@@ -64,6 +64,9 @@ pub fn risks(settings: &Settings) -> Vec<String> {
     if settings.delivery.max_attempts == 1 {
         risks.push("a delivery that fails once goes to the dead letters (`delivery.max_attempts` is 1)".to_owned());
     }
+    if settings.proxies.proxy.is_some() && (settings.egress.deny_private || !settings.egress.deny.is_empty()) {
+        risks.push("requests go by a proxy (`egress.proxy`) that looks names up itself: rules for addresses (`egress.deny`, `egress.deny_private`) cannot judge where a name leads, so the proxy must".to_owned());
+    }
     if settings.listen.drain_timeout < Duration::from_secs(1) {
         risks.push("a stop waits less than a second for deliveries in flight (`listen.drain_timeout`): what is cut off is delivered again after the start".to_owned());
     }

@@ -250,7 +250,7 @@ async fn a_subscription_goes_by_a_proxy_of_its_own() {
         asked.clone(),
         format!("{asked}: stranger"),
     ];
-    let seen = proxy
+    proxy
         .wait_for("all three", |seen| wanted.iter().all(|one| seen.contains(one)))
         .await;
     sink.wait_for("through the tunnel", |seen| seen == ["/ann ann"]).await;
