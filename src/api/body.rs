@@ -63,9 +63,10 @@ pub(super) async fn json(headers: &HeaderMap, body: Body) -> Result<Value, Error
 /// Reads a JSON body where there need not be one: none is an empty object.
 pub(super) async fn json_or_nothing(headers: &HeaderMap, body: Body) -> Result<Value, Error> {
     let bytes = read(headers, body, SETTINGS).await?;
+    let nothing = Value::Object(serde_json::Map::new());
     match bytes.is_empty() {
-        true => Ok(Value::Object(serde_json::Map::new())),
-        false => parse(&bytes),
+        true => Ok(nothing),
+        false => parse(&bytes).map(|json| if json.is_null() { nothing } else { json }),
     }
 }
 

@@ -43,6 +43,7 @@ const RULES: &[Rule] = &[
     short_timeout,
     long_timeout,
     open_to_inside,
+    names_behind_a_proxy,
     allows_everything,
     large_events,
     many_subscriptions,
@@ -317,6 +318,15 @@ fn long_timeout(s: &Settings) -> Option<String> {
             show_duration(s.delivery.timeout),
             s.delivery.concurrency
         )
+    })
+}
+
+fn names_behind_a_proxy(s: &Settings) -> Option<String> {
+    let by_address = s.egress.deny_private || !s.egress.deny.is_empty();
+    when(s.proxies.proxy.is_some() && by_address, || {
+        "requests go by a proxy (`egress.proxy`) that looks names up itself: rules for addresses (`egress.deny`, \
+         `egress.deny_private`) cannot judge where a name leads, so the proxy must"
+            .to_owned()
     })
 }
 

@@ -160,8 +160,8 @@ impl Client {
                     None => return Err(broken(&failed.into_error())),
                 },
             };
-            reached.stage(Stage::Body(response.status()));
             refused_by_proxy(origin, response.status())?;
+            reached.stage(Stage::Body(response.status()));
             let (answer, whole) = read(&mut link, response, keep).await?;
             let again = whole && link.is_ready().await;
             return Ok((answer, again.then_some(link)));
@@ -178,11 +178,14 @@ impl Client {
         let (dialler, host, port) = (&self.dialler, &origin.host, origin.port);
         let tcp = match &origin.via {
             None => dialler.tcp(host, port, reached).await?,
-            Some(proxy) if origin.tls => {
-                let dialled = proxy.dial(dialler, reached).await?;
-                proxy.tunnel(dialled, host, port).await?
+            Some(proxy) => {
+                reached.stage(Stage::Proxy(proxy.clone()));
+                let tcp = proxy.dial(dialler).await?;
+                match origin.tls {
+                    true => proxy.tunnel(tcp, host, port).await?,
+                    false => tcp,
+                }
             }
-            Some(proxy) => proxy.dial(dialler, reached).await?,
         };
         let stream = match origin.tls {
             true => dialler.secure(host, tcp, (origin.trust.as_ref(), reached)).await?,

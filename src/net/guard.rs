@@ -313,15 +313,6 @@ impl Guard {
     }
 }
 
-/// A host that is an address as it is written: `10.0.0.1`, `::1`, `[::1]`.
-pub(super) fn literal(host: &str) -> Option<IpAddr> {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(host);
-    bare.parse().ok()
-}
-
 fn known(port: u16) -> Option<u16> {
     (port != 0).then_some(port)
 }

@@ -9,6 +9,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,8 +22,8 @@ use url::{Host, Url};
 
 use super::Error;
 use super::dial::Dialler;
-use super::guard::literal;
 use super::reach::Reached;
+use super::rule::canonical;
 
 /// The head of the answer to `CONNECT`, at most.
 const LONGEST_HEAD: usize = 16 << 10;
@@ -145,8 +146,8 @@ impl Proxy {
     }
 
     /// A connection to it: its own address goes through the guard like any other.
-    pub(super) async fn dial(&self, dialler: &Dialler, reached: &Reached) -> Result<TcpStream, Error> {
-        let dialled = dialler.tcp(&self.0.host, self.0.port, reached).await;
+    pub(super) async fn dial(&self, dialler: &Dialler) -> Result<TcpStream, Error> {
+        let dialled = dialler.tcp(&self.0.host, self.0.port, &Reached::default()).await;
         // Not `Blocked`: that would give up deliveries for good, and it is no fault of their sink.
         dialled.map_err(|error| self.fault(format_args!("cannot be reached: {error}")))
     }
@@ -190,6 +191,11 @@ impl Proxy {
         self.fault(format_args!("answered {status}{to}{hint}"))
     }
 
+    /// It took longer than this.
+    pub(super) fn late(&self, longest: Duration) -> Error {
+        self.fault(format_args!("did not answer within {longest:?}"))
+    }
+
     fn fault(&self, what: impl fmt::Display) -> Error {
         Error::Proxy(format!("the proxy {self} {what}"))
     }
@@ -204,6 +210,15 @@ impl fmt::Display for Proxy {
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Proxy({self})")
+    }
+}
+
+/// A host that is an address, in whatever notation.
+fn literal(host: &str) -> Option<IpAddr> {
+    match canonical(host)? {
+        Host::Ipv4(four) => Some(four.into()),
+        Host::Ipv6(six) => Some(six.into()),
+        Host::Domain(_) => None,
     }
 }
 

@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::Error;
+use super::{Error, Proxy};
 
 /// A step of a request on its way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Stage {
     #[default]
     LookUp,
     Connect,
     Handshake,
+    /// By this proxy: its look-up, its connection, and the tunnel.
+    Proxy(Proxy),
     /// The request is written, or on its way.
     Answer,
     /// The head of the answer is there.
@@ -34,7 +36,7 @@ impl Reached {
 
     /// The error of a request to `host` whose time is up.
     pub(super) fn late(&self, host: &str, longest: Duration) -> Error {
-        let stage = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stage = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         stage.late(host, longest)
     }
 }
@@ -46,6 +48,7 @@ impl Stage {
             Self::LookUp => Error::Resolve(format!("{host}: the name servers did not answer within {longest:?}")),
             Self::Connect => Error::Connect(format!("{host}: no answer within {longest:?}")),
             Self::Handshake => Error::Connect(format!("TLS with {host}: the handshake did not end within {longest:?}")),
+            Self::Proxy(proxy) => proxy.late(longest),
             Self::Answer => Error::Timeout,
             Self::Body(status) => Error::Broken(format!(
                 "it answered {status}, and the answer's body did not end within {longest:?}"

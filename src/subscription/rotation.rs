@@ -44,6 +44,12 @@ impl Rotation {
     /// # Errors
     /// Names the field and the rule.
     pub fn from_json(json: &Value) -> Result<Self, Error> {
+        if !json.is_object() {
+            return Err(refuse(
+                "the body",
+                "must be a JSON object: `secret` and `grace`, or nothing",
+            ));
+        }
         let fields = Fields::of(json, "", &["secret", "grace"])?;
         let secret = match fields.value("secret") {
             None => None,

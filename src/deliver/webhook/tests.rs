@@ -144,6 +144,9 @@ fn answers_become_outcomes() {
     let retry = |seconds: Option<u64>| Outcome::Retry {
         after: seconds.map(Duration::from_secs),
     };
+    let soon = || Outcome::Retry {
+        after: Some(Duration::from_millis(119_001)),
+    };
     let table = [
         (200, None, Outcome::Accepted),
         (202, None, Outcome::Accepted),
@@ -163,29 +166,11 @@ fn answers_become_outcomes() {
         (503, Some("18446744073709551615"), retry(Some(u64::MAX))),
         (503, Some("Tue, 99 Nov 2023 22:15:20 GMT"), retry(None)),
         // The two older forms that a recipient must still know.
-        (
-            503,
-            Some("Tuesday, 14-Nov-23 22:15:20 GMT"),
-            Outcome::Retry {
-                after: Some(Duration::from_millis(119_001)),
-            },
-        ),
-        (
-            503,
-            Some("Tue Nov 14 22:15:20 2023"),
-            Outcome::Retry {
-                after: Some(Duration::from_millis(119_001)),
-            },
-        ),
+        (503, Some("Tuesday, 14-Nov-23 22:15:20 GMT"), soon()),
+        (503, Some("Tue Nov 14 22:15:20 2023"), soon()),
         (503, Some("Sun Nov  6 08:49:37 1994"), retry(Some(0))),
         // Two minutes after NOW, and a date that has passed.
-        (
-            503,
-            Some("Tue, 14 Nov 2023 22:15:20 GMT"),
-            Outcome::Retry {
-                after: Some(Duration::from_millis(119_001)),
-            },
-        ),
+        (503, Some("Tue, 14 Nov 2023 22:15:20 GMT"), soon()),
         (503, Some("Mon, 14 Nov 2022 22:15:20 GMT"), retry(Some(0))),
     ];
     for (status, after, want) in table {
