@@ -31,6 +31,7 @@ async fn open_at(folder: &Path, clock: Clock) -> Hub {
             dedup_ids: 10_000,
             max_buses: 8,
             queue: 64,
+            durability: log::Durability::Disk,
         },
         plugins: plugin::Settings {
             dir: folder.join("plugins"),

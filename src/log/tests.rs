@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Batch, BusName, EventLog, Offset, ReadLimit, Retention, Settings};
+use super::{Batch, BusName, Durability, EventLog, Offset, ReadLimit, Retention, Settings};
 use crate::event::{Data, DataKind, Draft, Event};
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
@@ -124,6 +124,7 @@ pub(super) fn settings() -> Settings {
         dedup_ids: 1_000,
         max_buses: 3,
         queue: 64,
+        durability: Durability::Disk,
     }
 }
 

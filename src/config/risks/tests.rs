@@ -1,10 +1,12 @@
 //! Every rule, by a config that breaks it, and that what is sound breaks none.
 
 use super::risks;
+use crate::config::check::Asked;
 use crate::config::{Config, Settings, Sources};
 
 fn found(text: &str) -> Vec<String> {
-    risks(&Config::from_text(text, None, &Sources::default()).unwrap().settings)
+    let config = Config::from_text(text, None, &Sources::default()).unwrap();
+    risks(&config.settings, Asked::Nobody)
 }
 
 const AUTH: &str = "[auth.a]\nsecret = \"0123456789abcdef0123456789abcdef\"\nscopes = [\"admin\"]\n";
@@ -97,5 +99,5 @@ fn what_is_dropped_before_its_last_attempt_is_told() {
 
 #[test]
 fn settings_as_they_come_carry_no_risk() {
-    assert_eq!(risks(&Settings::default()), Vec::<String>::new());
+    assert_eq!(risks(&Settings::default(), Asked::Nobody), Vec::<String>::new());
 }
