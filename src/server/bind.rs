@@ -118,7 +118,7 @@ mod tests {
             panic!()
         };
         assert_ne!(address.port(), 0);
-        let again = bind(&bound.address, None).await.unwrap_err();
+        let again = bind(&bound.address, None).await.err().unwrap();
         assert!(again.message().contains("cannot listen on 127.0.0.1"), "{again}");
     }
 
@@ -135,7 +135,8 @@ mod tests {
         assert!(
             bind(&address, None)
                 .await
-                .unwrap_err()
+                .err()
+                .unwrap()
                 .message()
                 .contains("another process answers")
         );
@@ -144,7 +145,14 @@ mod tests {
         drop(second);
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "precious").unwrap();
-        assert!(bind(&address, None).await.unwrap_err().message().contains("no socket"));
+        assert!(
+            bind(&address, None)
+                .await
+                .err()
+                .unwrap()
+                .message()
+                .contains("no socket")
+        );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     }
 }

@@ -1,13 +1,12 @@
 //! Every rule, by a config that breaks it, and that what is sound breaks none.
 
 use super::risks;
+use crate::config::check::Asked;
 use crate::config::{Config, Settings, Sources};
 
 fn found(text: &str) -> Vec<String> {
-    risks(
-        &Config::from_text(text, None, &Sources::default()).unwrap().settings,
-        Asked::Nobody,
-    )
+    let config = Config::from_text(text, None, &Sources::default()).unwrap();
+    risks(&config.settings, Asked::Nobody)
 }
 
 const AUTH: &str = "[auth.a]\nsecret = \"0123456789abcdef0123456789abcdef\"\nscopes = [\"admin\"]\n";
