@@ -110,10 +110,30 @@ pub(super) async fn no_method(method: Method, uri: Uri) -> Problem {
 
 /// Counts what was refused.
 pub(super) async fn count(State(door): State<Door>, response: Response) -> Response {
-    if let Some(Refused(code)) = response.extensions().get() {
+    let stable = response.extensions().get().map(|Refused(code)| *code);
+    if let Some(code) = stable.or_else(|| unnamed(response.status())) {
         door.hub.count_refusal(code);
     }
     response
+}
+
+/// What older systems' refusals count as: they have no stable codes.
+fn unnamed(status: StatusCode) -> Option<&'static str> {
+    let code = match status.as_u16() {
+        400 => "http_400",
+        401 => "http_401",
+        403 => "http_403",
+        404 => "http_404",
+        409 => "http_409",
+        413 => "http_413",
+        422 => "http_422",
+        429 => "http_429",
+        503 => "http_503",
+        402..=499 => "http_4xx",
+        500..=599 => "http_5xx",
+        _ => return None,
+    };
+    Some(code)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod origin;
 mod plugins;
 mod query;
 mod replay;
+mod room;
 mod rpc;
 mod scope;
 mod sse;
@@ -39,6 +40,8 @@ use axum::routing::{get, post};
 use crate::access::Access;
 use crate::hub::Hub;
 
+pub use room::Room;
+
 /// Options of the API.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -54,6 +57,8 @@ pub struct Settings {
     pub tutum: bool,
     /// Whether `GET /?Action=…` goes there: an RPC call of EventBridge's.
     pub rpc: bool,
+    /// What the bodies of all requests may hold together, on all addresses.
+    pub room: Room,
 }
 
 impl Default for Settings {
@@ -65,6 +70,7 @@ impl Default for Settings {
             beside: Router::new(),
             tutum: false,
             rpc: false,
+            room: Room::new(256 << 20),
         }
     }
 }
@@ -101,6 +107,7 @@ pub fn router_with(hub: Hub, settings: Settings) -> Router {
         None => routes,
     };
     guarded
+        .layer(from_fn_with_state(door.settings.room.clone(), room::hold))
         .layer(map_response_with_state(door.clone(), error::count))
         .with_state(door)
 }
@@ -178,5 +185,6 @@ fn on_a_bus() -> Router<Door> {
         .route("/subscriptions/{id}/pause", post(subscriptions::pause))
         .route("/subscriptions/{id}/resume", post(subscriptions::resume))
         .route("/subscriptions/{id}/test", post(subscriptions::test))
+        .route("/subscriptions/{id}/rotate-secret", post(subscriptions::rotate_secret))
         .route("/subscriptions/{id}/deliveries", get(subscriptions::deliveries))
 }

@@ -7,7 +7,7 @@ use super::Output;
 use super::exit::{Code, Failure};
 use super::flags::ConfigFlags;
 use super::out::{Form, Out};
-use crate::config::{Config, Refused, Settings, check, print};
+use crate::config::{Config, Refused, Settings, check, machine, print, risks};
 use crate::net;
 use crate::plugin::Workbench;
 use crate::tasks::Tasks;
@@ -52,7 +52,8 @@ impl Command {
                 let config = Config::load(&sources)?;
                 check::refuse(&config.settings)?;
                 check_plugins(&config.settings).await?;
-                let mut risks = check::risks(&config.settings);
+                let mut risks = risks::risks(&config.settings);
+                risks.extend(machine::risks(&config.settings));
                 risks.extend(check::strange_variables(&sources.env));
                 report(&mut output.out(), &config, &risks)
             }
@@ -66,7 +67,7 @@ impl Command {
 
 /// Holds each `[plugins.NAME] config` to the schema of the plugin, as far as the plugin directory has it here.
 async fn check_plugins(settings: &Settings) -> Result<(), Failure> {
-    let client = net::Client::new(net::Guard::new(settings.egress.clone()));
+    let client = net::Client::new(net::Guard::new(settings.egress.clone())).through(settings.proxies.clone());
     let configured = settings.plugins.iter().filter(|(_, plugin)| !plugin.config.is_empty());
     let there: Vec<_> = configured
         .filter_map(|(name, plugin)| {

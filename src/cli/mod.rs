@@ -10,6 +10,7 @@ mod dead;
 mod demo;
 mod exit;
 mod explain;
+mod files;
 mod flags;
 mod listener;
 mod logs;
@@ -25,6 +26,7 @@ mod subscription;
 mod tail;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -83,7 +85,7 @@ enum Command {
 /// Where the hub is, and the form of the output: for every command that speaks to one.
 #[derive(Debug, Args)]
 struct Remote {
-    /// The hub: `http://host:port` or `unix:/path`.
+    /// The hub: `http://host:port`, `https://host:port` or `unix:/path`.
     #[arg(
         long,
         env = "BUSWAY_URL",
@@ -91,6 +93,9 @@ struct Remote {
         value_name = "URL"
     )]
     url: String,
+    /// Certificates (PEM) to trust besides the public ones, where TLS is spoken.
+    #[arg(long, env = "BUSWAY_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Credentials, where the hub asks for them: `NAME:SECRET` of its `[auth]`, `file:PATH` or `env:NAME`.
     #[arg(long, env = "BUSWAY_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
@@ -119,7 +124,7 @@ impl Remote {
     fn client(&self) -> Result<HubClient, Failure> {
         let token = self.token.as_deref().map(|token| access::value_of("--token", token));
         let token = token.transpose().map_err(|why| Failure::new(Code::Usage, why))?;
-        Ok(HubClient::new(&self.url)?.with_token(token.as_deref()))
+        Ok(HubClient::new(&self.url, self.ca.as_deref())?.with_token(token.as_deref()))
     }
 
     /// `/v1`, or the named bus's part of it.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::settings::{LogFormat, Settings};
 use super::value::{Address, Given, duration};
+use crate::log::Durability;
 use crate::units::{show_duration, show_size};
 
 /// One key.
@@ -59,6 +60,7 @@ macro_rules! key {
 mod docker_cloud;
 mod eventbridge;
 mod marathon;
+mod proxy;
 mod pulp;
 mod webhooks;
 
@@ -66,6 +68,7 @@ mod webhooks;
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
     [
         HUB,
+        proxy::KEYS,
         webhooks::KEYS,
         marathon::KEYS,
         docker_cloud::KEYS,
@@ -85,7 +88,7 @@ pub(super) fn not_served(name: &str) -> Option<&'static str> {
 /// The hub's own.
 const HUB: &[Key] = &[
     key! { "listen.addresses", "listen", "ADDRESS",
-    "Where to listen: `127.0.0.1:8080`, `unix:/run/busway.sock`; several are allowed, port 0 takes a free one",
+    "Where to listen: `127.0.0.1:8080`, `tls:127.0.0.1:8443`, `unix:/run/busway.sock`; several are allowed, port 0 takes a free one",
     |s, v| { s.listen.addresses = addresses(v)?; Ok(()) },
     |s| join(&s.listen.addresses) },
     key! { "listen.hosts", "listen-hosts", "NAMES",
@@ -99,7 +102,7 @@ const HUB: &[Key] = &[
     key! { "listen.ports_file", "ports-file", "PATH",
     "Write the bound addresses to this file, one a line, once the hub is ready; `none`: do not",
     |s, v| { s.listen.ports_file = path_or_none(v)?; Ok(()) },
-    |s| s.listen.ports_file.as_ref().map_or_else(none, |path| path.display().to_string()) },
+    |s| show_path(s.listen.ports_file.as_ref()) },
     key! { "listen.drain_timeout", "drain-timeout", "DURATION",
     "How long a stop may take before what is left is cut off (it is delivered after the next start)",
     |s, v| { s.listen.drain_timeout = v.duration()?; Ok(()) },
@@ -116,6 +119,18 @@ const HUB: &[Key] = &[
     "A request's header may be this large; at least 8KiB",
     |s, v| { s.listen.header_size = bytes(v, 8 << 10)?; Ok(()) },
     |s| show_size(s.listen.header_size as u64) },
+    key! { "listen.tls_certificate", "listen-tls-certificate", "PATH",
+    "What `tls:` addresses show: a certificate and those between it and its authority (PEM); a changed file is taken up",
+    |s, v| { s.listen.tls_certificate = path_or_none(v)?; Ok(()) },
+    |s| show_path(s.listen.tls_certificate.as_ref()) },
+    key! { "listen.tls_key", "listen-tls-key", "PATH",
+    "The certificate's private key (PEM, without a passphrase)",
+    |s, v| { s.listen.tls_key = path_or_none(v)?; Ok(()) },
+    |s| show_path(s.listen.tls_key.as_ref()) },
+    key! { "listen.tls_client_ca", "listen-tls-client-ca", "PATH",
+    "Clients of `tls:` addresses must show a certificate of one of these authorities (PEM); `none`: they need not",
+    |s, v| { s.listen.tls_client_ca = path_or_none(v)?; Ok(()) },
+    |s| show_path(s.listen.tls_client_ca.as_ref()) },
     key! { "data.dir", "data", "PATH",
     "The store: events, subscriptions, cursors, dead letters",
     |s, v| { s.data.dir = path(v)?; Ok(()) },
@@ -124,6 +139,10 @@ const HUB: &[Key] = &[
     "The plugin directory: every `NAME.wasm` in it is loaded, and what changes is swapped while events flow",
     |s, v| { s.data.plugins = path(v)?; Ok(()) },
     |s| s.data.plugins.display().to_string() },
+    key! { "log.durability", "log-durability", "WHERE",
+    "Before an event is acknowledged it is on the `disk`, or with the `os`: quicker, and a power cut loses the last ones",
+    |s, v| { s.log.durability = durability(v)?; Ok(()) },
+    |s| show_durability(s.log.durability).to_owned() },
     key! { "log.retention_age", "log-retention-age", "DURATION",
     "Events older than this may go; `none`: no limit",
     |s, v| { s.log.retention.age = v.duration_or_none()?; Ok(()) },
@@ -196,14 +215,18 @@ const HUB: &[Key] = &[
     "Refuse to dial loopback and private addresses too (link-local and metadata addresses are always refused)",
     |s, v| { s.egress.deny_private = v.switch()?; Ok(()) },
     |s| s.egress.deny_private.to_string() },
-    key! { "egress.allow", "egress-allow", "RANGES",
-    "Address ranges that may be dialled whatever the rest says",
-    |s, v| { s.egress.allow = v.ranges()?; Ok(()) },
+    key! { "egress.allow", "egress-allow", "RULES",
+    "Ranges, names and ports that may be dialled although something wider is refused (`10.1.0.0/16`, `*.example.com:443`)",
+    |s, v| { s.egress.allow = v.rules()?; Ok(()) },
     |s| join(&s.egress.allow) },
-    key! { "egress.deny", "egress-deny", "RANGES",
-    "Address ranges that may not be dialled",
-    |s, v| { s.egress.deny = v.ranges()?; Ok(()) },
+    key! { "egress.deny", "egress-deny", "RULES",
+    "Ranges, names and ports that may not be dialled (`10.0.0.0/8`, `*.example.com`, `*:25`)",
+    |s, v| { s.egress.deny = v.rules()?; Ok(()) },
     |s| join(&s.egress.deny) },
+    key! { "egress.allow_only", "egress-allow-only", "BOOL",
+    "Dial nothing but what `egress.allow` names",
+    |s, v| { s.egress.allow_only = v.switch()?; Ok(()) },
+    |s| s.egress.allow_only.to_string() },
     key! { "limits.event_size", "limits-event-size", "SIZE",
     "A request with one event may be this large",
     |s, v| { s.limits.event_bytes = bytes(v, 1 << 10)?; Ok(()) },
@@ -220,6 +243,14 @@ const HUB: &[Key] = &[
     "Subscriptions, of all buses together",
     |s, v| { s.limits.subscriptions = count(v, 1, 100_000_000)?; Ok(()) },
     |s| s.limits.subscriptions.to_string() },
+    key! { "limits.body_memory", "limits-body-memory", "SIZE",
+    "What the bodies of all requests at hand may hold in memory together; beyond it publishers are told to come back (429)",
+    |s, v| { s.limits.body_bytes = bytes(v, 1 << 20)?; Ok(()) },
+    |s| show_size(s.limits.body_bytes as u64) },
+    key! { "limits.streams", "limits-streams", "COUNT",
+    "Open streams (server-sent events and WebSockets), all together; more are refused (429)",
+    |s, v| { s.limits.streams = count(v, 1, 10_000_000)?; Ok(()) },
+    |s| s.limits.streams.to_string() },
     key! { "log_output.filter", "log", "FILTER",
     "What the hub logs of itself, as `tracing` directives: `info`, `busway::deliver=debug,info`",
     |s, v| { s.log_output.filter = directives(v)?; Ok(()) },
@@ -305,12 +336,31 @@ fn path_or_none(given: &Given) -> Result<Option<std::path::PathBuf>, String> {
     }
 }
 
+fn show_path(path: Option<&std::path::PathBuf>) -> String {
+    path.map_or_else(none, |path| path.display().to_string())
+}
+
 fn directives(given: &Given) -> Result<String, String> {
     let text = given.list().join(",");
     match text.parse::<tracing_subscriber::EnvFilter>() {
         Ok(_) if !text.is_empty() => Ok(text),
         Ok(_) => Err("must not be empty; `off` logs nothing".to_owned()),
         Err(why) => Err(format!("must hold directives such as `info` or `busway=debug`: {why}")),
+    }
+}
+
+fn durability(given: &Given) -> Result<Durability, String> {
+    match given.word()? {
+        "disk" => Ok(Durability::Disk),
+        "os" => Ok(Durability::Os),
+        other => Err(format!("must be `disk` or `os`, not `{other}`")),
+    }
+}
+
+fn show_durability(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Disk => "disk",
+        Durability::Os => "os",
     }
 }
 

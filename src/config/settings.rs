@@ -8,6 +8,9 @@ use super::value::Address;
 use crate::access::Account;
 use crate::{compat, deliver, hub, log, net, plugin, subscription};
 
+/// Hosts to which no proxy is on the way, unless the operator says otherwise.
+const LOCAL: [&str; 3] = ["localhost", "127.0.0.0/8", "::1"];
+
 /// All settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -23,6 +26,8 @@ pub struct Settings {
     pub bounds: deliver::Bounds,
     /// `[egress]`.
     pub egress: net::GuardSettings,
+    /// `[egress]`, its proxy.
+    pub proxies: net::ProxySettings,
     /// `[webhooks]`: how the hub asks the targets of callbacks for consent.
     pub webhooks: hub::Introduction,
     /// `[limits]`.
@@ -56,6 +61,12 @@ pub struct ListenSettings {
     pub header_timeout: Duration,
     /// A request's header may be this large, in bytes.
     pub header_size: usize,
+    /// What addresses that speak TLS show: the certificate and those between it and its authority (PEM).
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key (PEM).
+    pub tls_key: Option<PathBuf>,
+    /// The authorities (PEM) one of whose certificates a client must show there; with none, it need not.
+    pub tls_client_ca: Option<PathBuf>,
 }
 
 /// Where things are kept.
@@ -96,9 +107,12 @@ impl Default for Settings {
                 insecure: false,
                 ports_file: None,
                 drain_timeout: Duration::from_secs(10),
-                connections: 10_000,
+                connections: 16_384,
                 header_timeout: Duration::from_secs(10),
                 header_size: 64 << 10,
+                tls_certificate: None,
+                tls_key: None,
+                tls_client_ca: None,
             },
             data: DataSettings {
                 dir: "busway-data".into(),
@@ -115,12 +129,22 @@ impl Default for Settings {
             delivery: subscription::DeliveryConfig::default(),
             bounds: deliver::Bounds::default(),
             egress: net::GuardSettings::default(),
+            proxies: net::ProxySettings {
+                proxy: None,
+                // A proxy's own loopback is hardly ever what is meant.
+                except: LOCAL
+                    .iter()
+                    .filter_map(|local| net::Exception::parse(local).ok())
+                    .collect(),
+            },
             webhooks: hub::Introduction::default(),
             limits: hub::Limits {
                 event_bytes: 1 << 20,
                 batch_bytes: 8 << 20,
                 batch_events: 1_000,
                 subscriptions: 1_000_000,
+                body_bytes: 256 << 20,
+                streams: 12_000,
             },
             log_output: LogOutput {
                 filter: "info".to_owned(),

@@ -1,6 +1,7 @@
 //! The config as an operator meets it: what a text gives, and in which words it is refused.
 
-use super::check::{needs_restart, refuse, risks, strange_variables};
+use super::check::{needs_restart, refuse, strange_variables};
+use super::risks::risks;
 use super::value::{Address, Given};
 use super::{Config, Origin, Settings, Sources, keys, print};
 use proptest::prelude::*;
@@ -63,6 +64,14 @@ const FAULTS: &[(&str, &str)] = &[
     (
         "[egress]\nallow = [\"10/8\"]",
         "busway.toml:2: `egress.allow` must hold address ranges",
+    ),
+    (
+        "[egress]\nproxy = \"https://p:1\"",
+        "busway.toml:2: `egress.proxy` must be the URL of an http proxy",
+    ),
+    (
+        "[egress]\nno_proxy = [\"a:80\"]",
+        "busway.toml:2: `egress.no_proxy` must hold names",
     ),
     (
         "[data]\ndir = { a = 1 }",

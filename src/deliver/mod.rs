@@ -3,8 +3,8 @@
 //! One dispatcher a bus (`dispatch`) reads the log in order, finds who wants each record, and offers it to their
 //! lanes. A `lane` is a subscription's own queue, schedule and state; it gets a task only while it has something to
 //! do, and when it is full, blocked or new it reads the log by itself and is handed back later (`window`). An
-//! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`,
-//! signed by `sign` and `push`, by `notifier`, or `forward` to another bus), which `consent` has asked before where that is
+//! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`
+//! and `call`, signed by `sign` and `push`, with a `token` of `tokens`, by `notifier`, or `forward` to another bus), which `consent` has asked before where that is
 //! wanted; `retry` and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
 //! A `replay` is one more lane beside a subscription's own (`replays` has them all); `revive` brings dead letters back.
 //!
@@ -19,7 +19,9 @@ mod admission;
 mod attempt;
 mod breaker;
 mod bus;
+mod call;
 mod candidate;
+mod census;
 mod checkpoint;
 pub mod consent;
 mod dispatch;
@@ -38,11 +40,15 @@ mod send;
 mod shape;
 mod sign;
 mod timer;
+mod token;
+mod tokens;
 mod webhook;
 mod window;
 
 #[cfg(test)]
 mod tests;
+
+pub use census::{Census, STEPS};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -41,6 +41,15 @@ pub(super) struct Sources {
     pub(super) from_delivery: UnboundedReceiver<deliver::Notice>,
 }
 
+impl Sources {
+    /// Tells how much waits, besides so many at hand.
+    fn count(&self, hub: &Hub, at_hand: usize) {
+        let waiting = self.told.len() + self.from_plugins.len() + self.from_delivery.len();
+        let waiting = i64::try_from(waiting + at_hand).unwrap_or(i64::MAX);
+        hub.0.metrics.queues.notices.set(waiting);
+    }
+}
+
 impl Reporter {
     pub(super) fn new() -> (Self, UnboundedReceiver<Happening>) {
         let (told, heard) = unbounded_channel();
@@ -76,7 +85,9 @@ pub(super) async fn report(hub: Hub, tasks: Tasks, mut sources: Sources) {
                 break;
             }
         }
+        sources.count(&hub, group.len());
         append(&hub, group).await;
+        sources.count(&hub, 0);
     }
 }
 

@@ -3,7 +3,7 @@
 //! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
 //! log (`fan` hands new records to many at once), `subscriptions` and `dead_letters` change who gets what, `replay` brings what was again, `plugins`
 //! checks what a subscription needs, `misfit` finds those that a swap left behind, `consent` asks callbacks whether they
-//! want events, `trial` compares a candidate with what is live, `explain` tells why an event
+//! want events, `secrets` replaces what they are signed with, `trial` compares a candidate with what is live, `explain` tells why an event
 //! did or did not arrive, `documents` keeps what front doors want kept, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
 //!
 //! Order of the stop ([`Hub::stop`], then [`Hub::drain`]): no new work and streams end; deliveries in flight end and
@@ -12,23 +12,28 @@
 //! Invariant: nothing here knows HTTP; nothing here decides what a front door must translate.
 //! Invariant: a subscription is on disk before delivery knows of it, and off the disk before delivery forgets it.
 
+mod concern;
 mod consent;
 mod dead_letters;
 mod documents;
 mod events;
 mod explain;
 mod fan;
+mod ground;
 mod life;
+mod measure;
 mod misfit;
 mod moment;
 mod open;
 mod plugins;
 mod replay;
+mod secrets;
 mod status;
 mod stream;
 mod subscriptions;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tray;
 mod trial;
 
 use std::path::PathBuf;
@@ -39,6 +44,7 @@ pub use consent::{Asked as ConsentAsked, Introduction};
 pub use dead_letters::{Choice, Dropped, Kept, Redelivered};
 pub use events::Page;
 pub use explain::{Asked, DeliveryStanding, Explanation, Heard, Question, Rule, Shown};
+pub use ground::{Promise, filesystem_of, weakness};
 pub use replay::{ReplayOutlook, ReplayWish};
 pub use status::{Health, Standing};
 pub use stream::{EventStream, Item, Only, Wish};
@@ -71,6 +77,8 @@ pub struct Settings {
     pub plugins: plugin::Settings,
     /// Which addresses may be dialled.
     pub egress: net::GuardSettings,
+    /// The proxies by which requests go out.
+    pub proxies: net::ProxySettings,
     /// What a subscription gets that does not say otherwise.
     pub delivery: DeliveryConfig,
     /// What all subscriptions share.
@@ -92,6 +100,10 @@ pub struct Limits {
     pub batch_events: usize,
     /// Subscriptions, of all buses together.
     pub subscriptions: usize,
+    /// Bodies of requests that are held in memory, all together, in bytes.
+    pub body_bytes: usize,
+    /// Streams that are open, all together.
+    pub streams: usize,
 }
 
 /// The hub. Cheap to clone.
@@ -111,12 +123,17 @@ struct Parts {
     plugins: Plugins,
     delivery: Delivery,
     fans: fan::Fans,
+    /// Streams that may still be opened.
+    places: Arc<tokio::sync::Semaphore>,
     life: life::Reporter,
     misfits: misfit::Misfits,
     trials: trial::Trials,
     introduction: Introduction,
     waiting: consent::Waiting,
+    retiring: secrets::Retiring,
     documents: documents::Documents,
+    concerns: concern::Concerns,
+    ground: ground::Ground,
     /// Held while a document is written.
     filing: tokio::sync::Mutex<()>,
     /// Held while some dead letters go back into their lanes.
@@ -144,6 +161,11 @@ impl Hub {
     /// The hub's clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// Signs pushes as Alibaba's EventBridge does; knows the certificate that receivers ask for.

@@ -4,7 +4,6 @@
 //! Invariant: no answer shows a value from the operator's config, nor one that is a secret by its name or its schema.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -220,26 +219,13 @@ impl Hub {
         }
     }
 
-    /// Refuses a sink whose address is given outright and may not be dialled. A name is checked when it is dialled.
+    /// Refuses a sink that may not be dialled, as far as its address or its name tells. Where a name leads is checked
+    /// when it is dialled.
     fn check_address(&self, url: &url::Url) -> Result<(), Error> {
-        let address = match url.host() {
-            Some(url::Host::Ipv4(address)) => IpAddr::from(address),
-            Some(url::Host::Ipv6(address)) => IpAddr::from(address),
-            _ => return Ok(()),
+        let (Some(host), port) = (url.host_str(), url.port_or_known_default().unwrap_or(80)) else {
+            return Ok(());
         };
-        let port = url.port_or_known_default().unwrap_or(80);
-        self.0
-            .client
-            .guard()
-            .check(SocketAddr::new(address, port))
-            .map_err(|blocked| {
-                Error::invalid(
-                    "sink_not_allowed",
-                    format!(
-                        "sink: the address {} may not be dialled: {}",
-                        blocked.address, blocked.rule
-                    ),
-                )
-            })
+        let admitted = self.0.client.guard().admit(host, port);
+        admitted.map_err(|blocked| Error::invalid("sink_not_allowed", format!("sink: {blocked}")))
     }
 }

@@ -164,7 +164,7 @@ impl Hub {
         self.0.delivery.once(&found.id, Arc::new(record)).await
     }
 
-    fn find(&self, scope: Option<&BusName>, id: &SubscriptionId) -> Result<Subscription, Error> {
+    pub(super) fn find(&self, scope: Option<&BusName>, id: &SubscriptionId) -> Result<Subscription, Error> {
         let found = self
             .0
             .delivery

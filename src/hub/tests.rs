@@ -39,6 +39,7 @@ async fn open_at(folder: &Path, clock: Clock) -> Hub {
             plugins: Default::default(),
         },
         egress: net::GuardSettings::default(),
+        proxies: net::ProxySettings::default(),
         delivery: DeliveryConfig::default(),
         bounds: Default::default(),
         introduction: Default::default(),
@@ -47,6 +48,8 @@ async fn open_at(folder: &Path, clock: Clock) -> Hub {
             batch_bytes: 16_384,
             batch_events: 5,
             subscriptions: 100,
+            body_bytes: 64 << 20,
+            streams: 300,
         },
     };
     Hub::open(settings, clock).await.unwrap()

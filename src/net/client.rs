@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::HOST;
+use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
@@ -25,7 +25,8 @@ pub use feed::Feed;
 
 use super::dial::{Dialler, Stream};
 use super::pool::{Link, Origin, Pool};
-use super::{Error, Guard, Trust};
+use super::reach::{Reached, Stage};
+use super::{Error, Guard, ProxySettings, Route, Trust, chain};
 
 /// One attempt to connect, all addresses of a name together (about).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +37,7 @@ const DRAIN: usize = 64 << 10;
 #[derive(Clone)]
 pub struct Client {
     dialler: Dialler,
+    proxies: Arc<ProxySettings>,
     pool: Arc<Pool>,
 }
 
@@ -63,8 +65,17 @@ impl Client {
     pub fn new(guard: Guard) -> Self {
         Self {
             dialler: Dialler::new(guard, CONNECT_TIMEOUT),
+            proxies: Arc::default(),
             pool: Arc::default(),
         }
+    }
+
+    /// The same client, whose requests go by these proxies unless they say otherwise (by a [`Route`] among their
+    /// extensions). Connections that are no requests are dialled as before.
+    #[must_use]
+    pub fn through(mut self, proxies: ProxySettings) -> Self {
+        self.proxies = Arc::new(proxies);
+        self
     }
 
     /// The same way out with connections of its own: for another runtime, since a connection lives on the one that
@@ -73,6 +84,7 @@ impl Client {
     pub fn apart(&self) -> Self {
         Self {
             dialler: self.dialler.clone(),
+            proxies: self.proxies.clone(),
             pool: Arc::default(),
         }
     }
@@ -82,16 +94,27 @@ impl Client {
         &self.dialler.guard
     }
 
-    /// Sends one request and reads at most `keep` bytes of the answer's body, all within `timeout`. A [`Trust`] among
-    /// the request's extensions takes the place of the client's.
+    /// Sends one request and reads at most `keep` bytes of the answer's body, all within `timeout`. A [`Trust`] and a
+    /// [`Route`] among the request's extensions take the place of the client's.
     ///
     /// # Errors
     /// Why there is no whole answer. Whether the sink saw the request is not known then, except for
-    /// [`Error::Blocked`], [`Error::Resolve`] and [`Error::Connect`]: it did not.
+    /// [`Error::Blocked`], [`Error::Resolve`], [`Error::Connect`] and [`Error::Proxy`]: it did not.
     pub async fn send(&self, request: Request<Bytes>, timeout: Duration, keep: usize) -> Result<Answer, Error> {
-        match tokio::time::timeout(timeout, self.send_untimed(request, keep)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Error::Timeout),
+        let (origin, request) = self.address(request)?;
+        let reached = Reached::default();
+        match tokio::time::timeout(timeout, self.send_untimed((&origin, request), keep, &reached)).await {
+            Ok(Ok((answer, link))) => {
+                if let Some(link) = link {
+                    self.pool.keep(origin, link);
+                }
+                Ok(answer)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                self.pool.forget(&origin);
+                Err(reached.late(&origin.host, timeout))
+            }
         }
     }
 
@@ -100,15 +123,15 @@ impl Client {
     /// # Errors
     /// Why there is none.
     pub async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
-        self.dialler.tcp(host, port).await
+        self.dialler.tcp(host, port, &Reached::default()).await
     }
 
-    /// A plain TCP connection to an address, through the guard.
+    /// A plain TCP connection to an address, through the guard. `names` led to it; none: it was asked for outright.
     ///
     /// # Errors
     /// Why there is none.
-    pub async fn connect(&self, address: SocketAddr) -> Result<TcpStream, Error> {
-        self.dialler.address(address).await
+    pub async fn connect(&self, address: SocketAddr, names: &[String]) -> Result<TcpStream, Error> {
+        self.dialler.address(address, names).await
     }
 
     /// Whom it trusts where it speaks TLS.
@@ -116,10 +139,16 @@ impl Client {
         &self.dialler.trust
     }
 
-    async fn send_untimed(&self, request: Request<Bytes>, keep: usize) -> Result<Answer, Error> {
-        let (origin, mut request) = address(request)?;
+    /// The answer, and the connection if another request can go out on it.
+    async fn send_untimed(
+        &self,
+        (origin, mut request): (&Origin, Request<Full<Bytes>>),
+        keep: usize,
+        reached: &Reached,
+    ) -> Result<(Answer, Option<Link>), Error> {
         loop {
-            let mut link = self.link(&origin).await?;
+            let mut link = self.link(origin, reached).await?;
+            reached.stage(Stage::Answer);
             let response = match link.exchange(request).await {
                 Ok(response) => response,
                 Err(mut failed) => match failed.take_message() {
@@ -128,31 +157,33 @@ impl Client {
                         request = unsent;
                         continue;
                     }
-                    None => return Err(Error::Broken(failed.into_error().to_string())),
+                    None => return Err(broken(&failed.into_error())),
                 },
             };
+            refused_by_proxy(origin, response.status())?;
+            reached.stage(Stage::Body(response.status()));
             let (answer, whole) = read(&mut link, response, keep).await?;
-            if whole && link.is_ready().await {
-                self.pool.keep(origin, link);
-            }
-            return Ok(answer);
+            let again = whole && link.is_ready().await;
+            return Ok((answer, again.then_some(link)));
         }
     }
 
     /// An idle connection that is still good, or a new one.
-    async fn link(&self, origin: &Origin) -> Result<Link, Error> {
+    async fn link(&self, origin: &Origin, reached: &Reached) -> Result<Link, Error> {
         while let Some(mut idle) = self.pool.take(origin) {
             if idle.is_ready().await {
                 return Ok(idle);
             }
         }
+        let (dialler, host, port) = (&self.dialler, &origin.host, origin.port);
+        let tcp = match &origin.via {
+            None => dialler.tcp(host, port, reached).await?,
+            Some(proxy) if origin.tls => proxy.tunnel(proxy.dial(dialler, reached).await?, host, port).await?,
+            Some(proxy) => proxy.dial(dialler, reached).await?,
+        };
         let stream = match origin.tls {
-            true => {
-                self.dialler
-                    .tls(&origin.host, origin.port, origin.trust.as_ref())
-                    .await?
-            }
-            false => Stream::Plain(self.dialler.tcp(&origin.host, origin.port).await?),
+            true => dialler.secure(host, tcp, origin.trust.as_ref(), reached).await?,
+            false => Stream::Plain(tcp),
         };
         let mut link = Link::open(stream)
             .await
@@ -181,7 +212,10 @@ async fn read(link: &mut Link, response: Response<Incoming>, keep: usize) -> Res
                 kept.extend_from_slice(piece.get(..room).unwrap_or_default());
                 whole = body.is_end_stream();
             }
-            Some(Err(error)) => return Err(Error::Broken(error.to_string())),
+            Some(Err(error)) => {
+                let why = chain(&error);
+                return Err(Error::Broken(format!("it answered {}, and then {why}", head.status)));
+            }
             None => whole = true,
         }
     }
@@ -195,16 +229,56 @@ async fn read(link: &mut Link, response: Response<Incoming>, keep: usize) -> Res
     ))
 }
 
-/// Where an absolute URL points, and the request in the form that goes on the wire there.
-fn address(request: Request<Bytes>) -> Result<(Origin, Request<Full<Bytes>>), Error> {
-    let (mut head, body) = request.into_parts();
+impl Client {
+    /// Where an absolute URL points, by which way, and the request in the form that goes on the wire there.
+    fn address(&self, request: Request<Bytes>) -> Result<(Origin, Request<Full<Bytes>>), Error> {
+        let (mut head, body) = request.into_parts();
+        let (tls, authority, port) = place(&head.uri)?;
+        let via = match head.extensions.remove() {
+            Some(Route::Direct) => None,
+            Some(Route::By(proxy)) => Some(proxy),
+            None => self.proxies.by(authority.host()).cloned(),
+        };
+        let origin = Origin {
+            tls,
+            host: authority.host().to_ascii_lowercase(),
+            port,
+            trust: head.extensions.remove(),
+            via,
+        };
+        if !head.headers.contains_key(HOST) {
+            head.headers.insert(HOST, host_header(&authority)?);
+        }
+        if origin.via.is_some() {
+            self.guard()
+                .allows_through_proxy(&origin.host, port)
+                .map_err(Error::Blocked)?;
+        }
+        match &origin.via {
+            // The proxy needs the whole URL.
+            Some(proxy) if !tls => {
+                head.headers.remove(PROXY_AUTHORIZATION);
+                let credentials = proxy.authorization().map(|value| (PROXY_AUTHORIZATION, value));
+                head.headers.extend(credentials);
+            }
+            _ => {
+                let path = head.uri.path_and_query().cloned();
+                head.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+            }
+        }
+        Ok((origin, Request::from_parts(head, Full::new(body))))
+    }
+}
+
+/// What an absolute URL names: whether TLS is spoken, the authority, and the port.
+fn place(uri: &Uri) -> Result<(bool, Authority, u16), Error> {
     let refused = |why: &str| Error::Connect(format!("the URL {why}"));
-    let tls = match head.uri.scheme_str() {
+    let tls = match uri.scheme_str() {
         Some("http") => false,
         Some("https") => true,
         _ => return Err(refused("must begin with http:// or https://")),
     };
-    let authority = head.uri.authority().ok_or_else(|| refused("names no host"))?;
+    let authority = uri.authority().ok_or_else(|| refused("names no host"))?;
     if authority.as_str().contains('@') {
         return Err(refused("may not carry a user name or password"));
     }
@@ -218,22 +292,21 @@ fn address(request: Request<Bytes>) -> Result<(Origin, Request<Full<Bytes>>), Er
         None if tls => 443,
         None => 80,
     };
-    let origin = Origin {
-        tls,
-        host: authority.host().to_ascii_lowercase(),
-        port,
-        trust: head.extensions.remove(),
-    };
-    if !head.headers.contains_key(HOST) {
-        head.headers.insert(HOST, host_header(authority)?);
+    Ok((tls, authority.clone(), port))
+}
+
+/// A 407 to a request that went to a proxy as it is: the sink is no proxy, so it was not the sink that said it.
+fn refused_by_proxy(origin: &Origin, status: StatusCode) -> Result<(), Error> {
+    match &origin.via {
+        Some(proxy) if !origin.tls && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            Err(proxy.refused(status.as_u16(), ""))
+        }
+        _ => Ok(()),
     }
-    let path = head
-        .uri
-        .path_and_query()
-        .cloned()
-        .unwrap_or_else(|| PathAndQuery::from_static("/"));
-    head.uri = Uri::from(path);
-    Ok((origin, Request::from_parts(head, Full::new(body))))
+}
+
+fn broken(error: &hyper::Error) -> Error {
+    Error::Broken(chain(error))
 }
 
 fn host_header(authority: &Authority) -> Result<HeaderValue, Error> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::reach::{Reached, Stage};
 use super::{Error, Guard, Secured, Trust};
 
 /// Before this a connection attempt is not given up in favour of the next address.
@@ -44,43 +45,55 @@ impl Dialler {
     }
 
     /// A TCP connection to the first address of `host` that takes one, without delay of small writes.
-    pub(super) async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
+    pub(super) async fn tcp(&self, host: &str, port: u16, reached: &Reached) -> Result<TcpStream, Error> {
+        reached.stage(Stage::LookUp);
         let addresses = self.guard.resolve(host, port).await?;
+        reached.stage(Stage::Connect);
         let shares = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let share = (self.timeout / shares).max(LEAST_SHARE);
-        let mut last = Error::Timeout;
+        let mut failed: Vec<String> = Vec::new();
         for address in addresses {
             match open(address, share).await {
                 Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
+                Err(why) => failed.push(why),
             }
         }
-        Err(last)
+        Err(Error::Connect(failed.join("; ")))
     }
 
-    /// A TCP connection to this very address, without delay of small writes.
-    pub(super) async fn address(&self, address: SocketAddr) -> Result<TcpStream, Error> {
-        self.guard.check(address).map_err(Error::Blocked)?;
-        open(address, self.timeout).await
+    /// A TCP connection to this very address, without delay of small writes. `names` led to it; none: it was asked for
+    /// outright.
+    pub(super) async fn address(&self, address: SocketAddr, names: &[String]) -> Result<TcpStream, Error> {
+        self.guard.check_led(names, address).map_err(Error::Blocked)?;
+        open(address, self.timeout).await.map_err(Error::Connect)
     }
 
-    /// A TLS connection; the certificate must be for `host`, and from whom `trust` (none: the dialler) trusts.
-    pub(super) async fn tls(&self, host: &str, port: u16, trust: Option<&Trust>) -> Result<Stream, Error> {
-        let tcp = self.tcp(host, port).await?;
-        let secured = trust.unwrap_or(&self.trust).secure(host, tcp).await?;
-        Ok(Stream::Tls(Box::new(secured)))
+    /// TLS over a connection; the certificate must be for `host`, and from whom `trust` (none: the dialler) trusts.
+    pub(super) async fn secure(
+        &self,
+        host: &str,
+        tcp: TcpStream,
+        trust: Option<&Trust>,
+        reached: &Reached,
+    ) -> Result<Stream, Error> {
+        reached.stage(Stage::Handshake);
+        let shaken = trust.unwrap_or(&self.trust).secure(host, tcp);
+        match tokio::time::timeout(self.timeout, shaken).await {
+            Ok(secured) => Ok(Stream::Tls(Box::new(secured?))),
+            Err(_) => Err(Stage::Handshake.late(host, self.timeout)),
+        }
     }
 }
 
-async fn open(address: SocketAddr, longest: Duration) -> Result<TcpStream, Error> {
+async fn open(address: SocketAddr, longest: Duration) -> Result<TcpStream, String> {
     match tokio::time::timeout(longest, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => {
             // Refused only by a socket that is already dead, which the first write will tell.
             let _ = stream.set_nodelay(true);
             Ok(stream)
         }
-        Ok(Err(error)) => Err(Error::Connect(format!("{address}: {error}"))),
-        Err(_) => Err(Error::Connect(format!("{address}: no answer within {longest:?}"))),
+        Ok(Err(error)) => Err(format!("{address}: {error}")),
+        Err(_) => Err(format!("{address}: no answer within {longest:?}")),
     }
 }
 

@@ -5,6 +5,8 @@
 //! against 18 µs of CPU a request). What an idle connection missed (the peer's close) is seen by the first poll of
 //! who takes it.
 //! Age is counted in sweeps, not by a clock: the sweeper is a task that lives only while something is idle.
+//! However busy, a connection goes after [`OLD`] sweeps: the name is looked up again then, and a sink that has moved is
+//! followed.
 //! Invariant: never more than [`PER_ORIGIN`] idle connections to one origin and [`IN_ALL`] in all.
 
 use std::collections::{HashMap, VecDeque};
@@ -22,8 +24,8 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
-use super::Trust;
 use super::dial::Stream;
+use super::{Proxy, Trust};
 use crate::tasks::Tasks;
 
 /// Idle connections kept to one origin.
@@ -32,6 +34,8 @@ const PER_ORIGIN: usize = 128;
 const IN_ALL: usize = 1_024;
 /// A connection goes after between two and three of these without use.
 const SWEEP: Duration = Duration::from_secs(15);
+/// A connection is not used again after so many sweeps: about five minutes.
+const OLD: u64 = 20;
 
 /// Whom a connection talks to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -39,8 +43,10 @@ pub(super) struct Origin {
     pub(super) tls: bool,
     pub(super) host: String,
     pub(super) port: u16,
-    /// Whom it is trusted to be named by; none: whom the client trusts.
+    /// Whom it is trusted to be named by, and who we are to it; none: as the client says.
     pub(super) trust: Option<Trust>,
+    /// The proxy on the way there, with what it is asked with.
+    pub(super) via: Option<Proxy>,
 }
 
 /// A connection: who sends on it, and what drives it. Dropping it closes it.
@@ -49,6 +55,8 @@ pub(super) struct Link {
     driver: Connection<TokioIo<Stream>, Full<Bytes>>,
     /// The driver has ended and may not be polled again.
     over: bool,
+    /// The sweep after which it was idle for the first time.
+    first: Option<u64>,
 }
 
 impl Link {
@@ -59,6 +67,7 @@ impl Link {
             sender,
             driver,
             over: false,
+            first: None,
         })
     }
 
@@ -129,10 +138,11 @@ impl Pool {
     }
 
     /// Keeps a connection for the next request, unless there are enough.
-    pub(super) fn keep(self: &Arc<Self>, origin: Origin, link: Link) {
+    pub(super) fn keep(self: &Arc<Self>, origin: Origin, mut link: Link) {
         let mut state = self.lock();
         let now = state.sweeps;
-        if state.count >= IN_ALL {
+        let first = *link.first.get_or_insert(now);
+        if state.count >= IN_ALL || now.saturating_sub(first) > OLD {
             return;
         }
         let idle = state.idle.entry(origin).or_default();
@@ -147,6 +157,13 @@ impl Pool {
         }
     }
 
+    /// Closes the idle connections to `origin`: one of them was found dead, and so the others are likely to be.
+    pub(super) fn forget(&self, origin: &Origin) {
+        let mut state = self.lock();
+        let gone = state.idle.remove(origin).map_or(0, |links| links.len());
+        state.count = state.count.saturating_sub(gone);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         // Nothing in here can panic half way: a poisoned lock still guards a whole state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -155,6 +172,12 @@ impl Pool {
     #[cfg(test)]
     pub(super) fn idle(&self) -> usize {
         self.lock().count
+    }
+
+    /// Lets so many sweeps pass that every connection is old.
+    #[cfg(test)]
+    pub(super) fn age(&self) {
+        self.lock().sweeps += OLD + 1;
     }
 }
 

@@ -47,8 +47,7 @@ impl Names {
     /// Whether this address may be dialled now, as far as the grants and the call's allowance say.
     pub(super) fn may_dial(&self, address: SocketAddr) -> Result<(), ErrorCode> {
         let names = self.led_to(address.ip());
-        let by_name = names.iter().any(|name| self.allowed.tcp(name, address.port()));
-        if !by_name && !self.allowed.tcp(&literal(address.ip()), address.port()) {
+        if self.granted_names(address).is_empty() && !self.allowed.tcp(&literal(address.ip()), address.port()) {
             let host = names.into_iter().next().unwrap_or_else(|| literal(address.ip()));
             self.refuse(&format!("{host}:{}", address.port()));
             return Err(ErrorCode::AccessDenied);
@@ -61,6 +60,13 @@ impl Names {
             true => Err(ErrorCode::ConnectionRefused),
             false => Ok(()),
         }
+    }
+
+    /// The names that led to this address and whose port is granted: the guard judges by names too.
+    pub(super) fn granted_names(&self, address: SocketAddr) -> Vec<String> {
+        let mut names = self.led_to(address.ip());
+        names.retain(|name| self.allowed.tcp(name, address.port()));
+        names
     }
 
     /// Writes the connection down if the guest is observed; whether it may then not be made.
@@ -339,7 +345,7 @@ mod tests {
             denied.clone().resolve("localhost".to_owned()).await,
             Err(ErrorCode::AccessDenied)
         );
-        let dialled = denied.client.connect("127.0.0.1:587".parse().unwrap()).await;
+        let dialled = denied.client.connect("127.0.0.1:587".parse().unwrap(), &[]).await;
         assert!(matches!(dialled, Err(net::Error::Blocked(_))));
     }
 }

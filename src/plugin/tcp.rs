@@ -117,11 +117,11 @@ impl HostTcpSocket for View<'_> {
             return Err(ErrorCode::InvalidState.into());
         }
         let allowed = self.names.may_dial(remote);
-        let client = self.names.client.clone();
+        let (client, names) = (self.names.client.clone(), self.names.granted_names(remote));
         // A refusal is told where the guest waits for the connection, as any other failure to connect.
         let dial = async move {
             allowed?;
-            client.connect(remote).await.map_err(|error| told(&error))
+            client.connect(remote, &names).await.map_err(|error| told(&error))
         };
         self.socket(&this)?.state = State::Dialling(Box::pin(dial));
         Ok(())

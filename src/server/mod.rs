@@ -14,19 +14,23 @@
 mod accept;
 mod bind;
 pub mod reload;
+mod tls;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::service::TowerToHyperService;
+use tokio::sync::Notify;
 
 pub use accept::{ConnectionLimits, accept};
 pub use bind::{Bound, bind};
 
+use tls::renewal::{Files, Renewal};
+
 use crate::access::Access;
 use crate::config::value::Address;
-use crate::config::{Settings, check};
+use crate::config::{ListenSettings, Settings, check};
 use crate::error::{Error, Kind};
 use crate::hub::{self, Hub};
 use crate::tasks::Tasks;
@@ -39,6 +43,8 @@ pub struct Server {
     addresses: Vec<Address>,
     ports_file: Option<PathBuf>,
     connections: Tasks,
+    /// Told when certificates are to be looked at now.
+    renew: Arc<Notify>,
     clock: Clock,
 }
 
@@ -55,6 +61,7 @@ impl Server {
             addresses: Vec::new(),
             ports_file: None,
             connections: Tasks::new(),
+            renew: Arc::default(),
             clock,
         };
         match server.open_doors(settings).await {
@@ -76,6 +83,11 @@ impl Server {
         &self.hub
     }
 
+    /// Looks at the certificate's files now; a pair that does not fit is refused, and the old one goes on.
+    pub fn renew_certificate(&self) {
+        self.renew.notify_one();
+    }
+
     /// Stops in order; `false` if the deadline cut something off.
     pub async fn drain(self, deadline: Duration) -> bool {
         let began = self.clock.instant();
@@ -93,6 +105,29 @@ impl Server {
         doors && hub
     }
 
+    /// Binds all addresses, and looks after what those with TLS show.
+    async fn bind(&mut self, listen: &ListenSettings) -> Result<Vec<Bound>, Error> {
+        let tls = tls_files(listen)
+            .map(|files| Renewal::begin(files, &self.hub))
+            .transpose()?;
+        let shown = tls.as_ref().map(|renewal| Arc::clone(&renewal.tls));
+        let mut doors = Vec::new();
+        for address in &listen.addresses {
+            let bound = bind(address, shown.as_ref()).await?;
+            self.addresses.push(bound.address.clone());
+            doors.push(bound);
+        }
+        let of = |is: fn(&Address) -> bool| self.addresses.iter().find(|address| is(address)).and_then(Address::url);
+        if let Some(own) = of(|address| !address.is_tls()).or_else(|| of(Address::is_tls)) {
+            self.hub.signer().set_address(&own);
+        }
+        if let Some(renewal) = tls {
+            let tasks = self.connections.clone();
+            self.connections.spawn(renewal.keep(Arc::clone(&self.renew), tasks));
+        }
+        Ok(doors)
+    }
+
     async fn open_doors(&mut self, settings: &Settings) -> Result<(), Error> {
         let listen = &settings.listen;
         // Targets that call back do it by the name that they were given.
@@ -102,7 +137,10 @@ impl Server {
             slots: Arc::new(tokio::sync::Semaphore::new(listen.connections)),
             header_timeout: listen.header_timeout,
             header_size: listen.header_size,
+            counts: self.hub.metrics().doors.clone(),
         };
+        let slots = i64::try_from(listen.connections).unwrap_or(i64::MAX);
+        limits.counts.connection_slots.set(slots);
         let access = Arc::new(Access::new(settings.accounts.clone()));
         let door = compat::Door {
             hub: self.hub.clone(),
@@ -113,16 +151,8 @@ impl Server {
         };
         compat::start(&door).await?;
         let beside = compat::router(door);
-        let mut doors = Vec::new();
-        for address in &listen.addresses {
-            let bound = bind(address).await?;
-            self.addresses.push(bound.address.clone());
-            doors.push(bound);
-        }
-        if let Some(own) = self.addresses.iter().find(|address| matches!(address, Address::Tcp(_))) {
-            self.hub.signer().set_address(&own.to_string());
-        }
-        for bound in doors {
+        let room = api::Room::new(settings.limits.body_bytes);
+        for bound in self.bind(listen).await? {
             let tasks = self.connections.clone();
             let own = api::Settings {
                 names: bound.address.is_loopback().then(|| names.clone()),
@@ -130,6 +160,7 @@ impl Server {
                 beside: beside.clone(),
                 tutum: settings.compat.docker_cloud.on,
                 rpc: settings.compat.eventbridge.on,
+                room: room.clone(),
                 ..api::Settings::default()
             };
             let service = TowerToHyperService::new(api::router_with(self.hub.clone(), own));
@@ -144,6 +175,16 @@ impl Server {
     }
 }
 
+/// The files of TLS, if an address needs them.
+fn tls_files(listen: &ListenSettings) -> Option<Files> {
+    listen.addresses.iter().find(|address| address.is_tls())?;
+    Some(Files {
+        certificate: listen.tls_certificate.clone()?,
+        key: listen.tls_key.clone()?,
+        client_ca: listen.tls_client_ca.clone(),
+    })
+}
+
 /// The settings as the hub takes them.
 fn hub_settings(settings: &Settings) -> hub::Settings {
     hub::Settings {
@@ -156,6 +197,7 @@ fn hub_settings(settings: &Settings) -> hub::Settings {
             plugins: settings.plugins.clone(),
         },
         egress: settings.egress.clone(),
+        proxies: settings.proxies.clone(),
         delivery: settings.delivery.clone(),
         limits: settings.limits.clone(),
         bounds: settings.bounds,

@@ -37,12 +37,13 @@ const SETTABLE: [&str; 8] = [
     "config",
 ];
 /// What the hub shows beside it: accepted and left alone, so that what GET shows can be sent back with PUT.
-const SHOWN: [&str; 9] = [
+const SHOWN: [&str; 10] = [
     "id",
     "bus",
     "state",
     "reason",
     "public_keys",
+    "secrets_until",
     "consent",
     "created",
     "updated",

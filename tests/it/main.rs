@@ -9,8 +9,11 @@
 
 mod access; // credentials and scopes on /v1, the command line and the older surfaces
 mod amqp; // the AMQP notifier: a real RabbitMQ, and Qpid's dialect byte for byte
-mod authority; // callbacks over TLS: whose certificates are taken
+mod authority;
+mod backpressure; // callbacks over TLS: whose certificates are taken
 mod bus_sink; // other buses as sinks and for what is given up, over a kill
+mod callback_settings; // tokens, timeouts, secrets that are rotated
+mod callback_way; // client certificates and proxies
 mod cesql; // CESQL as a filter: verdicts, refusals, explanations
 mod cli; // the command line: exit codes, pipes, sockets, signals
 mod cloudevents_clients; // the CloudEvents libraries: what they send and what they read
@@ -26,6 +29,7 @@ mod email; // the email notifier against a real mail server
 mod eventbridge;
 mod eventbridge_targets; // Alibaba EventBridge: pairs word for word, real clients, rules, targets, webhooks
 mod explain; // why an event did, or did not, arrive: every end of a delivery
+mod figures; // the text of /metrics, the README's table of it, what waits and what is refused, durability as told
 #[cfg(target_os = "linux")]
 mod full; // a full disk: told, survived, and over when there is room
 mod hold; // plugins that fail: parked and delivered once, in key order, over a kill; plugins taken away
@@ -52,5 +56,6 @@ mod subscriptions_api; // the CloudEvents Subscriptions API under its own paths
 mod support; // the program on a free port, a sink that does as it is told
 mod swaps; // swaps under fire: who judged what, nothing lost, nothing twice
 mod tidy; // the rules of the house, checked from the sources
+mod tls; // the listeners under TLS: every door, renewal, client certificates, and the command line behind it
 mod transform; // bodies made by transforms, patterns of other services, statuses, ranges: as a caller of the API sees them
 mod trial; // candidates in the shadow of live traffic: compared, contained, promoted

@@ -10,7 +10,8 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::{Client, Link, address};
+use super::{Client, Link, broken, refused_by_proxy};
+use crate::net::reach::{Reached, Stage};
 use crate::net::{Error, Trust};
 
 /// An open answer.
@@ -36,11 +37,14 @@ impl Client {
     /// # Errors
     /// As [`Client::send`].
     pub async fn open(&self, request: Request<Bytes>, timeout: Duration) -> Result<Feed, Error> {
+        let (origin, request) = self.address(request)?;
+        let reached = Reached::default();
         let opened = async {
-            let (origin, request) = address(request)?;
-            let mut link = self.link(&origin).await?;
+            let mut link = self.link(&origin, &reached).await?;
+            reached.stage(Stage::Answer);
             let answer = link.exchange(request).await;
-            let answer = answer.map_err(|failed| Error::Broken(failed.into_error().to_string()))?;
+            let answer = answer.map_err(|failed| broken(&failed.into_error()))?;
+            refused_by_proxy(&origin, answer.status())?;
             let (head, body) = answer.into_parts();
             Ok(Feed {
                 status: head.status,
@@ -51,7 +55,7 @@ impl Client {
         };
         tokio::time::timeout(timeout, opened)
             .await
-            .unwrap_or(Err(Error::Timeout))
+            .unwrap_or_else(|_| Err(reached.late(&origin.host, timeout)))
     }
 }
 
@@ -65,7 +69,7 @@ impl Feed {
                         return Some(Ok(bytes));
                     }
                 }
-                Err(cause) => return Some(Err(Error::Broken(cause.to_string()))),
+                Err(cause) => return Some(Err(broken(&cause))),
             }
         }
     }

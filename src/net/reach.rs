@@ -1,0 +1,55 @@
+//! How far a request came, for whoever must say why its time was up.
+//!
+//! "No answer in time" sends people to the sink, when it was the name servers that did not answer.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::Error;
+
+/// A step of a request on its way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    #[default]
+    LookUp,
+    Connect,
+    Handshake,
+    /// The request is written, or on its way.
+    Answer,
+    /// The head of the answer is there.
+    Body(StatusCode),
+}
+
+/// The step that was begun last.
+#[derive(Debug, Default)]
+pub(super) struct Reached(Mutex<Stage>);
+
+impl Reached {
+    pub(super) fn stage(&self, stage: Stage) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    /// The error of a request to `host` whose time is up.
+    pub(super) fn late(&self, host: &str, longest: Duration) -> Error {
+        let stage = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stage.late(host, longest)
+    }
+}
+
+impl Stage {
+    /// The error where this step did not end in time.
+    pub(super) fn late(self, host: &str, longest: Duration) -> Error {
+        match self {
+            Self::LookUp => Error::Resolve(format!("{host}: the name servers did not answer within {longest:?}")),
+            Self::Connect => Error::Connect(format!("{host}: no answer within {longest:?}")),
+            Self::Handshake => Error::Connect(format!("TLS with {host}: the handshake did not end within {longest:?}")),
+            Self::Answer => Error::Timeout,
+            Self::Body(status) => Error::Broken(format!(
+                "it answered {status}, and the answer's body did not end within {longest:?}"
+            )),
+        }
+    }
+}
