@@ -321,7 +321,11 @@ impl Entry {
             Self::Running(lane, replaying) => {
                 let state = lane.lock();
                 let replay = &replaying.replay;
-                let figures = replaying.progress(&state, Timestamp(0));
+                let figures = ReplayProgress {
+                    // It has ended once the store says so.
+                    ended: None,
+                    ..replaying.progress(&state, Timestamp(0))
+                };
                 let lane = state.status(replay.to, replay.to);
                 drop(state);
                 let word = if lane.state == "paused" { "paused" } else { "running" };

@@ -449,7 +449,7 @@ async fn what_dies_again_while_it_is_redelivered_stays_in_the_dead_letters() {
         hub.publish(&BusName::default_bus(), one).await.unwrap();
     }
     // Nobody listens there: the only attempt fails at once.
-    let refused = json!({"sink": "http://127.0.0.1:9/x", "config": {"max_attempts": 1}});
+    let refused = json!({"sink": "http://127.0.0.1:9/x", "config": {"max_attempts": 1, "breaker": "off"}});
     hub.replace(None, "x", &refused).await.unwrap();
     let dead = (1..=LETTERS).map(|nth| letter("x", nth, "a")).collect();
     let kept = Checkpoint {

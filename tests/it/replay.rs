@@ -159,7 +159,8 @@ async fn a_replay_goes_on_after_a_kill_where_it_was() {
 async fn it_waits_with_its_subscription_dies_into_its_dead_letters_and_ends_with_it() {
     let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
     let hub = HubProcess::start(folder.path()).await;
-    let subscription = json!({"types": ["a"], "sink": receiver.url("/s"), "config": {"max_attempts": 1}});
+    let subscription =
+        json!({"types": ["a"], "sink": receiver.url("/s"), "config": {"max_attempts": 1, "breaker": "off"}});
     hub.put("/v1/subscriptions/s", &subscription).await;
     hub.publish_many("a", 0..4, 0).await;
     receiver.wait_for(4).await;

@@ -351,7 +351,7 @@ fn a_file_of_the_first_format_is_brought_up() {
     rows::put(&first, &id("s"), &stored, None).unwrap();
     first
         .execute_batch(
-            "ALTER TABLE retry DROP COLUMN key; DROP TABLE document; PRAGMA user_version = 1;
+            "ALTER TABLE retry DROP COLUMN key; DROP TABLE document; DROP TABLE replay; DROP TABLE replay_retry; PRAGMA user_version = 1;
              INSERT INTO retry (subscription, offset, due, tries, attempts) VALUES ('s', 7, 1, 2, '[]');",
         )
         .unwrap();
