@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::plugin::{CallError, ConfigFault, PluginSettings, PluginStatus, World};
-use crate::subscription::{Sink, Subscription, is_secret, secrets_by_name};
+use crate::subscription::{Auth, Sink, Subscription, is_secret, secrets_by_name};
 
 /// The most faults of a config that one answer tells.
 const MOST_FAULTS: usize = 5;
@@ -90,7 +90,10 @@ impl Hub {
             self.check_use(&user).await?;
         }
         if let Sink::Webhook(webhook) = &subscription.sink {
-            self.check_address(&webhook.url)?;
+            self.check_address("sink", &webhook.url)?;
+            if let Some(Auth::OAuth2(oauth2)) = &webhook.auth {
+                self.check_address("protocolsettings.auth.oauth2.token_url", &oauth2.token_url)?;
+            }
         }
         let target = match &subscription.sink {
             Sink::Bus(bus) => Some(bus),
@@ -219,13 +222,13 @@ impl Hub {
         }
     }
 
-    /// Refuses a sink that may not be dialled, as far as its address or its name tells. Where a name leads is checked
+    /// Refuses a URL that may not be dialled, as far as its address or its name tells. Where a name leads is checked
     /// when it is dialled.
-    fn check_address(&self, url: &url::Url) -> Result<(), Error> {
+    fn check_address(&self, at: &str, url: &url::Url) -> Result<(), Error> {
         let (Some(host), port) = (url.host_str(), url.port_or_known_default().unwrap_or(80)) else {
             return Ok(());
         };
         let admitted = self.0.client.guard().admit(host, port);
-        admitted.map_err(|blocked| Error::invalid("sink_not_allowed", format!("sink: {blocked}")))
+        admitted.map_err(|blocked| Error::invalid("sink_not_allowed", format!("{at}: {blocked}")))
     }
 }

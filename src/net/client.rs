@@ -176,13 +176,13 @@ impl Client {
             }
         }
         let (dialler, host, port) = (&self.dialler, &origin.host, origin.port);
+        if origin.via.is_some() {
+            reached.stage(Stage::Proxy);
+        }
         let tcp = match &origin.via {
             None => dialler.tcp(host, port, reached).await?,
-            Some(proxy) if origin.tls => {
-                let dialled = proxy.dial(dialler, reached).await?;
-                proxy.tunnel(dialled, host, port).await?
-            }
-            Some(proxy) => proxy.dial(dialler, reached).await?,
+            Some(proxy) if origin.tls => proxy.tunnel(proxy.dial(dialler).await?, host, port).await?,
+            Some(proxy) => proxy.dial(dialler).await?,
         };
         let stream = match origin.tls {
             true => dialler.secure(host, tcp, (origin.trust.as_ref(), reached)).await?,

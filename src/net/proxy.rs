@@ -145,8 +145,8 @@ impl Proxy {
     }
 
     /// A connection to it: its own address goes through the guard like any other.
-    pub(super) async fn dial(&self, dialler: &Dialler, reached: &Reached) -> Result<TcpStream, Error> {
-        let dialled = dialler.tcp(&self.0.host, self.0.port, reached).await;
+    pub(super) async fn dial(&self, dialler: &Dialler) -> Result<TcpStream, Error> {
+        let dialled = dialler.tcp(&self.0.host, self.0.port, &Reached::default()).await;
         // Not `Blocked`: that would give up deliveries for good, and it is no fault of their sink.
         dialled.map_err(|error| self.fault(format_args!("cannot be reached: {error}")))
     }

@@ -15,6 +15,8 @@ use super::Error;
 pub(super) enum Stage {
     #[default]
     LookUp,
+    /// The way to a proxy and through it.
+    Proxy,
     Connect,
     Handshake,
     /// The request is written, or on its way.
@@ -44,6 +46,7 @@ impl Stage {
     pub(super) fn late(self, host: &str, longest: Duration) -> Error {
         match self {
             Self::LookUp => Error::Resolve(format!("{host}: the name servers did not answer within {longest:?}")),
+            Self::Proxy => Error::Proxy(format!("the proxy made no way to {host} within {longest:?}")),
             Self::Connect => Error::Connect(format!("{host}: no answer within {longest:?}")),
             Self::Handshake => Error::Connect(format!("TLS with {host}: the handshake did not end within {longest:?}")),
             Self::Answer => Error::Timeout,
