@@ -175,7 +175,7 @@ async fn an_attempt_is_over_when_its_time_is_whatever_it_waits_for() {
     let oauth2 =
         json!({"auth": {"oauth2": {"token_url": format!("http://{nobody}/"), "client_id": "a", "client_secret": "b"}}});
     check("answer", format!("http://{nobody}/"), json!({}), "no answer in time").await;
-    let shaking = "the handshake did not end within 200ms";
+    let shaking = "the handshake did not end within";
     check("tls", format!("https://{nobody}/"), json!({}), shaking).await;
     check(
         "proxy",
@@ -188,7 +188,7 @@ async fn an_attempt_is_over_when_its_time_is_whatever_it_waits_for() {
         "tunnel",
         "https://sink.test/".to_owned(),
         proxy(nobody),
-        "the proxy made no way to sink.test within 200ms",
+        "the proxy made no way to sink.test within",
     )
     .await;
     check("token", receiver.url("/hook"), oauth2, "no token: ").await;
@@ -197,7 +197,7 @@ async fn an_attempt_is_over_when_its_time_is_whatever_it_waits_for() {
         "body",
         format!("http://{body}/"),
         json!({}),
-        "the answer's body did not end within 200ms",
+        "the answer's body did not end within",
     )
     .await;
     assert!(receiver.seen().is_empty());
