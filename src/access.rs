@@ -1,193 +1,151 @@
-//! Who may do what: names with a secret and scopes, as the config gives them.
+//! Who may do what: the names of the config and the tokens of the store, each with a secret and scopes.
 //!
-//! One list serves every front door, whatever its clients send: a Bearer token is `NAME:SECRET` or the secret alone,
-//! Basic is name and secret, and what signs (EventBridge's access keys) uses the name as the key's id.
-//! Why the secret itself and not its hash: a signature can only be checked by who has the secret. It comes from a file
-//! or a variable, so that the config holds none.
+//! One list serves every front door, whatever its clients send: a Bearer token is a token of the store, `NAME:SECRET` or
+//! the secret alone; Basic is name (a token's name or id) and secret (the token); and what signs (EventBridge's access
+//! keys) uses a name of the config as the key's id. `account` is one entry, `secret` what proves it, `permission` what it
+//! opens, `principal` who has come with it, `strangers` who came with wrong ones, `caller` whose request is being served.
+//!
+//! Why a hub that has once asked goes on asking until its process ends: whoever revokes the last token wants somebody out,
+//! not everybody in.
 //!
 //! Invariant: an answer does not tell whether the name or the secret was wrong, nor by its time.
 //! Invariant: nothing here shows a secret, not even to `Debug`.
+//! Invariant: credentials that were revoked are known to no request that begins afterwards.
+
+mod account;
+mod bucket;
+pub mod caller;
+mod permission;
+mod principal;
+mod secret;
+mod strangers;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::hmac;
 
-use crate::nearest::hint;
+pub use account::{Account, NewToken, Pace, Token};
+pub use permission::{Permission, Scope};
+pub use principal::{Principal, Standing};
+pub use secret::{Secret, value_of};
+pub use strangers::Refusals;
 
-/// What somebody may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// Bring events.
-    Publish,
-    /// Read events, and make, change and remove subscriptions.
-    Subscribe,
-    /// Everything, on every bus: plugins, dead letters, settings.
-    Admin,
+use crate::time::Clock;
+use secret::{Form, sha256};
+use strangers::Strangers;
+
+/// Options of the access.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Who may do what, by name.
+    pub accounts: BTreeMap<String, Account>,
+    /// How often wrong credentials may come from one address; none: as often as they like.
+    pub failures: Option<Pace>,
 }
 
-impl Scope {
-    const ALL: [Self; 3] = [Self::Publish, Self::Subscribe, Self::Admin];
-
-    /// Its word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Publish => "publish",
-            Self::Subscribe => "subscribe",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-/// A scope, on one bus or on all.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Permission {
-    /// What.
-    pub scope: Scope,
-    /// Where; none: everywhere.
-    pub bus: Option<String>,
-}
-
-impl Permission {
-    /// Reads `publish`, `subscribe:orders`, `admin`.
-    ///
-    /// # Errors
-    /// Completes the sentence "`scopes` …".
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let (word, bus) = match text.split_once(':') {
-            Some((word, bus)) => (word, Some(bus.to_owned())),
-            None => (text, None),
-        };
-        let scope = Scope::ALL.into_iter().find(|scope| scope.word() == word);
-        let Some(scope) = scope else {
-            return Err(format!(
-                "holds `{text}`, which is no scope; {}",
-                hint(word, Scope::ALL.map(Scope::word))
-            ));
-        };
-        match (scope, &bus) {
-            (Scope::Admin, Some(_)) => Err(format!("holds `{text}`: `admin` is for all buses, leave the bus out")),
-            (_, Some(name)) if name.is_empty() => {
-                Err(format!("holds `{text}`: a bus's name is missing after the colon"))
-            }
-            _ => Ok(Self { scope, bus }),
-        }
-    }
-}
-
-impl fmt::Display for Permission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.scope.word())?;
-        self.bus.iter().try_for_each(|bus| write!(f, ":{bus}"))
-    }
-}
-
-/// Somebody with a secret.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Account {
-    /// The secret itself.
-    pub secret: String,
-    /// What it opens.
-    pub permissions: Vec<Permission>,
-}
-
-impl fmt::Debug for Account {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account")
-            .field("permissions", &self.permissions)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Who is asking.
-#[derive(Debug, Clone)]
-pub struct Principal {
-    /// The name, for logs; none where nobody is asked.
-    pub name: Option<Arc<str>>,
-    permissions: Arc<[Permission]>,
-}
-
-impl Principal {
-    /// Whoever it is, where nobody is asked.
-    fn anybody() -> Self {
+impl From<BTreeMap<String, Account>> for Settings {
+    fn from(accounts: BTreeMap<String, Account>) -> Self {
         Self {
-            name: None,
-            permissions: [Permission {
-                scope: Scope::Admin,
-                bus: None,
-            }]
-            .into(),
+            accounts,
+            failures: None,
         }
-    }
-
-    /// Whoever has a token that lets events in on one bus, such as a webhook's URL: it opens nothing else.
-    pub fn for_publishing(bus: &str) -> Self {
-        Self {
-            name: None,
-            permissions: [Permission {
-                scope: Scope::Publish,
-                bus: Some(bus.to_owned()),
-            }]
-            .into(),
-        }
-    }
-
-    /// Whether this is allowed on that bus (none: on every bus).
-    pub fn may(&self, scope: Scope, bus: Option<&str>) -> bool {
-        self.permissions.iter().any(|held| {
-            let place = held.bus.is_none() || held.bus.as_deref() == bus;
-            place && (held.scope == scope || held.scope == Scope::Admin)
-        })
     }
 }
 
 /// Everybody who may do something.
 #[derive(Debug)]
 pub struct Access {
-    accounts: BTreeMap<String, Account>,
+    accounts: BTreeMap<String, Holder>,
+    tokens: RwLock<BTreeMap<String, Arc<Held>>>,
+    /// Whether anybody is asked.
+    asks: AtomicBool,
+    anybody: Principal,
+    strangers: Strangers,
     /// Secrets are compared by a keyed digest, so that time tells nothing of them.
     key: hmac::Key,
+    clock: Clock,
+}
+
+/// Who has credentials, as they stand.
+#[derive(Debug)]
+struct Holder {
+    secret: Secret,
+    principal: Principal,
+}
+
+/// A token and who has it.
+#[derive(Debug)]
+struct Held {
+    token: Token,
+    holder: Holder,
 }
 
 impl Access {
-    /// With these accounts; with none, nobody is asked.
-    pub fn new(accounts: BTreeMap<String, Account>) -> Self {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &crate::chance::bits().to_ne_bytes());
-        Self { accounts, key }
+    /// With these accounts; with none, nobody is asked until there is a token.
+    pub fn new(settings: Settings, clock: Clock) -> Self {
+        let asks = AtomicBool::new(!settings.accounts.is_empty());
+        let holder = |(name, account): (String, Account)| {
+            let principal = Principal::of(&name, &account, &clock);
+            (
+                name,
+                Holder {
+                    secret: account.secret,
+                    principal,
+                },
+            )
+        };
+        Self {
+            accounts: settings.accounts.into_iter().map(holder).collect(),
+            tokens: RwLock::default(),
+            asks,
+            anybody: Principal::anybody(&clock),
+            strangers: Strangers::new(settings.failures),
+            key: hmac::Key::new(hmac::HMAC_SHA256, &crate::chance::bits().to_ne_bytes()),
+            clock,
+        }
     }
 
     /// Whether nobody is asked.
     pub fn is_open(&self) -> bool {
-        self.accounts.is_empty()
+        !self.asks.load(Ordering::Acquire)
     }
 
     /// Who may come in without credentials: everybody, or nobody.
     pub fn anonymous(&self) -> Option<Principal> {
-        self.is_open().then(Principal::anybody)
+        self.is_open().then(|| known(&self.anybody))
     }
 
     /// Who has this name and secret. Where nobody is asked, everybody has.
     pub fn verify(&self, name: &str, secret: &str) -> Option<Principal> {
         if self.is_open() {
-            return Some(Principal::anybody());
+            return Some(known(&self.anybody));
+        }
+        caller::tried();
+        if let Some(held) = self.proven(secret) {
+            let is_its_own = name == held.token.name || name == held.token.id;
+            return is_its_own.then(|| admitted(&held.holder)).flatten();
         }
         // A name that is not there takes as long as one that is.
-        let (account, known) = match self.accounts.get(name) {
-            Some(account) => (Some(account), account.secret.as_str()),
-            None => (None, ""),
-        };
-        let same = self.same(secret, known);
-        account.filter(|_| same).map(|account| principal(name, account))
+        let nobody = Secret::Plain(String::new());
+        let account = self.accounts.get(name);
+        let same = self.same(secret, account.map_or(&nobody, |holder| &holder.secret));
+        account.filter(|_| same).and_then(admitted)
     }
 
-    /// Whose token this is: `NAME:SECRET`, or a secret alone.
+    /// Whose token this is: one of the store, `NAME:SECRET`, or a secret alone.
     pub fn bearer(&self, token: &str) -> Option<Principal> {
         if self.is_open() {
-            return Some(Principal::anybody());
+            return Some(known(&self.anybody));
+        }
+        caller::tried();
+        if let Some(held) = self.proven(token) {
+            return admitted(&held.holder);
         }
         if let Some(found) = token
             .split_once(':')
@@ -197,20 +155,21 @@ impl Access {
         }
         // All are looked at, so that time does not tell which one it was.
         let mut found = None;
-        for (name, account) in &self.accounts {
-            if self.same(token, &account.secret) {
-                found = Some(principal(name, account));
+        for holder in self.accounts.values() {
+            if self.same(token, &holder.secret) {
+                found = Some(holder);
             }
         }
-        found
+        found.and_then(admitted)
     }
 
     /// Whose `Authorization` header this is: `Basic …`, `Bearer …`, or the `ApiKey user:key` and `token=…` of older
     /// clients.
     pub fn header(&self, value: &str) -> Option<Principal> {
         if self.is_open() {
-            return Some(Principal::anybody());
+            return Some(known(&self.anybody));
         }
+        caller::tried();
         let value = value.trim();
         if let Some(token) = value.strip_prefix("token=") {
             return self.bearer(token.trim());
@@ -232,134 +191,139 @@ impl Access {
         }
     }
 
-    /// The secret of this name, for what is signed with it.
-    pub fn secret(&self, name: &str) -> Option<(Principal, &str)> {
-        let account = self.accounts.get(name)?;
-        Some((principal(name, account), &account.secret))
+    /// The secret of this name of the config, for what is signed with it; none if only its hash is kept.
+    pub fn secret(&self, name: &str) -> Option<(Signatory<'_>, &str)> {
+        caller::tried();
+        let holder = self.accounts.get(name)?;
+        match &holder.secret {
+            Secret::Plain(secret) => Some((Signatory(holder), secret)),
+            Secret::Sha256(_) => None,
+        }
     }
 
-    fn same(&self, given: &str, known: &str) -> bool {
+    /// How long this address is turned away for, since too many wrong credentials came from it.
+    pub fn turned_away(&self, address: Option<IpAddr>) -> Option<Duration> {
+        self.strangers.turned_away(address?, self.clock.instant())
+    }
+
+    /// Wrong credentials came from there.
+    pub fn failed(&self, address: Option<IpAddr>) {
+        self.strangers.failed(address, self.clock.instant());
+    }
+
+    /// Waits until something came from strangers.
+    pub async fn heard_of_strangers(&self) {
+        self.strangers.heard().await;
+    }
+
+    /// What came from strangers since this was last asked.
+    pub fn refusals(&self) -> Refusals {
+        self.strangers.refusals()
+    }
+
+    /// The token of this text, if its secret is right.
+    fn proven(&self, text: &str) -> Option<Arc<Held>> {
+        let form = Form::of(text)?;
+        let held = self.read().get(form.id).cloned();
+        let nobody = Secret::Plain(String::new());
+        let same = self.same(form.secret, held.as_ref().map_or(&nobody, |held| &held.holder.secret));
+        held.filter(|_| same)
+    }
+
+    fn same(&self, given: &str, known: &Secret) -> bool {
+        // Made for either kind, so that time does not tell which it is.
+        let hashed = sha256(given);
+        let (given, known) = match known {
+            Secret::Plain(known) => (given, known),
+            Secret::Sha256(known) => (hashed.as_str(), known),
+        };
         let tag = hmac::sign(&self.key, given.as_bytes());
         // An empty secret is nobody's.
         hmac::verify(&self.key, known.as_bytes(), tag.as_ref()).is_ok() && !known.is_empty()
     }
-}
 
-fn principal(name: &str, account: &Account) -> Principal {
-    Principal {
-        name: Some(name.into()),
-        permissions: account.permissions.clone().into(),
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<String, Arc<Held>>> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A secret as configs write it: `file:PATH`, `env:NAME`, or the value itself. `key` is for the message.
-///
-/// # Errors
-/// The file cannot be read, or the variable is not set.
-pub fn value_of(key: &str, text: &str) -> Result<String, String> {
-    if let Some(path) = text.strip_prefix("file:") {
-        let read = std::fs::read_to_string(Path::new(path));
-        // Secrets in files end in a newline that is not part of them.
-        return read
-            .map(|text| text.trim_end_matches(['\n', '\r']).to_owned())
-            .map_err(|error| format!("{key} cannot be read from file {path:?}: {error}"));
+/// The tokens of the store, as far as they are known here.
+impl Access {
+    /// All of them, by id.
+    pub fn tokens(&self) -> Vec<Token> {
+        self.read().values().map(|held| held.token.clone()).collect()
     }
-    match text.strip_prefix("env:") {
-        Some(from) => std::env::var(from).map_err(|_| format!("{key}: the environment variable {from} is not set")),
-        None => Ok(text.to_owned()),
+
+    /// The one with this id, or else this name.
+    pub fn token(&self, word: &str) -> Option<Token> {
+        let tokens = self.read();
+        let named = || tokens.values().find(|held| held.token.name == word);
+        tokens.get(word).or_else(named).map(|held| held.token.clone())
     }
+
+    /// Whether nobody else may be called so.
+    pub fn is_taken(&self, name: &str) -> bool {
+        self.accounts.contains_key(name) || self.token(name).is_some()
+    }
+
+    /// Whether somebody may administer everything, now and without this token.
+    pub fn has_admin_without(&self, id: &str) -> bool {
+        let may = |holder: &Holder| {
+            let stands = holder.principal.standing().is_none_or(|standing| !standing.has_ended());
+            stands && holder.principal.may(Scope::Admin, None)
+        };
+        let tokens = self.read();
+        let mut others = tokens.values().filter(|held| held.token.id != id);
+        self.accounts.values().any(may) || others.any(|held| may(&held.holder))
+    }
+
+    /// Takes in a token. From the first one on everybody is asked; what was opened without credentials ends.
+    pub fn admit(&self, token: Token) {
+        let principal = Principal::of(&token.name, &token.account, &self.clock);
+        let holder = Holder {
+            secret: token.account.secret.clone(),
+            principal,
+        };
+        let held = Arc::new(Held { token, holder });
+        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        tokens.insert(held.token.id.clone(), held);
+        drop(tokens);
+        if !self.asks.swap(true, Ordering::AcqRel) {
+            self.anybody.end();
+        }
+    }
+
+    /// Puts a token out; what was opened with it ends.
+    pub fn revoke(&self, id: &str) {
+        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = tokens.remove(id);
+        drop(tokens);
+        if let Some(held) = gone {
+            held.holder.principal.end();
+        }
+    }
+}
+
+/// Who has signed, once the signature is found to be right.
+pub struct Signatory<'a>(&'a Holder);
+
+impl Signatory<'_> {
+    /// Who it is; none if the credentials have expired.
+    pub fn admitted(&self) -> Option<Principal> {
+        admitted(self.0)
+    }
+}
+
+/// Whoever came with these credentials, unless they are over.
+fn admitted(holder: &Holder) -> Option<Principal> {
+    let over = holder.principal.standing().is_some_and(|standing| standing.has_ended());
+    (!over).then(|| known(&holder.principal))
+}
+
+fn known(principal: &Principal) -> Principal {
+    caller::recognised(principal);
+    principal.clone()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn access() -> Access {
-        let account = |secret: &str, scopes: &[&str]| Account {
-            secret: secret.to_owned(),
-            permissions: scopes.iter().map(|scope| Permission::parse(scope).unwrap()).collect(),
-        };
-        Access::new(BTreeMap::from([
-            ("ann".to_owned(), account("s3cret", &["admin"])),
-            ("bob".to_owned(), account("pass:word", &["publish", "subscribe:orders"])),
-        ]))
-    }
-
-    #[test]
-    fn credentials_of_every_form_are_known() {
-        let access = access();
-        let name = |value: &str| {
-            access
-                .header(value)
-                .and_then(|who| who.name)
-                .map(|name| name.to_string())
-        };
-        let basic = |text: &str| format!("Basic {}", BASE64.encode(text));
-        for (value, who) in [
-            ("Bearer s3cret".to_owned(), Some("ann")),
-            ("bearer ann:s3cret".to_owned(), Some("ann")),
-            ("Bearer bob:s3cret".to_owned(), None),
-            ("Bearer ".to_owned(), None),
-            (basic("ann:s3cret"), Some("ann")),
-            (basic("bob:pass:word"), Some("bob")),
-            (basic("bob:pass"), None),
-            (basic("eve:"), None),
-            ("ApiKey ann:s3cret".to_owned(), Some("ann")),
-            ("token=s3cret".to_owned(), Some("ann")),
-            ("Digest x".to_owned(), None),
-            ("Basic %%%".to_owned(), None),
-            (String::new(), None),
-        ] {
-            assert_eq!(name(&value).as_deref(), who, "{value}");
-        }
-    }
-
-    #[test]
-    fn scopes_are_for_their_bus() {
-        let access = access();
-        let (ann, bob) = (
-            access.verify("ann", "s3cret").unwrap(),
-            access.bearer("pass:word").unwrap(),
-        );
-        for (who, scope, bus, allowed) in [
-            (&ann, Scope::Admin, None, true),
-            (&ann, Scope::Publish, Some("orders"), true),
-            (&bob, Scope::Publish, Some("any"), true),
-            (&bob, Scope::Subscribe, Some("orders"), true),
-            (&bob, Scope::Subscribe, Some("other"), false),
-            (&bob, Scope::Subscribe, None, false),
-            (&bob, Scope::Admin, None, false),
-        ] {
-            assert_eq!(who.may(scope, bus), allowed, "{:?} {scope:?} {bus:?}", who.name);
-        }
-    }
-
-    #[test]
-    fn without_accounts_nobody_is_asked() {
-        let open = Access::new(BTreeMap::new());
-        assert!(open.anonymous().unwrap().may(Scope::Admin, None));
-        assert!(open.header("nonsense").is_some());
-        assert!(access().anonymous().is_none());
-    }
-
-    #[test]
-    fn a_scope_that_is_none_is_refused_in_words() {
-        for (text, words) in [
-            ("publsh", "did you mean `publish`"),
-            ("admin:orders", "leave the bus out"),
-            ("publish:", "missing after the colon"),
-        ] {
-            let why = Permission::parse(text).unwrap_err();
-            assert!(why.contains(words), "{why}");
-        }
-        assert_eq!(
-            Permission::parse("subscribe:orders").unwrap().to_string(),
-            "subscribe:orders"
-        );
-    }
-
-    #[test]
-    fn nothing_shows_a_secret() {
-        assert!(!format!("{:?}", access()).contains("s3cret"));
-    }
-}
+mod tests;

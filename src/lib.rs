@@ -27,7 +27,7 @@
 //!   [`transform`]: what an event becomes for one of them. [`log`]: the events, on disk. [`plugin`]: components, their
 //!   limits, grants, schemas and key-value spaces; their swap and roll-back.
 //! - [`net`]: the only way out. [`event`]: CloudEvents in every form.
-//! - [`access`]: who may do what. [`error`], [`time`], [`chance`], [`units`], [`nearest`], [`tasks`], [`metrics`]: what everything uses.
+//! - [`access`]: who may do what. [`error`], [`time`], [`chance`], [`units`], [`nearest`], [`rate`], [`tasks`], [`metrics`]: what everything uses.
 //!
 //! # Invariants, most of them about what is absent
 //! - No event is acknowledged before it is on disk ([`log`]); no cursor passes a record that is not settled
@@ -67,6 +67,7 @@ pub mod chance;
 pub mod error;
 pub mod metrics;
 pub mod nearest;
+pub mod rate;
 pub mod tasks;
 pub mod time;
 pub mod units;

@@ -2,7 +2,12 @@
 //!
 //! Names follow the Prometheus conventions: seconds, bytes, `_total` for counters. What is a state rather than an
 //! event (queue depth, ages, memory) is set by the hub when `/metrics` is read.
-//! Invariant: no label takes its value from a stranger (ids, types, subjects): the number of series is bounded.
+//! `doors` has those of the listeners, `queues` those of all that waits.
+//! Invariant: no label takes its value from a stranger (ids, types, subjects), but for the few subscriptions that `queues`
+//! names: the number of series is bounded.
+
+mod doors;
+mod queues;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,6 +19,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+pub use doors::Doors;
+pub use queues::{AtLeast, FURTHEST, Furthest, LaneState, Queues, Rule};
 
 /// A label for a bus.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -82,6 +90,10 @@ fn seconds() -> Histogram {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// The front doors' own.
+    pub doors: Doors,
+    /// What waits.
+    pub queues: Queues,
     /// Events made durable.
     pub published: Family<Bus, Counter>,
     /// Events answered as duplicates.
@@ -147,6 +159,8 @@ impl Metrics {
     pub fn new() -> Self {
         let mut all = Self {
             registry: Registry::with_prefix("busway"),
+            doors: Doors::default(),
+            queues: Queues::default(),
             published: Family::default(),
             duplicates: Family::default(),
             publish_seconds: seconds(),
@@ -180,6 +194,8 @@ impl Metrics {
         all.register_flow();
         all.register_state();
         all.register_plugins();
+        all.doors.register(&mut all.registry);
+        all.queues.register(&mut all.registry);
         all
     }
 

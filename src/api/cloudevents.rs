@@ -16,8 +16,10 @@ use super::error::Answer;
 use super::query::Query;
 use super::scope::Scope;
 use super::{Door, body};
+use crate::access;
 use crate::error::Error;
 use crate::event::parse_rfc3339;
+use crate::log::BusName;
 use crate::subscription::Subscription;
 use crate::time::Timestamp;
 
@@ -43,6 +45,7 @@ const NUMBERS: [&str; 2] = ["max_attempts", "concurrency"];
 pub(super) async fn create(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     Query::of(&uri, &[])?;
     let json = incoming(body::json(&headers, body).await?, None, door.hub.clock().now())?;
+    scope.check_bus(&door.hub, &json)?;
     scope.check_forwarding(&json, None)?;
     let made = door.hub.create(None, &json).await?;
     let mut response = body::answer(StatusCode::CREATED, &outgoing(&made));
@@ -55,10 +58,11 @@ pub(super) async fn create(State(door): State<Door>, scope: Scope, uri: Uri, hea
 }
 
 /// `GET`: an array by id; when there are more, `Link` says where.
-pub(super) async fn list(State(door): State<Door>, uri: Uri) -> Answer {
+pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     let query = Query::of(&uri, &["limit", "after"])?;
     let limit = query.limit(1_000, 10_000)?;
-    let mut found = door.hub.subscriptions(None, query.one("after")?, limit + 1);
+    let seen = |bus: &BusName| scope.sees(access::Scope::Subscribe, bus);
+    let mut found = door.hub.subscriptions_on(seen, query.one("after")?, limit + 1);
     let more = found.len() > limit;
     found.truncate(limit);
     let mut response = body::ok(&found.iter().map(|one| outgoing(one)).collect());

@@ -3,24 +3,27 @@
 mod chosen;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use self::chosen::{CHOICE, chosen, from_query};
 use super::error::Answer;
-use super::query::{Query, invalid};
+use super::query::Query;
+use super::scope::Scope;
 use super::{Door, body};
+use crate::access;
 use crate::hub::{Hub, Kept};
 use crate::subscription::DeadLetter;
 
 /// `GET`: oldest first, a page at a time.
-pub(super) async fn list(State(door): State<Door>, uri: Uri) -> Answer {
+pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     let known: Vec<&str> = CHOICE.into_iter().chain(["after", "limit"]).collect();
     let query = Query::of(&uri, &known)?;
     let mut choice = from_query(&query)?;
     choice.after = query.number("after")?;
+    choice.buses = scope.buses(access::Scope::Subscribe);
     let limit = query.limit(100, 1_000)?;
     let found = door.hub.dead_letters(&choice, limit).await?;
     let next = found.last().filter(|_| found.len() == limit).map(|last| last.id);
@@ -29,21 +32,31 @@ pub(super) async fn list(State(door): State<Door>, uri: Uri) -> Answer {
 }
 
 /// `GET …/{id}`: the event, all that is known of the attempts, and why it was given up.
-pub(super) async fn show(State(door): State<Door>, Path(id): Path<String>, uri: Uri) -> Answer {
+pub(super) async fn show(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     Query::of(&uri, &[])?;
-    let id = id.parse().map_err(|_| {
+    let id = scope.item.parse().map_err(|_| {
         crate::error::Error::not_found(
             "dead_letter_not_found",
-            format!("`{id}` is no dead letter's id: those are numbers"),
+            format!("`{}` is no dead letter's id: those are numbers", scope.item),
         )
     })?;
     let letter = door.hub.dead_letter(id).await?;
+    if !scope.sees(access::Scope::Subscribe, &letter.bus) {
+        return Err(Hub::no_such_letter(id).into());
+    }
     Ok(body::ok(&shown(&door.hub, &letter)))
 }
 
 /// `POST …/redeliver`: 200 with how many are on their way again, and which are not.
-pub(super) async fn redeliver(State(door): State<Door>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
-    let (choice, dry_run) = chosen(&uri, &headers, body).await?;
+pub(super) async fn redeliver(
+    State(door): State<Door>,
+    scope: Scope,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let (mut choice, dry_run) = chosen(&uri, &headers, body).await?;
+    choice.buses = scope.buses(access::Scope::Admin);
     let done = door.hub.redeliver(&choice, dry_run).await?;
     Ok(body::ok(&match dry_run {
         true => json!({ "dry_run": true, "matched": done.matched, "first": brief(&done.first) }),
@@ -58,8 +71,15 @@ pub(super) async fn redeliver(State(door): State<Door>, uri: Uri, headers: Heade
 }
 
 /// `DELETE`: 200 with how many.
-pub(super) async fn discard(State(door): State<Door>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
-    let (choice, dry_run) = chosen(&uri, &headers, body).await?;
+pub(super) async fn discard(
+    State(door): State<Door>,
+    scope: Scope,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let (mut choice, dry_run) = chosen(&uri, &headers, body).await?;
+    choice.buses = scope.buses(access::Scope::Admin);
     let dropped = door.hub.drop_dead_letters(&choice, dry_run).await?;
     Ok(body::ok(&match dry_run {
         true => json!({ "dry_run": true, "matched": dropped.letters, "first": brief(&dropped.first) }),

@@ -72,6 +72,9 @@ fn status(kind: Kind, code: &str) -> (StatusCode, &'static str) {
         Kind::Conflict => (StatusCode::CONFLICT, "The request contradicts what is there"),
         Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
         Kind::UnsupportedMedia => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The media type is not understood"),
+        Kind::Busy { .. } if code == "rate_limited" || code == "too_many_failures" => {
+            (StatusCode::TOO_MANY_REQUESTS, "Too many requests")
+        }
         Kind::Busy { .. } => (StatusCode::TOO_MANY_REQUESTS, "The hub is full for the moment"),
         Kind::Unavailable if code == "too_many_subscriptions" => {
             (StatusCode::INSUFFICIENT_STORAGE, "There is no room for this")
@@ -108,12 +111,37 @@ pub(super) async fn no_method(method: Method, uri: Uri) -> Problem {
     Problem(Error::invalid("method_not_allowed", text))
 }
 
+/// Whether [`count`] counts this.
+pub(super) fn is_counted(response: &Response) -> bool {
+    response.extensions().get::<Refused>().is_some()
+}
+
 /// Counts what was refused.
 pub(super) async fn count(State(door): State<Door>, response: Response) -> Response {
-    if let Some(Refused(code)) = response.extensions().get() {
+    let stable = response.extensions().get().map(|Refused(code)| *code);
+    if let Some(code) = stable.or_else(|| unnamed(response.status())) {
         door.hub.count_refusal(code);
     }
     response
+}
+
+/// What older systems' refusals count as: they have no stable codes.
+fn unnamed(status: StatusCode) -> Option<&'static str> {
+    let code = match status.as_u16() {
+        400 => "http_400",
+        401 => "http_401",
+        403 => "http_403",
+        404 => "http_404",
+        409 => "http_409",
+        413 => "http_413",
+        422 => "http_422",
+        429 => "http_429",
+        503 => "http_503",
+        402..=499 => "http_4xx",
+        500..=599 => "http_5xx",
+        _ => return None,
+    };
+    Some(code)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod dead_letters;
 mod error;
 mod events;
 mod explain;
+mod gate;
 mod guard;
 mod origin;
 mod plugins;
@@ -25,6 +26,7 @@ mod stream;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod trial;
 mod tutum;
 mod unique;
@@ -35,10 +37,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state, map_response_with_state};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use crate::access::Access;
 use crate::hub::Hub;
+use crate::time::Clock;
 
 pub use room::Room;
 
@@ -66,7 +69,7 @@ impl Default for Settings {
         Self {
             heartbeat: Duration::from_secs(15),
             names: None,
-            access: Arc::new(Access::new(Default::default())),
+            access: Arc::new(Access::new(Default::default(), Clock::system())),
             beside: Router::new(),
             tutum: false,
             rpc: false,
@@ -90,9 +93,8 @@ pub fn router(hub: Hub) -> Router {
 /// The routes.
 pub fn router_with(hub: Hub, settings: Settings) -> Router {
     let door = Door { hub, settings };
-    let access = Arc::clone(&door.settings.access);
     let routes = routes()
-        .layer(from_fn_with_state(access, guard::refuse_strangers))
+        .layer(from_fn_with_state(door.clone(), guard::refuse_strangers))
         .merge(door.settings.beside.clone().with_state(()));
     let routes = match door.settings.tutum {
         true => routes.layer(from_fn_with_state(door.settings.beside.clone(), tutum::hand_over)),
@@ -109,6 +111,7 @@ pub fn router_with(hub: Hub, settings: Settings) -> Router {
     guarded
         .layer(from_fn_with_state(door.settings.room.clone(), room::hold))
         .layer(map_response_with_state(door.clone(), error::count))
+        .layer(from_fn_with_state(door.clone(), gate::attend))
         .with_state(door)
 }
 
@@ -138,6 +141,8 @@ fn routes() -> Router<Door> {
                 .delete(cloudevents::remove)
                 .options(cloudevents::item_options),
         )
+        .route("/v1/tokens", post(tokens::create).get(tokens::list))
+        .route("/v1/tokens/{id}", delete(tokens::revoke))
         .route("/v1/explain", get(explain::show))
         .route("/v1/plugins", get(plugins::list))
         .route("/v1/plugins/{name}", get(plugins::show))

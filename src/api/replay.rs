@@ -1,24 +1,30 @@
 //! `/v1/replay` and `/v1/replays`: a range of the log, to one subscription again.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
 use super::error::Answer;
 use super::query::Query;
+use super::scope::Scope;
 use super::{Door, body};
+use crate::access;
+use crate::deliver::ReplayStatus;
 use crate::error::Error;
-use crate::hub::ReplayWish;
+use crate::hub::{Hub, ReplayWish};
 use crate::nearest::nearest;
 
 const FIELDS: [&str; 6] = ["subscription", "from", "to", "rate", "filter", "dry_run"];
 
 /// `POST /v1/replay`: 202 with the replay as it begins; with `dry_run` 200 with what it would cover.
-pub(super) async fn start(State(door): State<Door>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
+pub(super) async fn start(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     Query::of(&uri, &[])?;
     let (wish, dry_run) = wished(&body::json(&headers, body).await?)?;
+    if !scope.sees_subscription(&door.hub, access::Scope::Admin, &wish.subscription) {
+        return Err(door.hub.no_such_subscription(&wish.subscription).into());
+    }
     if dry_run {
         let outlook = door.hub.replay_outlook(&wish).await?;
         let mut answer = serde_json::to_value(outlook).unwrap_or_default();
@@ -34,26 +40,37 @@ pub(super) async fn start(State(door): State<Door>, uri: Uri, headers: HeaderMap
 }
 
 /// `GET /v1/replays`: oldest first; of those that have ended the last hundred.
-pub(super) async fn list(State(door): State<Door>, uri: Uri) -> Answer {
+pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     let query = Query::of(&uri, &["subscription"])?;
     let only = query.one("subscription")?;
     let mut all = door.hub.replays();
     all.retain(|replay| only.is_none_or(|only| replay.subscription.as_str() == only));
+    all.retain(|replay| scope.sees_subscription(&door.hub, access::Scope::Subscribe, replay.subscription.as_str()));
     Ok(body::ok(&json!({ "replays": all })))
 }
 
 /// `GET /v1/replays/{id}`.
-pub(super) async fn show(State(door): State<Door>, Path(id): Path<String>, uri: Uri) -> Answer {
+pub(super) async fn show(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     Query::of(&uri, &[])?;
-    let found = door.hub.replay_status(&id)?;
+    let found = seen(&door, &scope, access::Scope::Subscribe)?;
     Ok(body::ok(&serde_json::to_value(found).unwrap_or_default()))
 }
 
 /// `DELETE /v1/replays/{id}`: 200 with how far it had come.
-pub(super) async fn cancel(State(door): State<Door>, Path(id): Path<String>, uri: Uri) -> Answer {
+pub(super) async fn cancel(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     Query::of(&uri, &[])?;
-    let ended = door.hub.cancel_replay(&id).await?;
+    seen(&door, &scope, access::Scope::Admin)?;
+    let ended = door.hub.cancel_replay(&scope.item).await?;
     Ok(body::ok(&serde_json::to_value(ended).unwrap_or_default()))
+}
+
+/// The replay that the path names, unless it is of a subscription that who asks may not see.
+fn seen(door: &Door, scope: &Scope, needed: access::Scope) -> Result<ReplayStatus, Error> {
+    let found = door.hub.replay_status(&scope.item)?;
+    match scope.sees_subscription(&door.hub, needed, found.subscription.as_str()) {
+        true => Ok(found),
+        false => Err(Hub::no_such_replay(&scope.item)),
+    }
 }
 
 fn wished(json: &Value) -> Result<(ReplayWish, bool), Error> {

@@ -9,6 +9,7 @@ use super::error::Problem;
 use super::guard::forbidden;
 use crate::access::{self, Principal};
 use crate::error::Error;
+use crate::hub::Hub;
 use crate::log::BusName;
 use crate::subscription::Subscription;
 
@@ -27,6 +28,38 @@ impl Scope {
     /// The bus that is meant.
     pub(super) fn bus(&self) -> BusName {
         self.named.clone().unwrap_or_else(BusName::default_bus)
+    }
+
+    /// Whether who asks may do this on that bus, and the path means it.
+    pub(super) fn sees(&self, scope: access::Scope, bus: &BusName) -> bool {
+        let may = |who: &Principal| who.may(scope, Some(bus.as_str()));
+        self.named.as_ref().is_none_or(|named| named == bus) && self.principal.as_ref().is_none_or(may)
+    }
+
+    /// The same of the bus that a subscription is on. One that is gone is seen by who sees all.
+    pub(super) fn sees_subscription(&self, hub: &Hub, scope: access::Scope, id: &str) -> bool {
+        match hub.subscription(None, id) {
+            Ok(found) => self.sees(scope, &found.bus),
+            Err(_) => self.buses(scope).is_none(),
+        }
+    }
+
+    /// The buses on which who asks may do this; none: on all.
+    pub(super) fn buses(&self, scope: access::Scope) -> Option<Vec<String>> {
+        self.principal.as_ref().and_then(|who| who.buses(scope))
+    }
+
+    /// Refuses a subscription on a bus that who asks for it may not read. One that is replaced stays where it is.
+    pub(super) fn check_bus(&self, hub: &Hub, json: &Value) -> Result<(), Error> {
+        let there = hub.subscription(None, &self.item).ok().map(|old| old.bus.to_string());
+        let named = self.named.as_ref().map(BusName::to_string).or(there);
+        let meant = named.or_else(|| json.get("bus").and_then(Value::as_str).map(str::to_owned));
+        let meant = meant.unwrap_or_else(|| BusName::default_bus().to_string());
+        let may = |who: &Principal| who.may(access::Scope::Subscribe, Some(&meant));
+        match self.principal.as_ref().is_none_or(may) {
+            true => Ok(()),
+            false => Err(forbidden(access::Scope::Subscribe, Some(&meant))),
+        }
     }
 
     /// Refuses a subscription that would publish where who asks for it may not: as a sink, or what it gives up. `old` is

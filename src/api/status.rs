@@ -52,6 +52,7 @@ const POINTER: &str = "Busway, an event hub. The API is under /v1:
   POST /subscriptions                    the same, in the words of the CloudEvents Subscriptions API
   GET  /v1/dead-letters                  what was given up   POST /v1/dead-letters/redeliver
   GET  /v1/plugins                       what is loaded
+  POST /v1/tokens                        credentials         GET /v1/tokens, DELETE /v1/tokens/{id}
 
 /v1/buses/{bus}/events and its like mean another bus than `default`.
 Clients of older systems find what they know: /v2/events (Marathon), /api/audit/v1/events (Docker Cloud), /openapi

@@ -10,12 +10,15 @@ use super::error::Answer;
 use super::query::Query;
 use super::scope::Scope;
 use super::{Door, body};
+use crate::access;
+use crate::log::BusName;
 use crate::subscription::Subscription;
 
 /// `POST`: 201 with `Location`.
 pub(super) async fn create(State(door): State<Door>, scope: Scope, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
+    scope.check_bus(&door.hub, &json)?;
     scope.check_forwarding(&json, None)?;
     let made = door.hub.create(scope.named.as_ref(), &json).await?;
     Ok(created(&made))
@@ -34,9 +37,8 @@ fn created(made: &Subscription) -> Response {
 pub(super) async fn list(State(door): State<Door>, scope: Scope, uri: Uri) -> Answer {
     let query = Query::of(&uri, &["limit", "after"])?;
     let limit = query.limit(1_000, 10_000)?;
-    let mut found = door
-        .hub
-        .subscriptions(scope.named.as_ref(), query.one("after")?, limit + 1);
+    let seen = |bus: &BusName| scope.sees(access::Scope::Subscribe, bus);
+    let mut found = door.hub.subscriptions_on(seen, query.one("after")?, limit + 1);
     let more = found.len() > limit;
     found.truncate(limit);
     let mut response = body::ok(&found.iter().map(|one| one.to_json()).collect());
@@ -84,6 +86,7 @@ pub(super) async fn replace(
 ) -> Answer {
     Query::of(&uri, &[])?;
     let json = body::json(&headers, body).await?;
+    scope.check_bus(&door.hub, &json)?;
     scope.check_forwarding(&json, None)?;
     let (subscription, made) = door.hub.replace(scope.named.as_ref(), &scope.item, &json).await?;
     Ok(if made {

@@ -40,7 +40,7 @@ async fn follow(mut socket: WebSocket, mut events: EventStream, form: Form, door
                     warn!(reason = ?error, "a stream ends: the log cannot be read");
                     return parting::say(socket, &[], close_code::ERROR, "the log cannot be read now").await;
                 }
-                Ok(None) => return parting::say(socket, &[], close_code::AWAY, "the hub is shutting down").await,
+                Ok(None) => return parting::say(socket, &[], close_code::AWAY, events.farewell()).await,
             },
             // Pings are answered by the library; a close or an error ends it.
             received = socket.recv() => match received {

@@ -7,11 +7,11 @@ use super::Output;
 use super::exit::{Code, Failure};
 use super::flags::ConfigFlags;
 use super::out::{Form, Out};
-use crate::config::{Config, Refused, Settings, check, print};
-use crate::net;
+use crate::config::{Config, Refused, Settings, check, machine, print, risks};
 use crate::plugin::Workbench;
 use crate::tasks::Tasks;
 use crate::time::Clock;
+use crate::{hub, net};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -51,8 +51,11 @@ impl Command {
                 let sources = flags.sources();
                 let config = Config::load(&sources)?;
                 check::refuse(&config.settings)?;
+                let asked = check::Asked::by_tokens(hub::has_tokens(&config.settings.data.dir));
+                check::refuse_strangers(&config.settings, asked)?;
                 check_plugins(&config.settings).await?;
-                let mut risks = check::risks(&config.settings);
+                let mut risks = risks::risks(&config.settings, asked);
+                risks.extend(machine::risks(&config.settings));
                 risks.extend(check::strange_variables(&sources.env));
                 report(&mut output.out(), &config, &risks)
             }

@@ -5,24 +5,11 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Files that are open besides connections of clients: the store, plugins, deliveries.
-const BESIDES: u64 = 2_048;
-
-/// Raises the limit to all that the process may have; warns if that is too few for so many connections.
-pub(super) fn raise_limit(connections: usize) {
+/// Raises the limit to all that the process may have; whether that is enough, `config::machine` says.
+pub(super) fn raise_limit() {
     let mut limit = getrlimit(Resource::Nofile);
-    let before = limit.current;
     limit.current = limit.maximum;
     // A kernel that refuses leaves what there was.
     let raised = setrlimit(Resource::Nofile, limit).is_ok();
-    let files = if raised { limit.maximum } else { before };
-    let wanted = BESIDES.saturating_add(u64::try_from(connections).unwrap_or(u64::MAX));
-    match files {
-        Some(files) if files < wanted => tracing::warn!(
-            files,
-            connections,
-            "the process may open fewer files than `listen.connections` needs; raise its limit (`ulimit -Hn`, LimitNOFILE=)"
-        ),
-        files => tracing::debug!(files, "limit on open files"),
-    }
+    tracing::debug!(raised, files = limit.maximum, "limit on open files");
 }

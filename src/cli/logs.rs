@@ -5,12 +5,21 @@
 
 use std::io::IsTerminal;
 
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::{EnvFilter, Registry, fmt};
 
 use super::exit::{Code, Failure};
 use crate::config::{LogFormat, LogOutput};
+
+/// Whether a line may be logged at all, whatever the filter says. What is ours shows no secret at any level; of others,
+/// `trace` has whole requests in it.
+fn is_fit(line: &Metadata<'_>) -> bool {
+    let target = line.target();
+    *line.level() < Level::TRACE || target == "busway" || target.starts_with("busway::")
+}
 
 /// Changes what is logged while the process runs.
 #[derive(Clone)]
@@ -28,7 +37,7 @@ impl Filter {
 /// Installs the log for the rest of the process.
 pub(super) fn install(settings: &LogOutput) -> Result<Filter, Failure> {
     let (filter, handle) = reload::Layer::new(EnvFilter::new(&settings.filter));
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(filter_fn(is_fit));
     let terminal = std::io::stderr().is_terminal();
     let text = match settings.format {
         LogFormat::Auto => terminal,

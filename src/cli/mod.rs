@@ -1,7 +1,8 @@
 //! The command line: one file a command. `run` reads the arguments and answers with an exit code.
 //!
 //! `exit` has the codes, `out` the output, `client` the way to a hub, `flags` the flags made from the config's keys.
-//! Invariant: commands speak to a hub only over HTTP, so whatever they can do, any program can do.
+//! Invariant: commands speak to a hub only over HTTP, so whatever they can do, any program can do. (`token --data` works
+//! on the files of one that does not run.)
 //! Invariant: stdout carries results and nothing else; what goes wrong is one sentence on stderr and a code.
 
 mod client;
@@ -24,8 +25,10 @@ mod source;
 pub mod sse;
 mod subscription;
 mod tail;
+mod token;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -77,6 +80,8 @@ enum Command {
     Explain(explain::Explain),
     /// List a hub's plugins; inspect and build components.
     Plugin(plugin::Command),
+    /// Make, list and revoke credentials.
+    Token(token::Command),
     /// Check and show settings.
     Config(config::Command),
 }
@@ -84,7 +89,7 @@ enum Command {
 /// Where the hub is, and the form of the output: for every command that speaks to one.
 #[derive(Debug, Args)]
 struct Remote {
-    /// The hub: `http://host:port` or `unix:/path`.
+    /// The hub: `http://host:port`, `https://host:port` or `unix:/path`.
     #[arg(
         long,
         env = "BUSWAY_URL",
@@ -92,7 +97,10 @@ struct Remote {
         value_name = "URL"
     )]
     url: String,
-    /// Credentials, where the hub asks for them: `NAME:SECRET` of its `[auth]`, `file:PATH` or `env:NAME`.
+    /// Certificates (PEM) to trust besides the public ones, where TLS is spoken.
+    #[arg(long, env = "BUSWAY_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Credentials, where the hub asks for them: a token, `NAME:SECRET` of its `[auth]`, `file:PATH` or `env:NAME`.
     #[arg(long, env = "BUSWAY_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
     /// The bus; the default one if none is named.
@@ -120,7 +128,7 @@ impl Remote {
     fn client(&self) -> Result<HubClient, Failure> {
         let token = self.token.as_deref().map(|token| access::value_of("--token", token));
         let token = token.transpose().map_err(|why| Failure::new(Code::Usage, why))?;
-        Ok(HubClient::new(&self.url)?.with_token(token.as_deref()))
+        Ok(HubClient::new(&self.url, self.ca.as_deref())?.with_token(token.as_deref()))
     }
 
     /// `/v1`, or the named bus's part of it.
@@ -177,6 +185,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Replay(replay) => return replay.run().await,
         Command::Explain(explain) => explain.run().await?,
         Command::Plugin(plugin) => plugin.run().await?,
+        Command::Token(token) => token.run().await?,
         Command::Config(config) => config.run().await?,
     }
     Ok(ExitCode::SUCCESS)

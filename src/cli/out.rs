@@ -29,6 +29,12 @@ impl Out {
         }
     }
 
+    /// Words for a person beside the result: to stderr, so that a pipe gets the result alone.
+    pub(super) fn aside(words: &str) {
+        // Nothing can be done about a stderr that is gone.
+        let _ = writeln!(io::stderr(), "busway: {words}");
+    }
+
     /// One line, at once.
     pub(super) fn line(&mut self, line: &str) -> io::Result<()> {
         self.to.write_all(format!("{line}\n").as_bytes())?;

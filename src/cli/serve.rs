@@ -12,7 +12,8 @@ use super::exit::{Code, Failure};
 use super::files;
 use super::flags::ConfigFlags;
 use super::logs::{self, Filter};
-use crate::config::{Config, Settings, check};
+use crate::config::value::Address;
+use crate::config::{Config, Settings, check, machine, risks};
 use crate::error::{Error, Kind};
 use crate::server::Server;
 use crate::server::reload::Reload;
@@ -58,7 +59,7 @@ impl Serve {
         let config = Config::load(&sources)?;
         check::refuse(&config.settings)?;
         let filter = logs::install(&config.settings.log_output)?;
-        files::raise_limit(config.settings.listen.connections);
+        files::raise_limit();
         for warning in check::strange_variables(&sources.env) {
             tracing::warn!(warning, "an environment variable was ignored");
         }
@@ -91,6 +92,9 @@ async fn run_until_stopped(server: &Server, signals: &mut Signals, reload: &mut 
         };
         if asked == Some(Asked::Stop) {
             return;
+        }
+        if asked == Some(Asked::Reload) {
+            server.renew_certificate();
         }
         if asked == Some(Asked::Reload) || reload.changed() {
             take_up(server, reload, filter).await;
@@ -125,7 +129,15 @@ async fn take_up(server: &Server, reload: &mut Reload, filter: &Filter) {
 fn banner(server: &Server, settings: &Settings) {
     let (data, plugins) = (settings.data.dir.display(), settings.data.plugins.display());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "busway");
-    tracing::info!(dir = %data, durability = server.hub().health().durability, "store");
+    let health = server.hub().health();
+    tracing::info!(
+        dir = %data,
+        durability = health.durability,
+        filesystem = health.store.filesystem,
+        sync_ms = health.store.sync_ms,
+        power_cut_loses = health.store.lost_in_a_power_cut,
+        "store"
+    );
     for plugin in server.hub().plugins() {
         match &plugin.reason {
             None => tracing::info!(plugin = plugin.name, kind = plugin.kind, "plugin loaded"),
@@ -135,14 +147,25 @@ fn banner(server: &Server, settings: &Settings) {
     tracing::info!(dir = %plugins, loaded = server.hub().plugins().len(), "plugins");
     let surfaces = settings.compat.served().join(", ");
     tracing::info!(systems = surfaces, "older systems' clients are served");
-    match settings.accounts.len() {
-        0 => tracing::info!("nobody is asked for credentials, whatever they send: there is no [auth]"),
-        accounts => tracing::info!(accounts, "credentials are asked for"),
+    let access = server.hub().access();
+    match access.is_open() {
+        true => tracing::info!("nobody is asked for credentials, whatever they send: there is no [auth] and no token"),
+        false => tracing::info!(
+            accounts = settings.accounts.len(),
+            tokens = access.tokens().len(),
+            "credentials are asked for"
+        ),
     }
-    for risk in check::risks(settings) {
+    let asked = check::Asked::by_tokens(!access.is_open());
+    let risks = risks::risks(settings, asked);
+    for risk in risks.into_iter().chain(machine::risks(settings)) {
         tracing::warn!(risk, "risky setting");
     }
-    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+    let shown = |address: &Address| match address.is_tls() {
+        true => address.url().unwrap_or_default(),
+        false => address.to_string(),
+    };
+    let addresses: Vec<String> = server.addresses().iter().map(shown).collect();
     tracing::info!(addresses = addresses.join(", "), "busway is ready");
 }
 
@@ -154,7 +177,8 @@ fn stopped(clean: bool) {
     }
 }
 
-fn failure(error: &Error) -> Failure {
+/// A failure of the hub's own in this process.
+pub(super) fn failure(error: &Error) -> Failure {
     let code = match error.kind() {
         Kind::Invalid | Kind::Conflict => Code::Config,
         Kind::NotFound => Code::NoInput,

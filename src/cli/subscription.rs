@@ -167,9 +167,24 @@ async fn list(remote: &Remote) -> Result<(), Failure> {
         .unwrap_or_default();
     let rows: Vec<Vec<String>> = all
         .iter()
-        .map(|one| row(one, &["/id", "/state", "/types", "/protocol", "/sink"]))
+        .map(|one| {
+            let at = |path: &str| {
+                one.pointer(path)
+                    .and_then(Value::as_u64)
+                    .unwrap_or_default()
+                    .to_string()
+            };
+            let mut cells = row(one, &["/id", "/state", "/types", "/protocol", "/sink"]);
+            // No list, or an empty one: events of every type.
+            if let Some(types) = cells.get_mut(2).filter(|types| matches!(types.as_str(), "" | "-")) {
+                "*".clone_into(types);
+            }
+            cells.splice(2..2, [at("/status/behind"), at("/status/retrying")]);
+            cells
+        })
         .collect();
-    Ok(out.table(&["ID", "STATE", "TYPES", "PROTOCOL", "SINK"], &rows)?)
+    let head = ["ID", "STATE", "BEHIND", "RETRYING", "TYPES", "PROTOCOL", "SINK"];
+    Ok(out.table(&head, &rows)?)
 }
 
 impl Create {

@@ -1,10 +1,8 @@
-//! What is allowed but risky, and what is refused although every value is well formed.
+//! What is refused although every value is well formed; what is no key; and what a restart is needed for.
 //!
+//! What is allowed but risky stands in [`super::risks`] and [`super::machine`].
 //! Pure: looks at settings only, so that `busway config check` on another machine says the same.
 
-use std::time::Duration;
-
-use super::value::Address;
 use super::{Config, Refused, Settings, keys};
 use crate::nearest::nearest;
 use crate::units::show_size;
@@ -15,15 +13,16 @@ use crate::units::show_size;
 /// Says which, and what to do instead.
 pub fn refuse(settings: &Settings) -> Result<(), Refused> {
     let mut faults = Vec::new();
-    if !settings.listen.insecure && settings.accounts.is_empty() {
-        let open = settings.listen.addresses.iter().filter(|address| !address.is_local());
-        faults.extend(open.map(|address| {
-            format!(
-                "`listen.addresses` holds {address}, which other machines can reach, and nobody would be asked for \
-                 credentials: listen on 127.0.0.1 or a unix socket and name who may do what in `[auth.NAME]`, or \
-                 say `--insecure` if the network itself is trusted"
-            )
-        }));
+    let tls = settings.listen.addresses.iter().find(|address| address.is_tls());
+    let unset = [
+        ("listen.tls_certificate", &settings.listen.tls_certificate),
+        ("listen.tls_key", &settings.listen.tls_key),
+    ];
+    for (key, _) in unset.iter().filter(|(_, path)| tls.is_some() && path.is_none()) {
+        let address = tls.map(ToString::to_string).unwrap_or_default();
+        faults.push(format!(
+            "`listen.addresses` holds {address}, and `{key}` is not set: name the PEM file, or listen without `tls:`"
+        ));
     }
     if settings.limits.batch_bytes < settings.limits.event_bytes {
         faults.push(format!(
@@ -45,54 +44,58 @@ pub fn refuse(settings: &Settings) -> Result<(), Refused> {
     }
 }
 
-/// What the operator should know before it hurts, one sentence each.
-pub fn risks(settings: &Settings) -> Vec<String> {
-    let mut risks = Vec::new();
+/// Addresses that other machines can reach, where nobody is asked for credentials. Apart from [`refuse`], for the store
+/// may have tokens: `asked` says whether it has.
+///
+/// # Errors
+/// Says which, and what to do instead.
+pub fn refuse_strangers(settings: &Settings, asked: Asked) -> Result<(), Refused> {
+    if settings.listen.insecure || !settings.accounts.is_empty() || asked == Asked::Everybody {
+        return Ok(());
+    }
     let open = settings.listen.addresses.iter().filter(|address| !address.is_local());
-    for address in open.filter(|_| settings.accounts.is_empty()) {
-        risks.push(format!("listens on {address} without credentials (`listen.insecure`): whoever reaches it may publish, read and subscribe"));
+    let faults: Vec<String> = open
+        .map(|address| {
+            let dir = settings.data.dir.display();
+            format!(
+                "`listen.addresses` holds {address}, which other machines can reach, and nobody would be asked for \
+                 credentials: listen on 127.0.0.1 or a unix socket, make a token \
+                 (`busway token create NAME --scope admin --data {dir}`) or name who may do what in `[auth.NAME]`, or \
+                 say `--insecure` if the network itself is trusted"
+            )
+        })
+        .collect();
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(Refused(faults)),
     }
-    if settings.log.retention.drop_unacknowledged {
-        risks.push("retention may remove events that a subscription has not received (`log.drop_unacknowledged`): a sink that is down longer than that loses them".to_owned());
+}
+
+/// Whom the tokens of the store have the hub ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// There is no token.
+    Nobody,
+    /// There is one.
+    Everybody,
+}
+
+impl Asked {
+    /// By whether there is a token.
+    pub fn by_tokens(there: bool) -> Self {
+        if there { Self::Everybody } else { Self::Nobody }
     }
-    if settings.log.retention.age.is_none() && settings.log.retention.size.is_none() {
-        risks.push("the log is never trimmed (`log.retention_age` and `log.retention_size` are `none`): it grows until the disk is full, then publishing stops".to_owned());
-    }
-    if settings.log.dedup_window.is_zero() || settings.log.dedup_ids == 0 {
-        risks.push("duplicates are not recognised (`log.dedup_window` or `log.dedup_ids` is 0): a publisher that retries stores its event twice".to_owned());
-    }
-    if settings.delivery.max_attempts == 1 {
-        risks.push("a delivery that fails once goes to the dead letters (`delivery.max_attempts` is 1)".to_owned());
-    }
-    if settings.listen.drain_timeout < Duration::from_secs(1) {
-        risks.push("a stop waits less than a second for deliveries in flight (`listen.drain_timeout`): what is cut off is delivered again after the start".to_owned());
-    }
-    if settings
-        .listen
-        .addresses
-        .iter()
-        .any(|a| matches!(a, Address::Unix(path) if path.is_relative()))
-    {
-        risks.push(
-            "a unix socket has a relative path (`listen.addresses`): it depends on the folder the hub is started in"
-                .to_owned(),
-        );
-    }
-    risks.extend(
-        settings
-            .plugins
-            .iter()
-            .filter(|(_, plugin)| plugin.grants.http.iter().any(|origin| origin.contains('*')))
-            .map(|(name, _)| {
-                format!("plugin `{name}` may call every host that matches a `*` (`plugins.{name}.grants.http`)")
-            }),
-    );
-    risks
 }
 
 /// `BUSWAY_…` variables that are no key's; one of them may be a slip of the pen.
 pub fn strange_variables(env: &[(String, String)]) -> Vec<String> {
-    const OTHERS: &[&str] = &["BUSWAY_CONFIG", "BUSWAY_URL", "BUSWAY_OUTPUT", "BUSWAY_TOKEN"];
+    const OTHERS: &[&str] = &[
+        "BUSWAY_CONFIG",
+        "BUSWAY_URL",
+        "BUSWAY_CA",
+        "BUSWAY_OUTPUT",
+        "BUSWAY_TOKEN",
+    ];
     let known: Vec<String> = keys().map(super::Key::variable).collect();
     let strange = env
         .iter()

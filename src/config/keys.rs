@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use super::settings::{LogFormat, Settings};
 use super::value::{Address, Given, duration};
+use crate::log::Durability;
+use crate::rate::{self, Rate};
 use crate::units::{show_duration, show_size};
 
 /// One key.
@@ -87,7 +89,7 @@ pub(super) fn not_served(name: &str) -> Option<&'static str> {
 /// The hub's own.
 const HUB: &[Key] = &[
     key! { "listen.addresses", "listen", "ADDRESS",
-    "Where to listen: `127.0.0.1:8080`, `unix:/run/busway.sock`; several are allowed, port 0 takes a free one",
+    "Where to listen: `127.0.0.1:8080`, `tls:127.0.0.1:8443`, `unix:/run/busway.sock`; several are allowed, port 0 takes a free one",
     |s, v| { s.listen.addresses = addresses(v)?; Ok(()) },
     |s| join(&s.listen.addresses) },
     key! { "listen.hosts", "listen-hosts", "NAMES",
@@ -98,10 +100,14 @@ const HUB: &[Key] = &[
     "Allow addresses that other machines can reach, although nobody is asked for credentials",
     |s, v| { s.listen.insecure = v.switch()?; Ok(()) },
     |s| s.listen.insecure.to_string() },
+    key! { "listen.auth_failures", "auth-failures", "RATE",
+    "Wrong credentials that may come from one address in the long run; past it, it is turned away (429); `none`: no limit",
+    |s, v| { s.listen.auth_failures = rate_or_none(v)?; Ok(()) },
+    |s| s.listen.auth_failures.map_or_else(none, |rate| rate.to_string()) },
     key! { "listen.ports_file", "ports-file", "PATH",
     "Write the bound addresses to this file, one a line, once the hub is ready; `none`: do not",
     |s, v| { s.listen.ports_file = path_or_none(v)?; Ok(()) },
-    |s| s.listen.ports_file.as_ref().map_or_else(none, |path| path.display().to_string()) },
+    |s| show_path(s.listen.ports_file.as_ref()) },
     key! { "listen.drain_timeout", "drain-timeout", "DURATION",
     "How long a stop may take before what is left is cut off (it is delivered after the next start)",
     |s, v| { s.listen.drain_timeout = v.duration()?; Ok(()) },
@@ -118,6 +124,18 @@ const HUB: &[Key] = &[
     "A request's header may be this large; at least 8KiB",
     |s, v| { s.listen.header_size = bytes(v, 8 << 10)?; Ok(()) },
     |s| show_size(s.listen.header_size as u64) },
+    key! { "listen.tls_certificate", "listen-tls-certificate", "PATH",
+    "What `tls:` addresses show: a certificate and those between it and its authority (PEM); a changed file is taken up",
+    |s, v| { s.listen.tls_certificate = path_or_none(v)?; Ok(()) },
+    |s| show_path(s.listen.tls_certificate.as_ref()) },
+    key! { "listen.tls_key", "listen-tls-key", "PATH",
+    "The certificate's private key (PEM, without a passphrase)",
+    |s, v| { s.listen.tls_key = path_or_none(v)?; Ok(()) },
+    |s| show_path(s.listen.tls_key.as_ref()) },
+    key! { "listen.tls_client_ca", "listen-tls-client-ca", "PATH",
+    "Clients of `tls:` addresses must show a certificate of one of these authorities (PEM); `none`: they need not",
+    |s, v| { s.listen.tls_client_ca = path_or_none(v)?; Ok(()) },
+    |s| show_path(s.listen.tls_client_ca.as_ref()) },
     key! { "data.dir", "data", "PATH",
     "The store: events, subscriptions, cursors, dead letters",
     |s, v| { s.data.dir = path(v)?; Ok(()) },
@@ -126,6 +144,10 @@ const HUB: &[Key] = &[
     "The plugin directory: every `NAME.wasm` in it is loaded, and what changes is swapped while events flow",
     |s, v| { s.data.plugins = path(v)?; Ok(()) },
     |s| s.data.plugins.display().to_string() },
+    key! { "log.durability", "log-durability", "WHERE",
+    "Before an event is acknowledged it is on the `disk`, or with the `os`: quicker, and a power cut loses the last ones",
+    |s, v| { s.log.durability = durability(v)?; Ok(()) },
+    |s| show_durability(s.log.durability).to_owned() },
     key! { "log.retention_age", "log-retention-age", "DURATION",
     "Events older than this may go; `none`: no limit",
     |s, v| { s.log.retention.age = v.duration_or_none()?; Ok(()) },
@@ -311,6 +333,15 @@ fn path(given: &Given) -> Result<std::path::PathBuf, String> {
     }
 }
 
+fn rate_or_none(given: &Given) -> Result<Option<Rate>, String> {
+    match given.word()? {
+        "none" => Ok(None),
+        word => Rate::parse(word)
+            .map(Some)
+            .ok_or_else(|| format!("must be {}, or `none`", rate::RULE)),
+    }
+}
+
 fn path_or_none(given: &Given) -> Result<Option<std::path::PathBuf>, String> {
     if given.word()? == "none" {
         Ok(None)
@@ -319,12 +350,31 @@ fn path_or_none(given: &Given) -> Result<Option<std::path::PathBuf>, String> {
     }
 }
 
+fn show_path(path: Option<&std::path::PathBuf>) -> String {
+    path.map_or_else(none, |path| path.display().to_string())
+}
+
 fn directives(given: &Given) -> Result<String, String> {
     let text = given.list().join(",");
     match text.parse::<tracing_subscriber::EnvFilter>() {
         Ok(_) if !text.is_empty() => Ok(text),
         Ok(_) => Err("must not be empty; `off` logs nothing".to_owned()),
         Err(why) => Err(format!("must hold directives such as `info` or `busway=debug`: {why}")),
+    }
+}
+
+fn durability(given: &Given) -> Result<Durability, String> {
+    match given.word()? {
+        "disk" => Ok(Durability::Disk),
+        "os" => Ok(Durability::Os),
+        other => Err(format!("must be `disk` or `os`, not `{other}`")),
+    }
+}
+
+fn show_durability(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Disk => "disk",
+        Durability::Os => "os",
     }
 }
 

@@ -34,6 +34,11 @@ pub fn rows(config: &Config) -> Vec<[String; 3]> {
         let scopes: Vec<String> = account.permissions.iter().map(ToString::to_string).collect();
         rows.push([format!("auth.{name}.secret"), HIDDEN.to_owned(), "file".to_owned()]);
         rows.push([format!("auth.{name}.scopes"), scopes.join(", "), "file".to_owned()]);
+        let rate = account.pace.map(|pace| ("rate", pace.rate.to_string()));
+        let expires = account.expires.map(|at| ("expires", at.to_string()));
+        for (key, value) in rate.into_iter().chain(expires) {
+            rows.push([format!("auth.{name}.{key}"), value, "file".to_owned()]);
+        }
     }
     rows
 }

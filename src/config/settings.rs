@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::value::Address;
 use crate::access::Account;
+use crate::rate::Rate;
 use crate::{compat, deliver, hub, log, net, plugin, subscription};
 
 /// Hosts to which no proxy is on the way, unless the operator says otherwise.
@@ -51,6 +52,8 @@ pub struct ListenSettings {
     pub hosts: Vec<String>,
     /// Whether addresses that other machines can reach are allowed although nobody is asked for credentials.
     pub insecure: bool,
+    /// How often wrong credentials may come from one address; none: as often as they like.
+    pub auth_failures: Option<Rate>,
     /// Where to write the bound addresses, one a line.
     pub ports_file: Option<PathBuf>,
     /// How long stopping may take.
@@ -61,6 +64,12 @@ pub struct ListenSettings {
     pub header_timeout: Duration,
     /// A request's header may be this large, in bytes.
     pub header_size: usize,
+    /// What addresses that speak TLS show: the certificate and those between it and its authority (PEM).
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key (PEM).
+    pub tls_key: Option<PathBuf>,
+    /// The authorities (PEM) one of whose certificates a client must show there; with none, it need not.
+    pub tls_client_ca: Option<PathBuf>,
 }
 
 /// Where things are kept.
@@ -99,11 +108,15 @@ impl Default for Settings {
                 addresses: vec![Address::Tcp(([127, 0, 0, 1], 8080).into())],
                 hosts: Vec::new(),
                 insecure: false,
+                auth_failures: Rate::parse("20/m"),
                 ports_file: None,
                 drain_timeout: Duration::from_secs(10),
                 connections: 16_384,
                 header_timeout: Duration::from_secs(10),
                 header_size: 64 << 10,
+                tls_certificate: None,
+                tls_key: None,
+                tls_client_ca: None,
             },
             data: DataSettings {
                 dir: "busway-data".into(),

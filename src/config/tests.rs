@@ -1,6 +1,7 @@
 //! The config as an operator meets it: what a text gives, and in which words it is refused.
 
-use super::check::{needs_restart, refuse, risks, strange_variables};
+use super::check::{Asked, needs_restart, refuse_strangers, strange_variables};
+use super::risks::risks;
 use super::value::{Address, Given};
 use super::{Config, Origin, Settings, Sources, keys, print};
 use proptest::prelude::*;
@@ -242,12 +243,15 @@ fn strangers_are_refused_unless_the_operator_insists() {
     for (addresses, insecure, taken) in cases {
         let config = load(&format!("[listen]\naddresses = {addresses}\ninsecure = {insecure}"));
         assert_eq!(
-            refuse(&config.settings).is_ok(),
+            refuse_strangers(&config.settings, Asked::Nobody).is_ok(),
             taken,
             "{addresses} insecure={insecure}"
         );
+        assert!(refuse_strangers(&config.settings, Asked::Everybody).is_ok());
         let closed = taken && !insecure;
-        assert_eq!(risks(&config.settings).is_empty(), closed, "{addresses}");
+        assert_eq!(risks(&config.settings, Asked::Nobody).is_empty(), closed, "{addresses}");
+        let with_tokens = risks(&config.settings, Asked::Everybody).concat();
+        assert!(!with_tokens.contains("without credentials"), "{addresses}");
     }
 }
 
@@ -256,8 +260,9 @@ fn risky_settings_are_explained() {
     let config = load(
         "[log]\ndrop_unacknowledged = true\nretention_age = \"none\"\nretention_size = \"none\"\ndedup_window = \"0s\"\n[delivery]\nmax_attempts = 1\n[plugins.x.grants]\nhttp = [\"https://*.example.com\"]",
     );
-    assert_eq!(risks(&config.settings).len(), 5, "{:#?}", risks(&config.settings));
-    assert_eq!(risks(&Settings::default()), Vec::<String>::new());
+    let found = risks(&config.settings, Asked::Nobody);
+    assert_eq!(found.len(), 5, "{found:#?}");
+    assert_eq!(risks(&Settings::default(), Asked::Nobody), Vec::<String>::new());
 }
 
 #[test]

@@ -117,12 +117,14 @@ pub(super) fn duration(word: &str) -> Result<Duration, String> {
 pub enum Address {
     /// An IP address and a port; port 0 takes a free one.
     Tcp(SocketAddr),
+    /// The same, with TLS on it.
+    Tls(SocketAddr),
     /// A unix socket.
     Unix(PathBuf),
 }
 
 impl Address {
-    /// Reads `127.0.0.1:8080`, `localhost:8080`, `[::1]:8080` or `unix:/run/busway.sock`.
+    /// Reads `127.0.0.1:8080`, `localhost:8080`, `[::1]:8080`, the same after `tls:`, or `unix:/run/busway.sock`.
     pub fn parse(word: &str) -> Result<Self, String> {
         if let Some(path) = word.strip_prefix("unix:") {
             return if path.is_empty() {
@@ -131,14 +133,33 @@ impl Address {
                 Ok(Self::Unix(path.into()))
             };
         }
-        if let Some(port) = word.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
-            return Ok(Self::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)));
+        let (make, place): (fn(SocketAddr) -> Self, _) = match word.strip_prefix("tls:") {
+            Some(place) => (Self::Tls, place),
+            None => (Self::Tcp, word),
+        };
+        if let Some(port) = place.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
+            return Ok(make(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)));
         }
-        word.parse().map(Self::Tcp).map_err(|_| {
+        place.parse().map(make).map_err(|_| {
             format!(
-                "must hold addresses such as `127.0.0.1:8080`, `[::1]:8080` or `unix:/run/busway.sock`, not `{word}`"
+                "must hold addresses such as `127.0.0.1:8080`, `tls:127.0.0.1:8443`, `[::1]:8080` or \
+                 `unix:/run/busway.sock`, not `{word}`"
             )
         })
+    }
+
+    /// Whether TLS is spoken there.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Its URL, if it has one.
+    pub fn url(&self) -> Option<String> {
+        match self {
+            Self::Tcp(address) => Some(format!("http://{address}")),
+            Self::Tls(address) => Some(format!("https://{address}")),
+            Self::Unix(_) => None,
+        }
     }
 
     /// Whether only this machine can reach it.
@@ -148,7 +169,7 @@ impl Address {
 
     /// Whether a web browser on this machine can reach it, and nothing elsewhere.
     pub fn is_loopback(&self) -> bool {
-        matches!(self, Self::Tcp(address) if address.ip().to_canonical().is_loopback())
+        matches!(self, Self::Tcp(address) | Self::Tls(address) if address.ip().to_canonical().is_loopback())
     }
 }
 
@@ -156,6 +177,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => write!(f, "{address}"),
+            Self::Tls(address) => write!(f, "tls:{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

@@ -90,6 +90,9 @@ pub(super) async fn write(engine: &Arc<Engine>) -> bool {
         && checkpoint.replays.is_empty();
     if nothing {
         protect(engine, &floors);
+        if !written.failing {
+            engine.note_written();
+        }
         return !written.failing;
     }
     let replays = checkpoint.replays.clone();
@@ -105,6 +108,7 @@ pub(super) async fn write(engine: &Arc<Engine>) -> bool {
             written.floors.extend(at);
             engine.replays_written(&replays);
             protect(engine, &floors);
+            engine.note_written();
             true
         }
         Err(cause) => {

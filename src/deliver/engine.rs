@@ -7,7 +7,7 @@
 //! record and misses the lane that took it, or left it to the log.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::{Semaphore, watch};
@@ -51,6 +51,8 @@ pub(super) struct Engine {
     troubled: Mutex<BTreeSet<SubscriptionId>>,
     failing: Mutex<BTreeSet<SubscriptionId>>,
     keys: AtomicU64,
+    /// When the last whole checkpoint was written.
+    written_at: AtomicI64,
     /// Held while a subscription comes, changes or goes: two lanes of one id would deliver twice.
     changing: Mutex<()>,
 }
@@ -60,6 +62,7 @@ impl Engine {
     pub(super) fn new(parts: Parts, written: Written) -> Self {
         let tasks = parts.tasks.child();
         let admission = Arc::new(Admission::new(parts.bounds, parts.clock.clone()));
+        let written_at = AtomicI64::new(parts.clock.now().0);
         Self {
             parts,
             tasks,
@@ -76,6 +79,7 @@ impl Engine {
             troubled: Mutex::default(),
             failing: Mutex::default(),
             keys: AtomicU64::new(0),
+            written_at,
             changing: Mutex::default(),
         }
     }
@@ -192,8 +196,8 @@ impl Engine {
         self.note_failing(&lane);
         lane.bus.unroute(lane.key);
         self.history.forget(id);
-        self.forget_replays(id);
         self.tokens.forget(id);
+        self.forget_replays(id);
         lane.wake.notify_one();
     }
 
@@ -273,6 +277,21 @@ impl Engine {
     /// The lanes that were noted.
     pub(super) fn take_noted(&self) -> Vec<Arc<Lane>> {
         std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many lanes are noted.
+    pub(super) fn noted(&self) -> usize {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// When the store was last known to be up to date.
+    pub(super) fn written_at(&self) -> Timestamp {
+        Timestamp(self.written_at.load(Ordering::Relaxed))
+    }
+
+    /// The store is up to date.
+    pub(super) fn note_written(&self) {
+        self.written_at.store(self.parts.clock.now().0, Ordering::Relaxed);
     }
 
     /// Wakes a lane at this time.

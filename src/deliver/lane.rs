@@ -396,6 +396,11 @@ impl State {
         }
     }
 
+    /// Records that wait in memory for their first attempt, and the bytes of their events.
+    pub(super) fn queued(&self) -> (usize, usize) {
+        (self.queue.len() + self.again.len(), self.queued_bytes)
+    }
+
     /// The cursor, and the oldest record that is not settled.
     pub(super) fn unsettled(&self, dispatched: Offset, end: Offset) -> (Offset, Offset) {
         let cursor = self.window.floor(dispatched).min(end);

@@ -21,6 +21,7 @@ mod breaker;
 mod bus;
 mod call;
 mod candidate;
+mod census;
 mod checkpoint;
 pub mod consent;
 mod dispatch;
@@ -46,6 +47,8 @@ mod window;
 
 #[cfg(test)]
 mod tests;
+
+pub use census::{Census, STEPS};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::event::json;
-use crate::hub::Hub;
+use crate::hub::{Hub, life};
 use crate::log::Record;
 use crate::subscription::{DeadLetter, DeadQuery};
 
@@ -89,10 +89,13 @@ impl Hub {
             ..DeadQuery::default()
         };
         let found = self.0.store.dead(query, 1).await?.pop();
-        found.ok_or_else(|| {
-            let text = format!("there is no dead letter {id}: it was delivered again, dropped, or never was");
-            Error::not_found("dead_letter_not_found", text)
-        })
+        found.ok_or_else(|| Self::no_such_letter(id))
+    }
+
+    /// What is said of a dead letter that is not there, or not for who asks.
+    pub fn no_such_letter(id: u64) -> Error {
+        let text = format!("there is no dead letter {id}: it was delivered again, dropped, or never was");
+        Error::not_found("dead_letter_not_found", text)
     }
 
     /// What of a dead letter's event is there.
@@ -113,6 +116,16 @@ impl Hub {
         if dry_run {
             return self.count_dead(choice).await;
         }
+        let done = self.revive_chosen(choice).await?;
+        if done.redelivered > 0 {
+            self.0
+                .life
+                .tell(life::dead_letters("dead_letters.redelivered", choice, done.redelivered));
+        }
+        Ok(done)
+    }
+
+    async fn revive_chosen(&self, choice: &Choice) -> Result<Redelivered, Error> {
         let mut reading = self.choose(choice).await?;
         let (mut done, mut one_by_one) = (Redelivered::default(), 0);
         loop {
@@ -162,6 +175,16 @@ impl Hub {
                 first,
             });
         }
+        let dropped = self.drop_chosen(choice).await?;
+        if dropped.letters > 0 {
+            self.0
+                .life
+                .tell(life::dead_letters("dead_letters.dropped", choice, dropped.letters));
+        }
+        Ok(dropped)
+    }
+
+    async fn drop_chosen(&self, choice: &Choice) -> Result<Dropped, Error> {
         let mut reading = self.choose(choice).await?;
         let mut dropped = Dropped::default();
         if let Some(query) = reading.whole() {

@@ -27,6 +27,13 @@ impl Documents {
         Self(RwLock::new(shelves))
     }
 
+    /// All of a kind, by key.
+    pub(super) fn of_kind(&self, kind: &str) -> Vec<(String, Arc<Value>)> {
+        let shelves = self.read();
+        let shelf = shelves.get(kind).into_iter().flatten();
+        shelf.map(|(key, value)| (key.clone(), Arc::clone(value))).collect()
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Shelves> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -44,9 +51,7 @@ impl Documents {
 impl Hub {
     /// All documents of a kind, by key.
     pub fn documents(&self, kind: &str) -> Vec<(String, Arc<Value>)> {
-        let shelves = self.0.documents.read();
-        let shelf = shelves.get(kind).into_iter().flatten();
-        shelf.map(|(key, value)| (key.clone(), Arc::clone(value))).collect()
+        self.0.documents.of_kind(kind)
     }
 
     /// One document.

@@ -33,6 +33,14 @@ const PORTION: ReadLimit = ReadLimit {
 pub(super) struct Fans(Mutex<HashMap<BusName, Arc<Fan>>>);
 
 impl Fans {
+    /// Events that were handed to streams and that they have not taken yet.
+    pub(super) fn waiting(&self) -> usize {
+        let fans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fans: Vec<Arc<Fan>> = fans.values().cloned().collect();
+        let of = |fan: Arc<Fan>| fan.row().seats.values().map(|seat| seat.tray.len()).sum::<usize>();
+        fans.into_iter().map(of).sum()
+    }
+
     /// A seat at this bus, for a stream that has come to the end of the log.
     ///
     /// # Errors

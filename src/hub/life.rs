@@ -2,17 +2,22 @@
 //!
 //! One task takes what plugins, delivery and the hub itself tell, and appends it in groups. Telling never waits, so a
 //! slow disk holds up neither a swap nor a delivery.
+//! This is the audit too: what was done for a request has `actor` and `actoraddress`, who asked for it and whence.
 //! Invariant: what happens to the delivery of a self-event makes no self-event, or a sink that is down would feed
 //! itself for ever.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{info, warn};
 
+use crate::access::caller::{self, Caller};
+use crate::access::{Refusals, Token};
 use crate::deliver;
 use crate::error::Error;
-use crate::event::{Data, DataKind, Draft, Event};
-use crate::hub::Hub;
+use crate::event::{Data, DataKind, Draft, Event, Value as Attribute};
+use crate::hub::{Choice, Hub};
 use crate::log::BusName;
 use crate::plugin;
 use crate::subscription::{Subscription, SubscriptionId};
@@ -20,6 +25,13 @@ use crate::tasks::Tasks;
 
 /// At most this many in one append.
 const GROUP: usize = 256;
+/// The extensions that say who asked for it: the name of their credentials, and whence the request came.
+const ACTOR: &str = "actor";
+const ACTOR_ADDRESS: &str = "actoraddress";
+/// What comes from strangers is told once in this time.
+const QUIET: Duration = Duration::from_secs(60);
+/// What comes at once is told together.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// Something that happened: the type's last words, whom it is about, and the facts.
 pub(super) struct Happening {
@@ -29,28 +41,37 @@ pub(super) struct Happening {
 }
 
 /// Where the hub itself tells what happened.
-pub(super) struct Reporter(UnboundedSender<Happening>);
+pub(super) struct Reporter(UnboundedSender<(Happening, Caller)>);
 
 /// Who tells.
 pub(super) struct Sources {
     /// The hub.
-    pub(super) told: UnboundedReceiver<Happening>,
+    pub(super) told: UnboundedReceiver<(Happening, Caller)>,
     /// Plugins.
     pub(super) from_plugins: UnboundedReceiver<plugin::Notice>,
     /// Delivery.
     pub(super) from_delivery: UnboundedReceiver<deliver::Notice>,
 }
 
+impl Sources {
+    /// Tells how much waits, besides so many at hand.
+    fn count(&self, hub: &Hub, at_hand: usize) {
+        let waiting = self.told.len() + self.from_plugins.len() + self.from_delivery.len();
+        let waiting = i64::try_from(waiting + at_hand).unwrap_or(i64::MAX);
+        hub.0.metrics.queues.notices.set(waiting);
+    }
+}
+
 impl Reporter {
-    pub(super) fn new() -> (Self, UnboundedReceiver<Happening>) {
+    pub(super) fn new() -> (Self, UnboundedReceiver<(Happening, Caller)>) {
         let (told, heard) = unbounded_channel();
         (Self(told), heard)
     }
 
-    /// Tells; never waits.
+    /// Tells; never waits. Who did it is whose request is being served.
     pub(super) fn tell(&self, happening: Happening) {
         // The reporting task ends only after everything else: nobody would read it any more.
-        let _ = self.0.send(happening);
+        let _ = self.0.send((happening, caller::current()));
     }
 }
 
@@ -60,32 +81,39 @@ pub(super) async fn report(hub: Hub, tasks: Tasks, mut sources: Sources) {
         let mut group = Vec::new();
         tokio::select! {
             biased;
-            Some(happening) = sources.told.recv() => group.push(happening),
-            Some(notice) = sources.from_plugins.recv() => group.push(of_plugin(notice)),
-            Some(notice) = sources.from_delivery.recv() => group.extend(of_delivery(&hub, notice)),
+            Some(told) = sources.told.recv() => group.push(told),
+            Some(notice) = sources.from_plugins.recv() => group.push(by_itself(of_plugin(notice))),
+            Some(notice) = sources.from_delivery.recv() => group.extend(of_delivery(&hub, notice).map(by_itself)),
             () = tasks.stopping() => return,
         }
         while group.len() < GROUP {
-            if let Ok(happening) = sources.told.try_recv() {
-                group.push(happening);
+            if let Ok(told) = sources.told.try_recv() {
+                group.push(told);
             } else if let Ok(notice) = sources.from_plugins.try_recv() {
-                group.push(of_plugin(notice));
+                group.push(by_itself(of_plugin(notice)));
             } else if let Ok(notice) = sources.from_delivery.try_recv() {
-                group.extend(of_delivery(&hub, notice));
+                group.extend(of_delivery(&hub, notice).map(by_itself));
             } else {
                 break;
             }
         }
+        sources.count(&hub, group.len());
         append(&hub, group).await;
+        sources.count(&hub, 0);
     }
 }
 
-async fn append(hub: &Hub, group: Vec<Happening>) {
+/// The hub does it, on nobody's request.
+fn by_itself(happening: Happening) -> (Happening, Caller) {
+    (happening, Caller::default())
+}
+
+async fn append(hub: &Hub, group: Vec<(Happening, Caller)>) {
     if group.is_empty() {
         return;
     }
     let count = group.len();
-    let events: Result<Vec<Event>, Error> = group.into_iter().map(|happening| event(hub, happening)).collect();
+    let events: Result<Vec<Event>, Error> = group.into_iter().map(|told| event(hub, told)).collect();
     let appended = match events {
         Ok(events) => hub.0.log.append(&BusName::own(), events).await.map(drop),
         Err(error) => Err(error),
@@ -95,7 +123,16 @@ async fn append(hub: &Hub, group: Vec<Happening>) {
     }
 }
 
-fn event(hub: &Hub, happening: Happening) -> Result<Event, Error> {
+fn event(hub: &Hub, (happening, by): (Happening, Caller)) -> Result<Event, Error> {
+    let name = by
+        .name
+        .map(|name| (ACTOR.to_owned(), Attribute::String(name.to_string())));
+    let address = by.address.map(|from| {
+        (
+            ACTOR_ADDRESS.to_owned(),
+            Attribute::String(from.to_canonical().to_string()),
+        )
+    });
     let draft = Draft {
         id: format!("{:032x}", crate::chance::bits()),
         source: "busway".into(),
@@ -107,6 +144,7 @@ fn event(hub: &Hub, happening: Happening) -> Result<Event, Error> {
             kind: DataKind::Json,
             bytes: happening.facts.to_string().into(),
         }),
+        extensions: name.into_iter().chain(address).collect(),
         ..Draft::default()
     };
     draft.check().map_err(Error::internal)
@@ -138,6 +176,7 @@ pub(super) fn subscription(verb: &'static str, subscription: &Subscription) -> H
         "paused" => "subscription.paused",
         "resumed" => "subscription.resumed",
         "validated" => "subscription.validated",
+        "secret_rotated" => "subscription.secret_rotated",
         _ => "subscription.updated",
     };
     info!(subscription = %subscription.id, bus = %subscription.bus, change = verb, "a subscription changed");
@@ -155,6 +194,63 @@ pub(super) fn trial(ty: &'static str, plugin: &str, facts: Value) -> Happening {
         ty,
         subject: Some(plugin.to_owned()),
         facts,
+    }
+}
+
+/// A token was made or revoked.
+pub(super) fn token(ty: &'static str, token: &Token) -> Happening {
+    info!(token = token.id, name = token.name, change = ty, "a token changed");
+    Happening {
+        ty,
+        subject: Some(token.id.clone()),
+        facts: token.shown(),
+    }
+}
+
+/// Dead letters were delivered again, or dropped.
+pub(super) fn dead_letters(ty: &'static str, choice: &Choice, count: u64) -> Happening {
+    info!(count, change = ty, "dead letters changed");
+    Happening {
+        ty,
+        subject: choice.subscription.clone(),
+        facts: json!({"count": count, "ids": choice.ids, "filter": choice.filter}),
+    }
+}
+
+/// The settings were read again; these keys take effect with the next start only.
+pub(super) fn reloaded(plugins: &[String], after_restart: &[&str]) -> Happening {
+    Happening {
+        ty: "config.reloaded",
+        subject: None,
+        facts: json!({"plugins": plugins, "after_restart": after_restart}),
+    }
+}
+
+/// Tells what came from strangers, at most once a minute, however much that is.
+pub(super) async fn watch_strangers(hub: Hub, tasks: Tasks) {
+    let watch = async {
+        loop {
+            hub.0.access.heard_of_strangers().await;
+            hub.0.clock.sleep(TOGETHER).await;
+            hub.0.life.tell(refused(&hub.0.access.refusals()));
+            hub.0.clock.sleep(QUIET).await;
+        }
+    };
+    tokio::select! {
+        () = tasks.stopping() => {}
+        () = watch => {}
+    }
+}
+
+fn refused(refusals: &Refusals) -> Happening {
+    let named = |(address, count): &(std::net::IpAddr, u64)| json!({"address": address.to_canonical().to_string(), "count": count});
+    let addresses: Vec<Value> = refusals.addresses.iter().map(named).collect();
+    let (wrong, turned_away) = (refusals.wrong, refusals.turned_away);
+    warn!(wrong, turned_away, addresses = %json!(addresses), "credentials were refused");
+    Happening {
+        ty: "auth.refused",
+        subject: None,
+        facts: json!({"wrong": wrong, "turned_away": turned_away, "addresses": addresses}),
     }
 }
 

@@ -4,7 +4,7 @@
 //! log (`fan` hands new records to many at once), `subscriptions` and `dead_letters` change who gets what, `replay` brings what was again, `plugins`
 //! checks what a subscription needs, `misfit` finds those that a swap left behind, `consent` asks callbacks whether they
 //! want events, `secrets` replaces what they are signed with, `trial` compares a candidate with what is live, `explain` tells why an event
-//! did or did not arrive, `documents` keeps what front doors want kept, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
+//! did or did not arrive, `documents` keeps what front doors want kept, `tokens` makes and revokes credentials, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
 //!
 //! Order of the stop ([`Hub::stop`], then [`Hub::drain`]): no new work and streams end; deliveries in flight end and
 //! the last checkpoint is written; plugins; the hub's own tasks; the log; the store.
@@ -12,13 +12,16 @@
 //! Invariant: nothing here knows HTTP; nothing here decides what a front door must translate.
 //! Invariant: a subscription is on disk before delivery knows of it, and off the disk before delivery forgets it.
 
+mod concern;
 mod consent;
 mod dead_letters;
 mod documents;
 mod events;
 mod explain;
 mod fan;
+mod ground;
 mod life;
+mod measure;
 mod misfit;
 mod moment;
 mod open;
@@ -30,6 +33,7 @@ mod stream;
 mod subscriptions;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tokens;
 mod tray;
 mod trial;
 
@@ -41,13 +45,16 @@ pub use consent::{Asked as ConsentAsked, Introduction};
 pub use dead_letters::{Choice, Dropped, Kept, Redelivered};
 pub use events::Page;
 pub use explain::{Asked, DeliveryStanding, Explanation, Heard, Question, Rule, Shown};
+pub use ground::{Promise, filesystem_of, weakness};
 pub use replay::{ReplayOutlook, ReplayWish};
 pub use status::{Health, Standing};
 pub use stream::{EventStream, Item, Only, Wish};
+pub use tokens::{Forced, Issued, IssuedText, Offline, has_tokens};
 pub use trial::{Outlook, TrialReport};
 
 use moment::moment;
 
+use crate::access::{self, Access};
 use crate::deliver::push::Signer;
 use crate::deliver::{Bounds, Delivery};
 use crate::error::{Error, Kind};
@@ -71,6 +78,8 @@ pub struct Settings {
     pub log: log::Settings,
     /// The plugin host's.
     pub plugins: plugin::Settings,
+    /// Who may do what, besides those with a token.
+    pub access: access::Settings,
     /// Which addresses may be dialled.
     pub egress: net::GuardSettings,
     /// The proxies by which requests go out.
@@ -111,6 +120,7 @@ struct Parts {
     limits: Limits,
     defaults: DeliveryConfig,
     clock: Clock,
+    access: Arc<Access>,
     metrics: Arc<Metrics>,
     log: EventLog,
     store: Store,
@@ -128,8 +138,12 @@ struct Parts {
     waiting: consent::Waiting,
     retiring: secrets::Retiring,
     documents: documents::Documents,
+    concerns: concern::Concerns,
+    ground: ground::Ground,
     /// Held while a document is written.
     filing: tokio::sync::Mutex<()>,
+    /// Held while a token is made or revoked.
+    issuing: tokio::sync::Mutex<()>,
     /// Held while some dead letters go back into their lanes.
     reviving: tokio::sync::Mutex<()>,
     owners: Owners,
@@ -152,14 +166,29 @@ impl Hub {
         &self.0.limits
     }
 
+    /// Who may do what.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.0.access
+    }
+
     /// The hub's clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
     }
 
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
     /// Signs pushes as Alibaba's EventBridge does; knows the certificate that receivers ask for.
     pub fn signer(&self) -> &Signer {
         &self.0.signer
+    }
+
+    /// The settings were read again and taken up.
+    pub fn tell_reloaded(&self, plugins: &[String], after_restart: &[&str]) {
+        self.0.life.tell(life::reloaded(plugins, after_restart));
     }
 
     /// No new work: publishing answers 503, streams say goodbye and end.

@@ -10,16 +10,21 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use super::ground::Ground;
 use super::{Hub, Owners, Parts, Settings, life};
+use crate::access::Access;
 use crate::deliver::{self, Delivery};
 use crate::error::{Error, Kind};
-use crate::log::EventLog;
+use crate::log::{BusName, EventLog};
 use crate::metrics::Metrics;
 use crate::net::{Client, Guard};
 use crate::plugin::{self, Plugins};
 use crate::subscription::{Kept, Store};
 use crate::tasks::Tasks;
 use crate::time::Clock;
+
+/// What is opened in the data folder, and what that stands on.
+type Files = (EventLog, Store, Kept, Ground);
 
 /// How long what was started may take to end when a later step of opening fails.
 const UNDO: Duration = Duration::from_secs(5);
@@ -53,9 +58,11 @@ impl Hub {
 
 async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, Error> {
     let metrics = Arc::new(Metrics::new());
-    let (log, store, mut kept) = open_files(&settings, &clock, &owners).await?;
+    let (log, store, mut kept, ground) = open_files(&settings, &clock, &owners).await?;
     tell_kept(&log, &kept, &metrics);
     let documents = super::documents::Documents::of(std::mem::take(&mut kept.documents));
+    let access = Arc::new(Access::new(settings.access, clock.clone()));
+    super::tokens::take_up(&access, &documents);
     let client = Client::new(Guard::new(settings.egress)).through(settings.proxies);
     let (notices, from_delivery) = mpsc::unbounded_channel();
     let (plugins, from_plugins) = open_plugins(settings.plugins, &client, &clock, &owners, &metrics).await?;
@@ -82,6 +89,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         defaults: settings.delivery,
         changing,
         clock,
+        access,
         metrics,
         log,
         store,
@@ -97,7 +105,10 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         waiting: Default::default(),
         retiring: Default::default(),
         documents,
+        concerns: Default::default(),
+        ground,
         filing: Default::default(),
+        issuing: Default::default(),
         reviving: Default::default(),
         owners,
     }));
@@ -140,12 +151,13 @@ fn set_going(hub: &Hub, sources: life::Sources) {
     let tasks = &hub.0.owners.own;
     tasks.spawn(life::report(hub.clone(), tasks.clone(), sources));
     tasks.spawn(trim(hub.clone(), tasks.clone()));
+    tasks.spawn(life::watch_strangers(hub.clone(), tasks.clone()));
     tasks.spawn(super::consent::keep_asking(hub.clone(), tasks.clone()));
     tasks.spawn(super::secrets::keep_retiring(hub.clone(), tasks.clone()));
     hub.0.life.tell(life::started());
 }
 
-async fn open_files(settings: &Settings, clock: &Clock, owners: &Owners) -> Result<(EventLog, Store, Kept), Error> {
+async fn open_files(settings: &Settings, clock: &Clock, owners: &Owners) -> Result<Files, Error> {
     let (data, log_settings, clock, log_tasks) = (
         settings.data.clone(),
         settings.log.clone(),
@@ -154,9 +166,12 @@ async fn open_files(settings: &Settings, clock: &Clock, owners: &Owners) -> Resu
     );
     let opening = owners.own.blocking(move || {
         create_folder(&data)?;
+        let ground = Ground::of(&data, &clock);
         let log = EventLog::open(&data.join("log"), log_settings, clock, log_tasks)?;
         let (store, kept) = Store::open(&data.join("state.db"))?;
-        Ok((log, store, kept))
+        // The hub's own bus comes with its first event anyway; from here on the log can say what it promises.
+        log.end(&BusName::own())?;
+        Ok((log, store, kept, ground))
     });
     opening.await.map_err(Error::internal)?
 }

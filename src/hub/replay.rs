@@ -102,10 +102,13 @@ impl Hub {
     /// `replay_not_found`.
     pub fn replay_status(&self, id: &str) -> Result<ReplayStatus, Error> {
         let found = self.0.delivery.replay_status(&ReplayId(id.into()));
-        found.ok_or_else(|| {
-            let text = format!("there is no replay `{id}`; `GET /v1/replays` lists all");
-            Error::not_found("replay_not_found", text)
-        })
+        found.ok_or_else(|| Self::no_such_replay(id))
+    }
+
+    /// What is said of a replay that is not there, or not for who asks.
+    pub fn no_such_replay(id: &str) -> Error {
+        let text = format!("there is no replay `{id}`; `GET /v1/replays` lists all");
+        Error::not_found("replay_not_found", text)
     }
 
     /// Calls a replay off.

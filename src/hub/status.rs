@@ -1,13 +1,12 @@
-//! How the hub is: what it promises, what is wrong with it, and its figures.
+//! How the hub is: what it promises, and what is wrong with it. Its figures are `measure`'s.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::error::Error;
-use crate::hub::Hub;
-use crate::log::{BusName, Offset, ReadLimit};
-use crate::metrics::{Bus, PluginFigures};
+use crate::hub::{Hub, Promise};
+use crate::log::InForce;
+use crate::time::Timestamp;
 
 /// How the hub is as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -29,7 +28,9 @@ pub struct Health {
     /// What is wrong, each in words and with what helps.
     pub reasons: Vec<String>,
     /// What 202 means here.
-    pub durability: &'static str,
+    pub durability: String,
+    /// The same in detail: of the engine, the file system, and what can be lost.
+    pub store: Promise,
     /// This version.
     pub version: &'static str,
     /// Buses.
@@ -43,8 +44,8 @@ pub struct Health {
 /// Plugins, and subscriptions that wait for them, told one by one; of the others the number.
 const MOST_TOLD: usize = 20;
 
-/// What the embedded engine does before an event is acknowledged.
-const DURABILITY: &str = "synced to disk before it is acknowledged (SQLite, WAL, synchronous=FULL)";
+/// A certificate that ends within this time is told.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 impl Hub {
     /// How the hub is, and why.
@@ -81,11 +82,16 @@ impl Hub {
             .chain(troubled)
             .chain(more)
             .chain(self.misfits())
+            .chain(self.concerns())
+            .chain(self.certificate())
+            .chain(self.crowded())
             .collect();
+        let in_force = self.0.log.durability();
         Health {
             status: if reasons.is_empty() { Standing::Ok } else { standing },
             reasons,
-            durability: DURABILITY,
+            durability: durability(in_force.as_ref()),
+            store: self.0.ground.promise(in_force.as_ref()),
             version: env!("CARGO_PKG_VERSION"),
             buses: self.0.log.buses().len(),
             subscriptions: self.0.metrics.subscriptions.get(),
@@ -109,97 +115,43 @@ impl Hub {
         [stopping, log, store].into_iter().flatten().collect()
     }
 
-    /// The text of `/metrics`. What is a state is read now.
-    ///
-    /// # Errors
-    /// `store_unavailable` when dead letters cannot be counted.
-    pub async fn metrics_text(&self) -> Result<String, Error> {
-        let dead: u64 = self
-            .0
-            .store
-            .dead_counts()
-            .await?
-            .into_iter()
-            .map(|(_, count)| count)
-            .sum();
-        self.0.metrics.dead_letters.set(signed(dead));
-        self.measure_log();
-        self.measure_plugins();
-        self.measure_lanes().await;
-        Ok(self.0.metrics.text())
+    /// Whether whoever comes now has to wait for somebody to go.
+    fn crowded(&self) -> Option<String> {
+        let doors = &self.0.metrics.doors;
+        let (open, slots) = (doors.connections.get(), doors.connection_slots.get());
+        (slots > 0 && open >= slots).then(|| {
+            format!("connections: all {slots} are in use (`listen.connections`): whoever comes waits for one to end")
+        })
     }
 
-    /// Counts a request that a front door refused.
-    pub fn count_refusal(&self, code: &'static str) {
-        self.0
-            .metrics
-            .refused
-            .get_or_create(&crate::metrics::Refusal { code })
-            .inc();
-    }
-
-    fn measure_log(&self) {
-        let now = self.0.clock.now();
-        for bus in self.0.log.stats() {
-            let label = Bus {
-                bus: bus.bus.to_string(),
-            };
-            self.0.metrics.log_first.get_or_create(&label).set(signed(bus.first.0));
-            self.0.metrics.log_end.get_or_create(&label).set(signed(bus.end.0));
-            self.0.metrics.log_bytes.get_or_create(&label).set(signed(bus.bytes));
-            let age = bus.oldest.map(|oldest| now.since(oldest).as_secs()).unwrap_or_default();
-            self.0.metrics.log_age_seconds.get_or_create(&label).set(signed(age));
+    /// The listeners' certificate, if its end is near.
+    fn certificate(&self) -> Option<String> {
+        let expires = self.0.metrics.doors.certificate_expiry.get();
+        let expires = Timestamp(expires.saturating_mul(1_000));
+        let left = expires.since(self.0.clock.now());
+        match (expires.0, left) {
+            (0, _) => None,
+            (_, Duration::ZERO) => Some(format!(
+                "TLS: the listeners' certificate has expired ({expires}): clients refuse it; replace its files"
+            )),
+            (_, left) if left < SOON => Some(format!(
+                "TLS: the listeners' certificate expires at {expires}: replace its files before"
+            )),
+            _ => None,
         }
-    }
-
-    fn measure_plugins(&self) {
-        for plugin in self.plugins() {
-            let figures = PluginFigures {
-                memory: plugin.memory as u64,
-                instances: plugin.instances as u64,
-                kv: plugin.kv,
-                cpu_ms: plugin.cpu_ms,
-                requests: plugin.requests,
-                egress: plugin.egress,
-                log_suppressed: plugin.log_suppressed,
-            };
-            self.0.metrics.copy_plugin(plugin.name, &figures);
-        }
-    }
-
-    /// One record a bus is read for its age, whatever the number of subscriptions.
-    async fn measure_lanes(&self) {
-        let backlogs = self.0.delivery.backlogs();
-        let retrying = backlogs.values().map(|backlog| backlog.retrying).sum::<usize>();
-        self.0.metrics.retrying.set(i64::try_from(retrying).unwrap_or(i64::MAX));
-        let parked = backlogs.values().map(|backlog| backlog.parked).sum::<usize>();
-        self.0.metrics.parked.set(i64::try_from(parked).unwrap_or(i64::MAX));
-        for name in self.0.log.buses() {
-            let label = Bus { bus: name.to_string() };
-            let backlog = backlogs.get(&name);
-            let behind = backlog.map_or(0, |backlog| backlog.behind);
-            self.0.metrics.behind.get_or_create(&label).set(signed(behind));
-            let age = match backlog {
-                Some(backlog) => self.age(&name, backlog.oldest).await,
-                None => Duration::ZERO,
-            };
-            self.0
-                .metrics
-                .behind_age_seconds
-                .get_or_create(&label)
-                .set(signed(age.as_secs()));
-        }
-    }
-
-    /// How long ago the record at this offset, or else the next one, was received; zero if there is none.
-    async fn age(&self, bus: &BusName, offset: Offset) -> Duration {
-        let read = self.0.log.read(bus, offset, ReadLimit { records: 1, bytes: 1 }).await;
-        let record = read.ok().and_then(|batch| batch.records.into_iter().next());
-        record.map_or(Duration::ZERO, |record| self.0.clock.now().since(record.received))
     }
 }
 
-/// Gauges have a sign.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
+/// What 202 means, in one line.
+fn durability(log: Option<&InForce>) -> String {
+    let Some(log) = log else {
+        return "unknown before the first event".to_owned();
+    };
+    let means = match (log.survives_a_kill(), log.is_synced()) {
+        (true, true) => "synced to disk before it is acknowledged",
+        (true, false) => "handed to the operating system before it is acknowledged: a power cut may lose it",
+        (false, _) => "not safe: a kill may lose it",
+    };
+    let (journal, synchronous) = (log.journal.to_uppercase(), log.synchronous_name());
+    format!("{means} (SQLite, {journal}, synchronous={synchronous})")
 }

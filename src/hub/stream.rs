@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::fan::{Place, Seat};
 use super::tray::Taken;
+use crate::access::{Standing, caller};
 use crate::error::{Error, Kind};
 use crate::filter::{Filter, Match, Selector};
 use crate::hub::Hub;
@@ -63,6 +64,8 @@ pub struct EventStream {
     read: VecDeque<Item>,
     /// Taken at the end of the log; what lies between `next` and its beginning is read first.
     seat: Option<Seat>,
+    /// How the credentials stand that it was opened with.
+    reader: Option<Arc<Standing>>,
     /// The stop of the hub waits for it.
     _owned: Owned,
     /// One of those that may be open.
@@ -97,6 +100,7 @@ impl Hub {
             next,
             read: VecDeque::new(),
             seat: None,
+            reader: caller::current().standing,
             _owned: self.0.owners.streams.owned(),
             _place: place,
         })
@@ -118,19 +122,28 @@ impl EventStream {
         self
     }
 
-    /// The next item; `None` once the hub stops. Dropping the future loses nothing.
+    /// The next item; `None` once the hub stops, or the credentials end ([`EventStream::farewell`]). Dropping the future loses nothing.
     ///
     /// # Errors
     /// `store_unavailable` when the log cannot be read.
     pub async fn next(&mut self) -> Option<Result<Item, Error>> {
         loop {
-            if self.hub.is_stopping() {
+            if self.hub.is_stopping() || self.has_lost_its_reader() {
                 return None;
             }
             if let Some(item) = self.ready() {
                 return Some(Ok(item));
             }
-            if let Err(error) = self.more().await {
+            let reader = self.reader.clone();
+            let more = match reader {
+                None => self.more().await,
+                Some(reader) => tokio::select! {
+                    biased;
+                    more = self.more() => more,
+                    () = reader.ended() => continue,
+                },
+            };
+            if let Err(error) = more {
                 return Some(Err(error));
             }
         }
@@ -162,6 +175,18 @@ impl EventStream {
             }
             return Some(item);
         }
+    }
+
+    /// Why it ended, in words for its reader.
+    pub fn farewell(&self) -> &'static str {
+        match self.has_lost_its_reader() {
+            true => "the credentials were revoked, have expired, or are needed by now",
+            false => "the hub is shutting down",
+        }
+    }
+
+    fn has_lost_its_reader(&self) -> bool {
+        self.reader.as_ref().is_some_and(|reader| reader.has_ended())
     }
 
     /// Moves on past an item; whether it lay ahead.

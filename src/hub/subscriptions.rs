@@ -78,6 +78,11 @@ impl Hub {
         Ok(())
     }
 
+    /// What is said of a subscription that is not there, or not for who asks.
+    pub fn no_such_subscription(&self, id: &str) -> Error {
+        missing(None, id)
+    }
+
     /// A subscription.
     ///
     /// # Errors
@@ -88,8 +93,18 @@ impl Hub {
 
     /// At most `limit` subscriptions by id, after this one.
     pub fn subscriptions(&self, scope: Option<&BusName>, after: Option<&str>, limit: usize) -> Vec<Arc<Subscription>> {
+        self.subscriptions_on(|bus| scope.is_none_or(|scope| scope == bus), after, limit)
+    }
+
+    /// The same, of those on buses that pass.
+    pub fn subscriptions_on(
+        &self,
+        passes: impl Fn(&BusName) -> bool,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Vec<Arc<Subscription>> {
         let mut all = self.0.delivery.list();
-        all.retain(|one| scope.is_none_or(|bus| one.bus == *bus) && after.is_none_or(|after| one.id.as_str() > after));
+        all.retain(|one| passes(&one.bus) && after.is_none_or(|after| one.id.as_str() > after));
         all.truncate(limit);
         all
     }
@@ -170,13 +185,7 @@ impl Hub {
             .delivery
             .get(id)
             .filter(|found| scope.is_none_or(|bus| found.bus == *bus));
-        found.ok_or_else(|| {
-            let place = scope.map(|bus| format!(" on the bus `{bus}`")).unwrap_or_default();
-            Error::not_found(
-                "subscription_not_found",
-                format!("there is no subscription `{id}`{place}"),
-            )
-        })
+        found.ok_or_else(|| missing(scope, id.as_str()))
     }
 
     async fn make(&self, id: SubscriptionId, scope: Option<&BusName>, json: &Value) -> Result<Subscription, Error> {
@@ -250,6 +259,12 @@ impl Hub {
         self.0.life.tell(life::subscription(verb, &found));
         Ok(found)
     }
+}
+
+fn missing(scope: Option<&BusName>, id: &str) -> Error {
+    let place = scope.map(|bus| format!(" on the bus `{bus}`")).unwrap_or_default();
+    let text = format!("there is no subscription `{id}`{place}");
+    Error::not_found("subscription_not_found", text)
 }
 
 fn consent_key() -> ConsentKey {

@@ -38,6 +38,7 @@ async fn open_at(folder: &Path, clock: Clock) -> Hub {
             kv: None,
             plugins: Default::default(),
         },
+        access: Default::default(),
         egress: net::GuardSettings::default(),
         proxies: net::ProxySettings::default(),
         delivery: DeliveryConfig::default(),

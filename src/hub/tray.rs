@@ -44,6 +44,11 @@ pub(super) enum Taken {
 }
 
 impl Tray {
+    /// Items that lie on it.
+    pub(super) fn len(&self) -> usize {
+        self.lock().items.len()
+    }
+
     /// Puts an item on it. If there is no room it is cleared, and the seat is lost.
     pub(super) fn put(&self, item: Item) -> bool {
         let mut content = self.lock();

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::dedup::{self, Dedup};
+use super::durability::{self, Durability, InForce};
 use super::fault::Failure;
 use super::lock::FolderLock;
 use super::model::{BusName, BusStats, Offset, Settings};
@@ -46,6 +47,8 @@ pub(super) struct BusState {
     fault: Mutex<Option<String>>,
     /// Connections that no reader uses now, by the first offset of their segment.
     idle: Mutex<Vec<(u64, Connection)>>,
+    durability: Durability,
+    in_force: Mutex<InForce>,
     dedup_window: Duration,
     dedup_known_since: AtomicI64,
 }
@@ -56,6 +59,10 @@ pub(super) struct Counted {
     pub(super) appended: AtomicU64,
     pub(super) duplicates: AtomicU64,
     pub(super) commits: AtomicU64,
+    /// Since when the writer has been at the commit at hand, in milliseconds; 0 without one.
+    pub(super) committing: AtomicI64,
+    /// Bytes in the WAL.
+    pub(super) wal: AtomicU64,
 }
 
 /// Read connections that a bus keeps open for the next reader.
@@ -87,6 +94,7 @@ impl Bus {
         let (connection, end) = active.open_for_writing()?;
         // A commit that a crash cut off may be readable and yet not on disk. From here on it counts as stored.
         segment::checkpoint(&connection, Checkpoint::Whole)?;
+        let in_force = durability::put_in_force(&connection, settings.durability)?;
         let state = Arc::new(BusState {
             name,
             folder,
@@ -96,6 +104,8 @@ impl Bus {
             tail: Mutex::default(),
             fault: Mutex::default(),
             idle: Mutex::default(),
+            durability: settings.durability,
+            in_force: Mutex::new(in_force),
             dedup_window: settings.dedup_window,
             dedup_known_since: AtomicI64::new(i64::MIN),
         });
@@ -115,6 +125,13 @@ impl Bus {
     }
 }
 
+impl Bus {
+    /// Figures for status and metrics.
+    pub(super) fn stats(&self, now: Timestamp) -> BusStats {
+        self.state.stats(now, self.queue.waiting())
+    }
+}
+
 impl BusState {
     /// The segment that `offset` is in (or would be), and where the next one begins.
     pub(super) fn segment_at(&self, offset: u64) -> Option<(Arc<Segment>, u64)> {
@@ -129,6 +146,17 @@ impl BusState {
     /// All segments, oldest first.
     pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
         lock(&self.segments).iter().cloned().collect()
+    }
+
+    /// Has the writer's new connection keep what the operator wants, and remembers what it says.
+    pub(super) fn keep(&self, connection: &Connection) -> Result<(), Failure> {
+        *lock(&self.in_force) = durability::put_in_force(connection, self.durability)?;
+        Ok(())
+    }
+
+    /// What the writer's connection says that it does.
+    pub(super) fn in_force(&self) -> InForce {
+        lock(&self.in_force).clone()
     }
 
     /// The first offset that is still there.
@@ -211,7 +239,7 @@ impl BusState {
     }
 
     /// The figures of the bus. May open the oldest segment once.
-    pub(super) fn stats(&self, now: Timestamp) -> BusStats {
+    fn stats(&self, now: Timestamp, waiting: (usize, usize)) -> BusStats {
         let since = match self.dedup_known_since.load(Ordering::Relaxed) {
             i64::MIN => None,
             since => Some(Timestamp(since)),
@@ -226,6 +254,13 @@ impl BusState {
             appended: self.counted.appended.load(Ordering::Relaxed),
             duplicates: self.counted.duplicates.load(Ordering::Relaxed),
             commits: self.counted.commits.load(Ordering::Relaxed),
+            queued: waiting.0,
+            queued_bytes: waiting.1,
+            committing: match self.counted.committing.load(Ordering::Relaxed) {
+                0 => Duration::ZERO,
+                since => now.since(Timestamp(since)),
+            },
+            wal: self.counted.wal.load(Ordering::Relaxed),
             dedup_reach: dedup::reach(self.dedup_window, since, now),
         }
     }

@@ -1,4 +1,4 @@
-//! One process at a time: an advisory lock on a file in the log's folder.
+//! One process at a time: an advisory lock on a file in the log's folder. It is the lock of the whole data folder.
 //!
 //! Why so: SQLite would let two hubs append to one file in turn, and both would give out the same offsets. The system
 //! lets the lock go when the process dies, however it dies.
@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 
 /// Held while the log is open.
 #[derive(Debug)]
-pub(super) struct FolderLock {
+pub struct FolderLock {
     /// Unlocked when it is closed.
     _file: File,
 }
@@ -21,7 +21,7 @@ impl FolderLock {
     ///
     /// # Errors
     /// `store_locked` when another process has it.
-    pub(super) fn take(folder: &Path) -> Result<Self> {
+    pub fn take(folder: &Path) -> Result<Self> {
         let path = folder.join("lock");
         let failed = |error| Failure::from(error).during("lock", &path).refuse("open");
         let file = File::options()

@@ -65,6 +65,7 @@
 mod bus;
 mod commit;
 mod dedup;
+mod durability;
 mod fault;
 mod lock;
 mod memo;
@@ -89,7 +90,6 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::bus::{Bus, BusState};
 use self::fault::Failure;
-use self::lock::FolderLock;
 use self::queue::{Wish, shutting_down};
 use self::retention::Rules;
 use crate::error::{Error, Kind};
@@ -97,7 +97,9 @@ use crate::event::Event;
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
 
+pub use self::lock::FolderLock;
 pub use self::model::{Appended, Batch, BusName, BusStats, Offset, ReadLimit, Record, Retention, Settings};
+pub use durability::{Durability, InForce};
 
 /// Reads from disk that run at once, over all buses; more wait. Each holds a thread and up to its limit in memory.
 const READERS: usize = 8;
@@ -276,10 +278,17 @@ impl EventLog {
         self.all().iter().find_map(|bus| bus.state.fault())
     }
 
+    /// What is done before an append is answered, as the writers' connections say it: of several buses, the least. None
+    /// before there is a bus.
+    pub fn durability(&self) -> Option<InForce> {
+        let all = self.all().into_iter().map(|bus| bus.state.in_force());
+        all.min_by_key(|found| (found.survives_a_kill(), found.synchronous))
+    }
+
     /// Figures for status and metrics, one a bus.
     pub fn stats(&self) -> Vec<BusStats> {
         let now = self.0.clock.now();
-        self.all().iter().map(|bus| bus.state.stats(now)).collect()
+        self.all().iter().map(|bus| bus.stats(now)).collect()
     }
 
     /// Ends the writers after what is queued is on disk, and lets go of the folder.

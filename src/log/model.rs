@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::durability::Durability;
 use super::memo::Memo;
 use crate::error::Error;
 use crate::event::Event;
@@ -116,6 +117,8 @@ pub struct Settings {
     pub max_buses: usize,
     /// At most this many appends wait for the disk, per bus, before more are refused as busy.
     pub queue: usize,
+    /// What is done before an append is answered.
+    pub durability: Durability,
 }
 
 impl Default for Settings {
@@ -131,6 +134,7 @@ impl Default for Settings {
             dedup_ids: 1_000_000,
             max_buses: 64,
             queue: 4_096,
+            durability: Durability::Disk,
         }
     }
 }
@@ -154,6 +158,14 @@ pub struct BusStats {
     pub duplicates: u64,
     /// Commits since the start.
     pub commits: u64,
+    /// Appends that wait for the disk now.
+    pub queued: usize,
+    /// The bytes of their events.
+    pub queued_bytes: usize,
+    /// How long the commit at hand has taken; zero without one.
+    pub committing: Duration,
+    /// Bytes that are durable and not yet folded into the log's file.
+    pub wal: u64,
     /// How far back duplicates are known now.
     pub dedup_reach: Duration,
 }

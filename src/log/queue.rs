@@ -28,6 +28,7 @@ const LARGEST_EVENT: usize = 512 << 20;
 #[derive(Debug)]
 pub(super) struct Queue {
     wishes: Sender<Wish>,
+    most: usize,
     appends: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
 }
@@ -62,10 +63,12 @@ impl Queue {
     /// A queue for at most this many appends, and the writer's end of it.
     pub(super) fn new(appends: usize) -> (Self, Receiver<Wish>) {
         let (wishes, waiting) = channel();
-        let appends = Arc::new(Semaphore::new(appends.clamp(1, Semaphore::MAX_PERMITS)));
+        let most = appends.clamp(1, Semaphore::MAX_PERMITS);
+        let appends = Arc::new(Semaphore::new(most));
         (
             Self {
                 wishes,
+                most,
                 appends,
                 bytes: Arc::new(Semaphore::new(BYTES)),
             },
@@ -112,6 +115,12 @@ impl Queue {
             0 => Err(busy()),
             _ => Ok(()),
         }
+    }
+
+    /// Appends that are not on disk yet, and the bytes of their events.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let appends = self.most.saturating_sub(self.appends.available_permits());
+        (appends, BYTES.saturating_sub(self.bytes.available_permits()))
     }
 
     /// Queues any other wish.

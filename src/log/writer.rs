@@ -163,6 +163,8 @@ impl Writer {
 
     /// Commits a group and answers it.
     fn append(&mut self, group: Vec<Append>) {
+        let state = Arc::clone(&self.state);
+        state.counted.committing.store(self.clock.now().0, Ordering::Relaxed);
         match self.store(&group) {
             Ok((stored, received)) => {
                 self.clear_fault();
@@ -175,6 +177,8 @@ impl Writer {
                 }
             }
         }
+        state.counted.committing.store(0, Ordering::Relaxed);
+        state.counted.wal.store(self.in_wal, Ordering::Relaxed);
         if self.in_wal >= WAL {
             self.write_back();
         }
@@ -250,6 +254,7 @@ impl Writer {
         }
         let segment = Arc::new(Segment::new(&self.state.folder, self.next));
         let (connection, _) = segment.open_for_writing()?;
+        self.state.keep(&connection)?;
         let sealing = std::mem::replace(&mut self.connection, connection);
         let sealed = std::mem::replace(&mut self.active, Arc::clone(&segment));
         self.state.begin(segment);
@@ -268,6 +273,7 @@ impl Writer {
         }
         let reopened = self.active.open_for_writing().and_then(|(connection, end)| {
             segment::checkpoint(&connection, Checkpoint::Whole)?;
+            self.state.keep(&connection)?;
             Ok((connection, end))
         });
         let (connection, end) = match reopened {
@@ -328,6 +334,7 @@ impl Writer {
 
     fn write_back(&mut self) {
         self.in_wal = 0;
+        self.state.counted.wal.store(0, Ordering::Relaxed);
         if let Err(failure) = segment::checkpoint(&self.connection, Checkpoint::Passive) {
             warn!(bus = %self.state.name, %failure, "the log could not be tidied; it is tried again later");
             self.poisoned |= failure.poisons();

@@ -160,8 +160,8 @@ impl Client {
                     None => return Err(broken(&failed.into_error())),
                 },
             };
-            reached.stage(Stage::Body(response.status()));
             refused_by_proxy(origin, response.status())?;
+            reached.stage(Stage::Body(response.status()));
             let (answer, whole) = read(&mut link, response, keep).await?;
             let again = whole && link.is_ready().await;
             return Ok((answer, again.then_some(link)));
@@ -185,7 +185,7 @@ impl Client {
             Some(proxy) => proxy.dial(dialler).await?,
         };
         let stream = match origin.tls {
-            true => dialler.secure(host, tcp, (origin.trust.as_ref(), reached)).await?,
+            true => dialler.secure(host, tcp, origin.trust.as_ref(), reached).await?,
             false => Stream::Plain(tcp),
         };
         let mut link = Link::open(stream)
@@ -253,7 +253,9 @@ impl Client {
             head.headers.insert(HOST, host_header(&authority)?);
         }
         if origin.via.is_some() {
-            self.guard().allows_through_proxy(&origin.host, port)?;
+            self.guard()
+                .allows_through_proxy(&origin.host, port)
+                .map_err(Error::Blocked)?;
         }
         match &origin.via {
             // The proxy needs the whole URL.
@@ -314,7 +316,5 @@ fn host_header(authority: &Authority) -> Result<HeaderValue, Error> {
     HeaderValue::from_str(authority.as_str()).map_err(|error| Error::Connect(format!("the URL's host: {error}")))
 }
 
-#[cfg(test)]
-mod attacks;
 #[cfg(test)]
 mod tests;

@@ -73,7 +73,8 @@ impl Dialler {
         &self,
         host: &str,
         tcp: TcpStream,
-        (trust, reached): (Option<&Trust>, &Reached),
+        trust: Option<&Trust>,
+        reached: &Reached,
     ) -> Result<Stream, Error> {
         reached.stage(Stage::Handshake);
         let shaken = trust.unwrap_or(&self.trust).secure(host, tcp);

@@ -23,14 +23,14 @@
 //! that skips the resolver for literals cannot skip the guard.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ipnet::IpNet;
 use url::Host;
 
 use super::ranges::{Closed, METADATA_NAMES, NEVER, PRIVATE, faces};
-use super::resolve::{LOOPBACK, is_localhost};
 use super::rule::{Rule, Wanted, canonical};
 use super::{Error, Resolver};
 
@@ -51,7 +51,23 @@ pub struct GuardSettings {
 
 /// Says which places may be dialled. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Guard(Arc<GuardSettings>);
+pub struct Guard(Arc<GuardSettings>, Arc<Refusals>);
+
+/// How often each rule refused.
+#[derive(Debug, Default)]
+struct Refusals([AtomicU64; RULES.len()]);
+
+/// The rules, as they are counted: `deny`, what is never dialled, `deny_private`, `allow_only`.
+const RULES: [&str; 4] = ["deny", "closed", "private", "allow_only"];
+
+impl Refusals {
+    fn count(&self, rule: &'static str) {
+        let counter = RULES.iter().zip(&self.0).find(|(name, _)| **name == rule);
+        if let Some((_, counter)) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
 
 /// A place that may not be dialled, and the rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +89,13 @@ impl fmt::Display for Blocked {
 impl Guard {
     /// A guard with these rules.
     pub fn new(settings: GuardSettings) -> Self {
-        Self(Arc::new(settings))
+        Self(Arc::new(settings), Arc::default())
+    }
+
+    /// How often each rule has refused a place since the start, here and in all clones.
+    pub fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let counts = self.1.0.iter().map(|count| count.load(Ordering::Relaxed));
+        RULES.into_iter().zip(counts)
     }
 
     /// Whether an address that no name led to may be dialled.
@@ -114,22 +136,6 @@ impl Guard {
         }
     }
 
-    /// Whether a proxy may be asked to take a request to this host further. The proxy looks names up, so only what is
-    /// an address as it stands, what the rules for names say, and the name of this very machine can be judged here.
-    ///
-    /// # Errors
-    /// [`Error::Blocked`].
-    pub fn allows_through_proxy(&self, host: &str, port: u16) -> Result<(), Error> {
-        let judged = match canonical(host) {
-            Some(Host::Domain(name)) if is_localhost(&name) => self.judge_name(&name, port).and_then(|()| {
-                let mut loopback = LOOPBACK.iter().map(|ip| SocketAddr::new(*ip, port));
-                loopback.try_for_each(|address| self.judge(Some(&name), address))
-            }),
-            _ => self.admit(host, port),
-        };
-        judged.map_err(Error::Blocked)
-    }
-
     /// Resolves a name (or takes an address, with or without brackets) and keeps only what may be dialled.
     ///
     /// # Errors
@@ -164,6 +170,20 @@ impl Guard {
         }
     }
 
+    /// Whether a proxy may be asked to take a request to this host further. The proxy resolves names, so only what can be
+    /// told before a look-up is judged here, and the name of this very machine.
+    ///
+    /// # Errors
+    /// The place and the rule that forbids it.
+    pub fn allows_through_proxy(&self, host: &str, port: u16) -> Result<(), Blocked> {
+        if let Some(Host::Domain(name)) = canonical(host)
+            && (name == "localhost" || name.ends_with(".localhost"))
+        {
+            self.judge(Some(&name), SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))?;
+        }
+        self.admit(host, port)
+    }
+
     fn literal(&self, address: SocketAddr) -> Result<Vec<SocketAddr>, Error> {
         self.check(address).map_err(Error::Blocked)?;
         Ok(vec![address])
@@ -179,14 +199,19 @@ impl Guard {
         };
         let rule = self
             .denied(&wanted)
-            .or_else(|| self.closed(&wanted, NEVER).map(|closed| never(closed, address)))
-            .or_else(|| self.private(&wanted, address))
-            .or_else(|| self.not_listed(&wanted));
+            .map(|words| ("deny", words))
+            .or_else(|| {
+                self.closed(&wanted, NEVER)
+                    .map(|closed| ("closed", never(closed, address)))
+            })
+            .or_else(|| self.private(&wanted, address).map(|words| ("private", words)))
+            .or_else(|| self.not_listed(&wanted).map(|words| ("allow_only", words)));
         let place = || match name {
             Some(name) => format!("the address {} (of {name})", address.ip()),
             None => format!("the address {}", address.ip()),
         };
-        rule.map_or(Ok(()), |rule| {
+        rule.map_or(Ok(()), |(name_of_rule, rule)| {
+            self.1.count(name_of_rule);
             Err(Blocked {
                 place: place(),
                 rule,
@@ -204,9 +229,11 @@ impl Guard {
         };
         let rule = self
             .denied(&wanted)
-            .or_else(|| self.metadata(name))
-            .or_else(|| self.not_listed(&wanted));
-        rule.map_or(Ok(()), |rule| {
+            .map(|words| ("deny", words))
+            .or_else(|| self.metadata(name).map(|words| ("closed", words)))
+            .or_else(|| self.not_listed(&wanted).map(|words| ("allow_only", words)));
+        rule.map_or(Ok(()), |(name_of_rule, rule)| {
+            self.1.count(name_of_rule);
             Err(Blocked {
                 place: format!("the name {name}"),
                 rule,
@@ -281,15 +308,6 @@ impl Guard {
     fn may_turn_out(&self, rule: &Rule, wanted: &Wanted<'_>) -> bool {
         wanted.faces.is_empty() && rule.range().is_some() && rule.may_have_port(wanted)
     }
-}
-
-/// A host that is an address as it is written: `10.0.0.1`, `::1`, `[::1]`.
-pub(super) fn literal(host: &str) -> Option<IpAddr> {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(host);
-    bare.parse().ok()
 }
 
 fn known(port: u16) -> Option<u16> {

@@ -21,7 +21,6 @@ use url::{Host, Url};
 
 use super::Error;
 use super::dial::Dialler;
-use super::guard::literal;
 use super::reach::Reached;
 
 /// The head of the answer to `CONNECT`, at most.
@@ -234,7 +233,7 @@ impl Exception {
             return Ok(Self::All);
         }
         let range = text.parse::<IpNet>().ok();
-        if let Some(range) = range.or_else(|| literal(text).map(IpNet::from)) {
+        if let Some(range) = range.or_else(|| address(text).map(IpNet::from)) {
             return Ok(Self::Range(range));
         }
         let (below, name) = match text.strip_prefix("*.").or(text.strip_prefix('.')) {
@@ -259,7 +258,7 @@ impl Exception {
             Self::All => true,
             Self::Host(name) => host == *name || is_below(name),
             Self::Below(name) => is_below(name),
-            Self::Range(range) => literal(&host).is_some_and(|ip: IpAddr| range.contains(&ip)),
+            Self::Range(range) => address(&host).is_some_and(|ip| range.contains(&ip)),
         }
     }
 }
@@ -274,6 +273,12 @@ impl fmt::Display for Exception {
             Self::Range(range) => range.fmt(f),
         }
     }
+}
+
+/// A host that is an address as it stands: `10.0.0.1`, `::1`, `[::1]`.
+fn address(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    bare.unwrap_or(host).parse().ok()
 }
 
 #[cfg(test)]

@@ -151,6 +151,7 @@ impl Generation {
     /// Waits for the right to use an instance with this config, at most this long.
     pub(super) async fn slot(&self, config: &Arc<str>, longest: Duration) -> Result<Slot, CallError> {
         let pool = self.pool(config, self.maker.clock.instant());
+        let _waits = self.meter.waits();
         let slot = tokio::time::timeout(longest, pool.slot(&self.in_all)).await;
         slot.unwrap_or(Err(CallError::Busy))
     }

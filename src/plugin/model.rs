@@ -236,6 +236,8 @@ pub struct PluginStatus {
     pub state: &'static str,
     /// Why the newest file was refused, if it was.
     pub reason: Option<String>,
+    /// Calls that wait for an instance.
+    pub waiting: usize,
     /// Live generation.
     pub generation: u64,
     /// Hex SHA-256 of the live component.

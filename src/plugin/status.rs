@@ -73,6 +73,7 @@ fn line(name: &str, entry: &PluginEntry) -> PluginStatus {
     PluginStatus {
         name: name.to_owned(),
         kind: live.map(|live| live.world().as_str()),
+        waiting: figures.waiting.load(Ordering::Relaxed),
         state: match &entry.rejected {
             Some(rejection) if rejection.was_live => "rolled_back",
             Some(_) => "rejected",
@@ -125,6 +126,17 @@ pub(super) struct Figures {
     pub(super) egress: AtomicU64,
     /// Lines left out of the log.
     pub(super) log_suppressed: AtomicU64,
+    /// Calls that wait for an instance.
+    waiting: AtomicUsize,
+}
+
+/// A call that waits for an instance; it counts until it is dropped.
+pub(super) struct Waits(Arc<Figures>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Figures {
@@ -148,6 +160,12 @@ pub(super) struct Meter {
 }
 
 impl Meter {
+    /// A call begins to wait for an instance.
+    pub(super) fn waits(&self) -> Waits {
+        self.figures.waiting.fetch_add(1, Ordering::Relaxed);
+        Waits(Arc::clone(&self.figures))
+    }
+
     pub(super) fn new(plugin: &str, metrics: Arc<Metrics>, figures: Arc<Figures>, failing: Arc<Notify>) -> Self {
         let good = metrics
             .plugin_calls

@@ -1,10 +1,13 @@
-//! Binds one address: TCP, or a unix socket with a stale one removed and its mode set before anyone can see it.
+//! Binds one address: TCP, with TLS on it or without, or a unix socket with a stale one removed and its mode set before anyone can see it.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
+use super::tls::Tls;
 use crate::config::value::Address;
 use crate::error::{Error, Kind};
 
@@ -12,38 +15,40 @@ use crate::error::{Error, Kind};
 const SOCKET_MODE: u32 = 0o660;
 
 /// An address that is listened at.
-#[derive(Debug)]
 pub struct Bound {
     /// The address, with the port that was given for port 0.
     pub address: Address,
     pub(super) listener: Listener,
 }
 
-#[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
+    Tls(TcpListener, Arc<Tls>),
     Unix(UnixListener),
 }
 
-/// Binds `address`.
+/// Binds `address`; one that speaks TLS needs what it is to show.
 ///
 /// # Errors
 /// Says which address, why, and what to do.
-pub async fn bind(address: &Address) -> Result<Bound, Error> {
-    match address {
-        Address::Tcp(wanted) => {
-            let listener = TcpListener::bind(wanted)
-                .await
-                .map_err(|cause| refused(address, &cause.to_string()))?;
-            let given = listener
-                .local_addr()
-                .map_err(|cause| refused(address, &cause.to_string()))?;
+pub async fn bind(address: &Address, tls: Option<&Arc<Tls>>) -> Result<Bound, Error> {
+    match (address, tls) {
+        (Address::Tcp(wanted), _) => {
+            let (listener, given) = bind_port(address, *wanted).await?;
             Ok(Bound {
                 address: Address::Tcp(given),
                 listener: Listener::Tcp(listener),
             })
         }
-        Address::Unix(path) => {
+        (Address::Tls(wanted), Some(tls)) => {
+            let (listener, given) = bind_port(address, *wanted).await?;
+            Ok(Bound {
+                address: Address::Tls(given),
+                listener: Listener::Tls(listener, Arc::clone(tls)),
+            })
+        }
+        (Address::Tls(_), None) => Err(refused(address, "there is no certificate (`listen.tls_certificate`)")),
+        (Address::Unix(path), _) => {
             clear(path).await.map_err(|why| refused(address, &why))?;
             let listener = bind_socket(path).map_err(|cause| refused(address, &cause.to_string()))?;
             Ok(Bound {
@@ -52,6 +57,14 @@ pub async fn bind(address: &Address) -> Result<Bound, Error> {
             })
         }
     }
+}
+
+/// A listener, and the address that it was given.
+async fn bind_port(address: &Address, wanted: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let refused = |cause: std::io::Error| refused(address, &cause.to_string());
+    let listener = TcpListener::bind(wanted).await.map_err(refused)?;
+    let given = listener.local_addr().map_err(refused)?;
+    Ok((listener, given))
 }
 
 /// Removes a socket that nobody answers at; refuses anything else that is in the way.
@@ -98,12 +111,12 @@ mod tests {
 
     #[tokio::test]
     async fn port_zero_becomes_a_real_port() {
-        let bound = bind(&Address::parse("127.0.0.1:0").unwrap()).await.unwrap();
+        let bound = bind(&Address::parse("127.0.0.1:0").unwrap(), None).await.unwrap();
         let Address::Tcp(address) = &bound.address else {
             panic!()
         };
         assert_ne!(address.port(), 0);
-        let again = bind(&bound.address).await.unwrap_err();
+        let again = bind(&bound.address, None).await.unwrap_err();
         assert!(again.message().contains("cannot listen on 127.0.0.1"), "{again}");
     }
 
@@ -112,24 +125,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let address = Address::Unix(path.clone());
-        let first = bind(&address).await.unwrap();
+        let first = bind(&address, None).await.unwrap();
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             SOCKET_MODE
         );
         assert!(
-            bind(&address)
+            bind(&address, None)
                 .await
                 .unwrap_err()
                 .message()
                 .contains("another process answers")
         );
         drop(first);
-        let second = bind(&address).await.unwrap();
+        let second = bind(&address, None).await.unwrap();
         drop(second);
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "precious").unwrap();
-        assert!(bind(&address).await.unwrap_err().message().contains("no socket"));
+        assert!(bind(&address, None).await.unwrap_err().message().contains("no socket"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     }
 }

@@ -1,7 +1,7 @@
 //! The only place that builds things: refuse, open, wire, bind, ready; and the way back, drain.
 //!
 //! The order of the start: (1) settings that must not run are refused; (2) the hub is opened: store, plugins,
-//! delivery; (3) the front doors are wired to it, and the older systems' own records brought in line; (4) addresses are bound, so that whoever can connect is served;
+//! delivery; (what would let everybody in is refused here: whether there are tokens, the store knows); (3) the front doors are wired to it, and the older systems' own records brought in line; (4) addresses are bound, so that whoever can connect is served;
 //! (5) the ports file is written. A failure undoes the steps before it, last first.
 //!
 //! The order of the stop: (1) no new connections, and open ones end after the request at hand; (2) streams say goodbye;
@@ -14,19 +14,23 @@
 mod accept;
 mod bind;
 pub mod reload;
+mod tls;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::service::TowerToHyperService;
+use tokio::sync::Notify;
 
 pub use accept::{ConnectionLimits, accept};
 pub use bind::{Bound, bind};
 
-use crate::access::Access;
+use tls::renewal::{Files, Renewal};
+
+use crate::access;
 use crate::config::value::Address;
-use crate::config::{Settings, check};
+use crate::config::{ListenSettings, Settings, check};
 use crate::error::{Error, Kind};
 use crate::hub::{self, Hub};
 use crate::tasks::Tasks;
@@ -39,6 +43,8 @@ pub struct Server {
     addresses: Vec<Address>,
     ports_file: Option<PathBuf>,
     connections: Tasks,
+    /// Told when certificates are to be looked at now.
+    renew: Arc<Notify>,
     clock: Clock,
 }
 
@@ -50,14 +56,21 @@ impl Server {
     pub async fn start(settings: &Settings, clock: Clock) -> Result<Self, Error> {
         check::refuse(settings).map_err(|refused| Error::invalid("settings_refused", refused.to_string()))?;
         let hub = Hub::open(hub_settings(settings), clock.clone()).await?;
+        let asked = check::Asked::by_tokens(!hub.access().is_open());
+        let refused = check::refuse_strangers(settings, asked);
         let mut server = Self {
             hub,
             addresses: Vec::new(),
             ports_file: None,
             connections: Tasks::new(),
+            renew: Arc::default(),
             clock,
         };
-        match server.open_doors(settings).await {
+        let opened = match refused {
+            Ok(()) => server.open_doors(settings).await,
+            Err(refused) => Err(Error::invalid("settings_refused", refused.to_string())),
+        };
+        match opened {
             Ok(()) => Ok(server),
             Err(error) => {
                 server.drain(settings.listen.drain_timeout).await;
@@ -74,6 +87,11 @@ impl Server {
     /// The hub behind the doors.
     pub fn hub(&self) -> &Hub {
         &self.hub
+    }
+
+    /// Looks at the certificate's files now; a pair that does not fit is refused, and the old one goes on.
+    pub fn renew_certificate(&self) {
+        self.renew.notify_one();
     }
 
     /// Stops in order; `false` if the deadline cut something off.
@@ -93,6 +111,29 @@ impl Server {
         doors && hub
     }
 
+    /// Binds all addresses, and looks after what those with TLS show.
+    async fn bind(&mut self, listen: &ListenSettings) -> Result<Vec<Bound>, Error> {
+        let tls = tls_files(listen)
+            .map(|files| Renewal::begin(files, &self.hub))
+            .transpose()?;
+        let shown = tls.as_ref().map(|renewal| Arc::clone(&renewal.tls));
+        let mut doors = Vec::new();
+        for address in &listen.addresses {
+            let bound = bind(address, shown.as_ref()).await?;
+            self.addresses.push(bound.address.clone());
+            doors.push(bound);
+        }
+        let of = |is: fn(&Address) -> bool| self.addresses.iter().find(|address| is(address)).and_then(Address::url);
+        if let Some(own) = of(|address| !address.is_tls()).or_else(|| of(Address::is_tls)) {
+            self.hub.signer().set_address(&own);
+        }
+        if let Some(renewal) = tls {
+            let tasks = self.connections.clone();
+            self.connections.spawn(renewal.keep(Arc::clone(&self.renew), tasks));
+        }
+        Ok(doors)
+    }
+
     async fn open_doors(&mut self, settings: &Settings) -> Result<(), Error> {
         let listen = &settings.listen;
         // Targets that call back do it by the name that they were given.
@@ -102,8 +143,11 @@ impl Server {
             slots: Arc::new(tokio::sync::Semaphore::new(listen.connections)),
             header_timeout: listen.header_timeout,
             header_size: listen.header_size,
+            counts: self.hub.metrics().doors.clone(),
         };
-        let access = Arc::new(Access::new(settings.accounts.clone()));
+        let slots = i64::try_from(listen.connections).unwrap_or(i64::MAX);
+        limits.counts.connection_slots.set(slots);
+        let access = Arc::clone(self.hub.access());
         let door = compat::Door {
             hub: self.hub.clone(),
             access: Arc::clone(&access),
@@ -114,16 +158,7 @@ impl Server {
         compat::start(&door).await?;
         let beside = compat::router(door);
         let room = api::Room::new(settings.limits.body_bytes);
-        let mut doors = Vec::new();
-        for address in &listen.addresses {
-            let bound = bind(address).await?;
-            self.addresses.push(bound.address.clone());
-            doors.push(bound);
-        }
-        if let Some(own) = self.addresses.iter().find(|address| matches!(address, Address::Tcp(_))) {
-            self.hub.signer().set_address(&own.to_string());
-        }
-        for bound in doors {
+        for bound in self.bind(listen).await? {
             let tasks = self.connections.clone();
             let own = api::Settings {
                 names: bound.address.is_loopback().then(|| names.clone()),
@@ -146,6 +181,16 @@ impl Server {
     }
 }
 
+/// The files of TLS, if an address needs them.
+fn tls_files(listen: &ListenSettings) -> Option<Files> {
+    listen.addresses.iter().find(|address| address.is_tls())?;
+    Some(Files {
+        certificate: listen.tls_certificate.clone()?,
+        key: listen.tls_key.clone()?,
+        client_ca: listen.tls_client_ca.clone(),
+    })
+}
+
 /// The settings as the hub takes them.
 fn hub_settings(settings: &Settings) -> hub::Settings {
     hub::Settings {
@@ -156,6 +201,10 @@ fn hub_settings(settings: &Settings) -> hub::Settings {
             cache: settings.data.dir.join("plugin-cache"),
             kv: Some(settings.data.dir.join("plugin-kv")),
             plugins: settings.plugins.clone(),
+        },
+        access: access::Settings {
+            accounts: settings.accounts.clone(),
+            failures: settings.listen.auth_failures.map(access::Pace::of),
         },
         egress: settings.egress.clone(),
         proxies: settings.proxies.clone(),

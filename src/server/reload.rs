@@ -54,11 +54,13 @@ impl Reload {
     pub async fn apply(&mut self, hub: &Hub) -> Result<Reloaded, Refused> {
         let next = Config::load(&self.sources)?;
         check::refuse(&next.settings)?;
+        check::refuse_strangers(&next.settings, check::Asked::by_tokens(!hub.access().is_open()))?;
         let reloaded = compare(&self.current, &next);
         if !reloaded.plugins.is_empty() {
             hub.reconfigure(next.settings.plugins.clone()).await;
         }
         self.current = next;
+        hub.tell_reloaded(&reloaded.plugins, &reloaded.after_restart);
         Ok(reloaded)
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::model::{Sink, State, Subscription, Webhook};
-use super::rate::Rate;
+use crate::rate::Rate;
 use crate::time::Timestamp;
 
 /// Why a subscription is paused whose sink has not agreed.

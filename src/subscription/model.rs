@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::auth::Auth;
 use super::breaker::BreakerConfig;
 use super::consent::Consent;
-use super::rate::Rate;
 use super::signing::SigningSecret;
 use super::step::Step;
 use super::tls::Tls;
 use crate::filter::Selector;
 use crate::log::{BusName, Offset};
 use crate::net::Route;
+use crate::rate::Rate;
 use crate::time::Timestamp;
 use crate::transform::Transform;
 

@@ -14,13 +14,13 @@ use super::fields::{Fields, duration, refuse};
 use super::model::{
     BatchConfig, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, UNLIMITED,
 };
-use super::rate::{self, Rate};
 use super::step::Step;
 use super::{secret, webhook};
 use crate::error::Error;
 use crate::event::parse_rfc3339;
 use crate::filter::{Filter, Selector, TypePattern};
 use crate::log::{BusName, Offset};
+use crate::rate::{self, Rate};
 use crate::time::Timestamp;
 use crate::transform::Transform;
 use crate::units::DURATION_RULE;

@@ -11,14 +11,21 @@ const CONFIG: &str = r#"
 secret = "file:ann.secret"
 scopes = ["admin"]
 [auth.bob]
-secret = "s3cret-of-bob"
+secret_sha256 = "HASH"
+rate = "1000/s"
+expires = "2099-01-01T00:00:00Z"
 scopes = ["publish", "subscribe:orders"]
 "#;
 const EVENT: &str = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","data":1}"#;
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 async fn guarded(folder: &std::path::Path) -> HubProcess {
     std::fs::write(folder.join("ann.secret"), "s3cret-of-ann\n").unwrap();
-    std::fs::write(folder.join("busway.toml"), CONFIG).unwrap();
+    let hash = hex(ring::digest::digest(&ring::digest::SHA256, b"s3cret-of-bob").as_ref());
+    std::fs::write(folder.join("busway.toml"), CONFIG.replace("HASH", &hash)).unwrap();
     HubProcess::start(folder).await
 }
 
@@ -41,7 +48,7 @@ async fn who_is_not_known_or_may_not_is_refused() {
         (Some(&bob), Method::GET, "/v1/events", 403),
         (Some(&bob), Method::POST, "/v1/buses/orders/events", 202),
         (Some(&bob), Method::GET, "/v1/buses/orders/events", 200),
-        (Some(&bob), Method::GET, "/v1/subscriptions", 403),
+        (Some(&bob), Method::GET, "/v1/subscriptions", 200),
         (Some(&bob), Method::GET, "/v1/buses/orders/subscriptions", 200),
         (Some(&bob), Method::DELETE, "/v1/dead-letters", 403),
         (Some(&ann), Method::GET, "/v1/subscriptions", 200),
@@ -101,6 +108,12 @@ async fn an_entry_that_is_wrong_is_told_with_its_line() {
             "[auth.\"a:b\"]\nsecret = \"a\"\nscopes = [\"admin\"]",
             "without a colon",
         ),
+        (
+            "[auth.x]\nsecret_sha256 = \"abc\"\nscopes = [\"admin\"]",
+            "64 hexadecimal",
+        ),
+        ("[auth.x]\nsecret = \"a\"\nrate = \"fast\"", "a rate such as"),
+        ("[auth.x]\nsecret = \"a\"\nexpires = \"soon\"", "`expires`"),
         ("[auth.x]\nsecrte = \"a\"", "did you mean `secret`"),
     ] {
         std::fs::write(folder.path().join("busway.toml"), text).unwrap();

@@ -67,7 +67,7 @@ Notifier Type Id:  email
 Event Types:       repo.sync.start, repo.sync.finish
 Id:                {http}
 Notifier Config:   
-  Password: p
+  Password: ***
   URL:      http://a/
   Username: u
 Notifier Type Id:  http
@@ -106,7 +106,7 @@ async fn listeners_are_made_changed_listed_and_removed() {
     let mail = json!({"subject": "pulp notification", "addresses": ["someone@redhat.com", "another@redhat.com"]});
     let expected = [
         json!(["email", mail, ["repo.sync.start"]]),
-        json!(["http", {"url": "http://a/", "username": "u", "password": "p"}, ["repo.sync.start", "repo.sync.finish"]]),
+        json!(["http", {"url": "http://a/", "username": "u", "password": "***"}, ["repo.sync.start", "repo.sync.finish"]]),
         json!(["amqp", {"exchange": "pulp"}, ["*"]]),
         json!(["amqp", {}, ["*"]]),
     ];
@@ -133,7 +133,7 @@ async fn listeners_are_made_changed_listed_and_removed() {
     let mail = json!({"subject": "new", "addresses": ["someone@redhat.com", "another@redhat.com"]});
     let expected = [
         json!(["email", mail, ["*"]]),
-        json!(["http", {"url": "https://b/", "username": "u", "password": "p"}, ["repo.sync.start", "repo.sync.finish"]]),
+        json!(["http", {"url": "https://b/", "username": "u", "password": "***"}, ["repo.sync.start", "repo.sync.finish"]]),
         json!(["amqp", {"exchange": "pulp"}, ["repo.publish.start"]]),
     ];
     assert_eq!(listeners(&hub).await, expected);

@@ -30,6 +30,7 @@ mod email; // the email notifier against a real mail server
 mod eventbridge;
 mod eventbridge_targets; // Alibaba EventBridge: pairs word for word, real clients, rules, targets, webhooks
 mod explain; // why an event did, or did not, arrive: every end of a delivery
+mod figures; // the text of /metrics, the README's table of it, what waits and what is refused, durability as told
 #[cfg(target_os = "linux")]
 mod full; // a full disk: told, survived, and over when there is room
 mod hold; // plugins that fail: parked and delivered once, in key order, over a kill; plugins taken away
@@ -50,6 +51,7 @@ mod readme; // what the README says can be run, runs
 mod replay; // replays: beside live events, over a kill, a pause, a dead sink, to their end
 mod rollback; // a generation that fails where the one before it worked
 mod schema; // configs held to the schemas of their plugins: subscriptions, the operator's, and after a swap
+mod secrets; // no secret in any log, answer, event or output, at any level
 mod standard_webhooks; // signatures, verified by the libraries of their own project
 mod stream; // streams: filters, resumption over a kill, heartbeats, gaps, slow readers
 mod subscriptions_api; // the CloudEvents Subscriptions API under its own paths
@@ -57,5 +59,7 @@ mod subscriptions_api; // the CloudEvents Subscriptions API under its own paths
 mod support; // the program on a free port, a sink that does as it is told
 mod swaps; // swaps under fire: who judged what, nothing lost, nothing twice
 mod tidy; // the rules of the house, checked from the sources
+mod tls; // the listeners under TLS: every door, renewal, client certificates, and the command line behind it
+mod tokens; // tokens: made, used, revoked under open streams, offline; rates; who did what
 mod transform; // bodies made by transforms, patterns of other services, statuses, ranges: as a caller of the API sees them
 mod trial; // candidates in the shadow of live traffic: compared, contained, promoted

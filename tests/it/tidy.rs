@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["subscription", "filter", "transform", "log", "plugin"],
     &["net", "event"],
     &[
-        "error", "time", "tasks", "metrics", "units", "nearest", "chance", "access",
+        "error", "time", "tasks", "metrics", "units", "nearest", "rate", "chance", "access",
     ],
 ];
 
@@ -34,6 +34,9 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("metrics", "time"),
     ("access", "nearest"),
     ("access", "chance"),
+    ("access", "error"),
+    ("access", "rate"),
+    ("access", "time"),
     ("api", "compat"),
 ];
 
@@ -53,7 +56,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("toml", &["config/"]),
     ("prometheus_client", &["metrics.rs", "plugin/status.rs"]),
-    ("rustls", &["net/"]),
+    ("rustls", &["net/", "server/tls"]),
 ];
 
 /// Calls that only these places make.

@@ -6,7 +6,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Uri};
 use serde_json::{Map, Value};
 
-use super::{Query, body, invalid};
+use super::super::query::invalid;
+use super::{Query, body};
 use crate::error::Error;
 use crate::hub::Choice;
 use crate::nearest::nearest;
@@ -80,8 +81,7 @@ pub(super) fn from_query(query: &Query) -> Result<Choice, Error> {
             .map(serde_json::from_str)
             .transpose()
             .map_err(|error| invalid("filter", format_args!("must be JSON: {error}")))?,
-        after: None,
-        all: false,
+        ..Choice::default()
     })
 }
 
@@ -112,6 +112,7 @@ fn from_body(json: &Value, known: &[&str]) -> Result<(Choice, bool), Error> {
             Some(after) => Some(after.as_u64().ok_or_else(|| wrong("after", "must be a number"))?),
         },
         all: truth(map, "all")?,
+        buses: None,
     };
     Ok((choice, truth(map, "dry_run")?))
 }

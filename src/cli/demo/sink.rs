@@ -51,7 +51,7 @@ impl Sink {
     }
 
     async fn start_at(address: Address, who: Who, board: Board) -> Result<Self, Failure> {
-        let bound = bind(&address)
+        let bound = bind(&address, None)
             .await
             .map_err(|error| Failure::new(Code::Unavailable, error.to_string()))?;
         let address = bound.address.clone();
@@ -64,6 +64,7 @@ impl Sink {
             slots: Arc::new(tokio::sync::Semaphore::new(1_000)),
             header_timeout: Duration::from_secs(10),
             header_size: 64 << 10,
+            counts: Default::default(),
         };
         tasks.spawn(accept(bound, service, limits, tasks.clone()));
         Ok(Self {

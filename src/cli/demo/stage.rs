@@ -55,7 +55,7 @@ impl Stage {
         screen.say(&format!(
             "hub        http://{address}, store and plugins in a temporary folder"
         ))?;
-        let client = HubClient::new(&format!("http://{address}"))?;
+        let client = HubClient::new(&format!("http://{address}"), None)?;
         let plugins = settings.data.plugins.clone();
         let stage = Self {
             board,
@@ -124,7 +124,7 @@ impl Stage {
     }
 
     async fn follow_stream(&self, address: &str) -> Result<(), Failure> {
-        let client = HubClient::new(&format!("http://{address}"))?;
+        let client = HubClient::new(&format!("http://{address}"), None)?;
         let headers = [("accept", "text/event-stream")];
         let answer = client
             .open(Method::GET, "/v1/stream?from=earliest", &headers, Bytes::new())

@@ -22,6 +22,8 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 pub(super) struct Account {
     /// The hub, or a Pulp.
     pub(super) url: String,
+    /// Certificates (PEM) to trust besides the public ones.
+    pub(super) ca: Option<PathBuf>,
     /// The value of `Authorization`, if there is any.
     pub(super) authorization: Option<String>,
 }
@@ -30,6 +32,7 @@ pub(super) struct Account {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Flags {
     url: Option<String>,
+    ca: Option<String>,
     username: Option<String>,
     password: Option<String>,
     config: Option<String>,
@@ -63,7 +66,9 @@ impl Account {
                 .ok()
                 .map(|token| format!("Bearer {token}")),
         };
-        Ok((Self { url, authorization }, rest))
+        let ca = flags.ca.map(PathBuf::from);
+        let ca = ca.or_else(|| std::env::var_os("BUSWAY_CA").map(PathBuf::from));
+        Ok((Self { url, ca, authorization }, rest))
     }
 }
 
@@ -79,6 +84,7 @@ fn flags(words: &[String]) -> Result<(Flags, &[String]), Failure> {
             "-p" | "--password" => &mut flags.password,
             "--config" => &mut flags.config,
             "--url" => &mut flags.url,
+            "--ca" => &mut flags.ca,
             "-v" | "-vv" => {
                 rest = after;
                 continue;
@@ -203,6 +209,7 @@ mod tests {
             let (found, left) = flags(&words).unwrap();
             let expected = Flags {
                 url: given(url),
+                ca: None,
                 username: given(username),
                 password: given(password),
                 config: given(config),

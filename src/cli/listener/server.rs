@@ -4,32 +4,24 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
+use super::super::client::trust;
 use super::super::exit::{Code, Failure};
 use super::account::Account;
 use super::page::Page;
-use crate::net::{Client, Direct, Error, Guard, GuardSettings};
+use crate::net::{Direct, Error};
 
 /// As pulp-admin's own.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// More than any listing.
-const LARGEST: usize = 64 << 20;
 
 /// A hub or a Pulp.
 pub(super) struct Server {
     url: String,
-    way: Way,
+    way: Direct,
     authorization: Option<String>,
-}
-
-enum Way {
-    /// `http://` and `unix:`.
-    Direct(Direct),
-    /// `https://`.
-    Secure(Client),
 }
 
 /// Why there is no result.
@@ -47,12 +39,8 @@ impl Server {
     /// # Errors
     /// The address is none.
     pub(super) fn new(account: &Account) -> Result<Self, Failure> {
-        let way = if account.url.starts_with("https://") {
-            Way::Secure(Client::new(Guard::new(GuardSettings::default())))
-        } else {
-            let direct = Direct::new(&account.url);
-            Way::Direct(direct.map_err(|why| Failure::new(Code::Usage, format!("--url: {why}")))?)
-        };
+        let way = Direct::new(&account.url, trust(account.ca.as_deref())?);
+        let way = way.map_err(|why| Failure::new(Code::Usage, format!("--url: {why}")))?;
         Ok(Self {
             url: account.url.trim_end_matches('/').to_owned(),
             way,
@@ -64,8 +52,8 @@ impl Server {
     pub(super) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Refused> {
         let unreachable = |error: Error| Refused::Unreachable(self.url.clone(), error.to_string());
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let sent = self.send(method, path, body).await;
-        let (status, headers, bytes) = sent.map_err(unreachable)?;
+        let sent = tokio::time::timeout(PATIENCE, self.send(method, path, body)).await;
+        let (status, headers, bytes) = sent.unwrap_or(Err(Error::Timeout)).map_err(unreachable)?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let document = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         if let Some(warning) = headers.get(header::WARNING).and_then(|value| value.to_str().ok()) {
@@ -84,24 +72,11 @@ impl Server {
             ("content-type", "application/json"),
         ];
         headers.extend(self.authorization.as_deref().map(|value| ("authorization", value)));
-        match &self.way {
-            Way::Direct(direct) => {
-                let answer = direct.send(method, path, &headers, body).await?;
-                let (status, kept) = (answer.status(), answer.headers().clone());
-                let body = answer.into_body().collect().await;
-                let body = body.map_err(|cause| Error::Broken(cause.to_string()))?;
-                Ok((status, kept, body.to_bytes()))
-            }
-            Way::Secure(client) => {
-                let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
-                for (name, value) in headers {
-                    request = request.header(name, value);
-                }
-                let request = request.body(body).map_err(|cause| Error::Connect(cause.to_string()))?;
-                let answer = client.send(request, PATIENCE, LARGEST).await?;
-                Ok((answer.status, answer.headers, answer.body))
-            }
-        }
+        let answer = self.way.send(method, path, &headers, body).await?;
+        let (status, kept) = (answer.status(), answer.headers().clone());
+        let body = answer.into_body().collect().await;
+        let body = body.map_err(|cause| Error::Broken(cause.to_string()))?;
+        Ok((status, kept, body.to_bytes()))
     }
 }
 

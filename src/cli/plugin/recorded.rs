@@ -67,7 +67,7 @@ impl Source {
     }
 
     async fn of_hub(&self, url: &str) -> Result<Vec<Recorded>, Failure> {
-        let client = HubClient::new(url)?;
+        let client = HubClient::new(url, std::env::var_os("BUSWAY_CA").map(PathBuf::from).as_deref())?;
         let base = match &self.bus {
             Some(bus) => format!("/v1/buses/{}/events", escape(bus)),
             None => "/v1/events".to_owned(),

@@ -8,7 +8,6 @@
 
 mod connect;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -23,6 +22,7 @@ use super::relay::{Backoff, Relay};
 use super::tell;
 use crate::access;
 use crate::cli::Remote;
+use crate::cli::client::trust;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::sse::Sse;
 use crate::event::Event;
@@ -52,9 +52,6 @@ pub(super) struct Marathon {
     /// Basic credentials for it: `USER:PASSWORD`, `file:PATH` or `env:NAME`.
     #[arg(long, value_name = "CREDENTIALS")]
     credentials: Option<String>,
-    /// Certificates (PEM) to trust besides the public ones.
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
     /// Only events of this type. May be given several times.
     #[arg(long = "type", value_name = "NAME")]
     types: Vec<String>,
@@ -122,7 +119,7 @@ impl Follower {
             credentials = credentials.or(inside);
             nodes.push(events_of(node, &asked.types));
         }
-        let connector = Connector::new(credentials.as_deref(), asked.ca.as_deref()).map_err(usage)?;
+        let connector = Connector::new(credentials.as_deref(), trust(asked.remote.ca.as_deref())?).map_err(usage)?;
         Ok(Self {
             connector,
             source: asked.source.clone().unwrap_or_else(|| address_of(&asked.nodes)),

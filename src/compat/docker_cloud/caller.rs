@@ -51,6 +51,7 @@ impl Caller {
             let text = "UNAUTHORIZED: send the user and API key of an entry of the hub's `[auth]`";
             Refusal::new(StatusCode::UNAUTHORIZED, text)
         })?;
+        principal.spend()?;
         let named = principal.name.as_deref().map(str::to_owned);
         Ok(Self {
             principal,

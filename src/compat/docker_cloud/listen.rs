@@ -151,7 +151,7 @@ async fn send_all(mut socket: WebSocket, mut events: EventStream, place: OwnedSe
                         let why = [fault(error.message())];
                         return parting::say(socket, &why, close_code::ERROR, "the hub met a fault").await;
                     }
-                    Ok(None) => return parting::say(socket, &[], close_code::AWAY, "the hub is shutting down").await,
+                    Ok(None) => return parting::say(socket, &[], close_code::AWAY, events.farewell()).await,
                 },
                 // Pings are answered by the library; nothing else that a client says matters.
                 received = socket.recv() => if let last @ (Some(Ok(Message::Close(_)) | Err(_)) | None) = received {

@@ -17,6 +17,7 @@ use super::request::{self, Whole};
 use super::settings::Settings;
 use super::webhook::{Hit, take, token};
 use super::{put_events, request_id, signature, sources};
+use crate::access::{Principal, caller};
 use crate::compat::Door;
 
 /// Bodies that are not events are small.
@@ -41,6 +42,7 @@ async fn act(door: Door, memory: Arc<Memory>, action: &str, request: Request) ->
     };
     let whole = Whole::read(request, most).await?;
     let who = signature::of_data_plane(&door, &memory.nonces, &whole)?;
+    who.spend()?;
     let params = match puts {
         true => Params::default(),
         false => Params::of_json(&whole.body)?,
@@ -84,13 +86,14 @@ async fn hit(door: Door, memory: Arc<Memory>, request: Request) -> Result<Value,
             "The security check of the request failed: no event source has this token.",
         )
     };
+    caller::tried();
     let source = token(&whole.uri)
         .and_then(|token| sources::of_token(&door, &token))
         .ok_or_else(unknown)?;
     let http = source.webhook.clone().ok_or_else(unknown)?;
     let call = Call {
         // The token is the credential: it opens this one bus, to put.
-        who: crate::access::Principal::for_publishing(source.hub_bus(&door).as_str()),
+        who: Principal::for_publishing(source.hub_bus(&door).as_str()),
         door,
         memory,
         params: Params::default(),

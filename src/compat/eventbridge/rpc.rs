@@ -81,6 +81,7 @@ async fn act(door: Door, memory: Arc<Memory>, request: Request) -> Result<Value,
         return Err(Fault::new(400, "InvalidVersion", text));
     }
     let who = signature::of_rpc(&door, &memory.nonces, &whole, &pairs)?;
+    who.spend()?;
     let call = Call {
         door,
         memory,

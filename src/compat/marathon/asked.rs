@@ -10,6 +10,7 @@ use axum::extract::ConnectInfo;
 use axum::http::Method;
 use axum::http::header::{self, HeaderName};
 use axum::http::request::Parts;
+use axum::http::uri::Scheme;
 use percent_encoding::percent_decode_str;
 
 use crate::compat::site;
@@ -102,6 +103,11 @@ impl Asked {
     pub(super) fn host(&self) -> Option<&str> {
         let named = self.text(header::HOST);
         named.or_else(|| self.parts.uri.authority().map(|authority| authority.as_str()))
+    }
+
+    /// How it came: `http`, or `https`.
+    pub(super) fn scheme(&self) -> &str {
+        self.parts.extensions.get::<Scheme>().map_or("http", Scheme::as_str)
     }
 
     /// Whether no web page of another site sent it.

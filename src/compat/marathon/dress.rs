@@ -18,7 +18,7 @@ pub(super) fn dress(response: &mut Response, settings: &Settings, asked: &Asked)
     headers.insert(header::EXPIRES, HeaderValue::from_static("0"));
     let leader = asked
         .host()
-        .and_then(|host| HeaderValue::from_str(&format!("http://{host}")).ok());
+        .and_then(|host| HeaderValue::from_str(&format!("{}://{host}", asked.scheme())).ok());
     if let Some(leader) = leader {
         headers.insert(HeaderName::from_static("x-marathon-leader"), leader);
     }

@@ -123,6 +123,7 @@ fn refuse_strangers(door: &Door, asked: &Asked) -> Result<(), Refusal> {
         None => door.access.anonymous(),
     };
     let who = who.ok_or_else(Refusal::unauthorized)?;
+    who.spend()?;
     if !who.may(scope, Some(door.settings.marathon.bus.as_str())) {
         return Err(Refusal::forbidden());
     }

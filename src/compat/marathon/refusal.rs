@@ -175,6 +175,7 @@ impl From<Error> for Refusal {
             Kind::Conflict => StatusCode::CONFLICT,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Kind::Busy { .. } if error.code() == "rate_limited" => StatusCode::TOO_MANY_REQUESTS,
             Kind::Busy { .. } | Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Internal => {
                 tracing::error!(reason = ?error, "a request failed");

@@ -14,6 +14,7 @@ use crate::access::Access;
 use crate::compat;
 use crate::hub::tests::open;
 use crate::tasks::Tasks;
+use crate::time::Clock;
 
 const KIND: &str = "marathon.callback";
 const URL: &str = "http://127.0.0.1:9/cb";
@@ -31,7 +32,7 @@ impl Site {
         change(&mut settings.marathon);
         let door = Door {
             hub,
-            access: Arc::new(Access::new(Default::default())),
+            access: Arc::new(Access::new(Default::default(), Clock::system())),
             settings: Arc::new(settings),
             tasks: Tasks::new(),
             changing: Arc::default(),

@@ -79,6 +79,7 @@ impl Asked {
                 access.header(given).ok_or_else(unknown)?
             }
         };
+        who.spend()?;
         if who.may(scope, Some(BusName::default_bus().as_str())) {
             return Ok(());
         }

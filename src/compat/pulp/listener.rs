@@ -11,6 +11,9 @@ use super::refusal::Refusal;
 use crate::event::native::pulp::python;
 use crate::time::Timestamp;
 
+/// What is shown in the place of a password. Pulp itself shows it to whoever may read listeners.
+const MASK: &str = "***";
+
 /// Where the collection is.
 pub(super) const COLLECTION: &str = "/pulp/api/v2/events/";
 
@@ -92,6 +95,12 @@ impl Listener {
         };
         for (key, value) in config(body)?.into_iter().flatten() {
             match value {
+                // Whoever sends back what they were shown means what is there.
+                value
+                    if self
+                        .config
+                        .get(key)
+                        .is_some_and(|old| hidden(key, old).as_ref() == Some(value)) => {}
                 Value::Null => drop(next.config.remove(key)),
                 value => drop(next.config.insert(key.clone(), value.clone())),
             }
@@ -114,13 +123,19 @@ impl Listener {
 
     /// As Pulp shows it.
     pub(super) fn to_json(&self) -> String {
+        let mut config = self.config.clone();
+        for (key, value) in &mut config {
+            if let Some(hidden) = hidden(key, value) {
+                *value = hidden;
+            }
+        }
         let shown = Shown {
             _href: self.href(),
             _id: ObjectId { oid: &self.id },
             _ns: "event_listeners",
             id: &self.id,
             event_types: &self.event_types,
-            notifier_config: &self.config,
+            notifier_config: &config,
             notifier_type_id: self.notifier.word(),
         };
         python::spelled(&serde_json::to_string(&shown).unwrap_or_default())
@@ -148,6 +163,18 @@ impl Listener {
             stands: document.get("stands")?.as_str().map(str::to_owned),
         })
     }
+}
+
+/// What is shown in the place of a value that holds a password; none if it holds none.
+fn hidden(key: &str, value: &Value) -> Option<Value> {
+    let text = value.as_str().filter(|text| !text.is_empty())?;
+    if key == "password" {
+        return Some(MASK.into());
+    }
+    let mut url = url::Url::parse(text).ok().filter(|url| url.password().is_some())?;
+    // A URL with a password may have one.
+    let _ = url.set_password(Some(MASK));
+    Some(url.to_string().into())
 }
 
 /// The keys and their order.
@@ -254,6 +281,21 @@ mod tests {
             &both,
         );
         check(json!({"event_types": ["*"]}), whole, &["*"]);
+    }
+
+    #[test]
+    fn passwords_are_hidden_and_stay_when_they_are_sent_back() {
+        let given = json!({"password": "secret", "url": "http://u:secret@a/"});
+        let body = json!({"notifier_config": given});
+        let made = listener().changed(&object(body), Timestamp(0)).unwrap();
+        let shown = made.to_json();
+        assert!(
+            shown.contains("http://u:***@a/") && !shown.contains("secret"),
+            "{shown}"
+        );
+        let back = json!({"notifier_config": {"password": "***", "url": "http://u:***@a/"}});
+        let same = made.changed(&object(back), Timestamp(0)).unwrap();
+        assert_eq!(same.config, made.config);
     }
 
     #[test]

@@ -116,6 +116,9 @@ impl Refusal {
                 "PLP0026",
                 format!("Permission denied: user {user} cannot perform {operation}."),
             ),
+            Self::Hub(error) if error.code() == "rate_limited" => {
+                (StatusCode::TOO_MANY_REQUESTS, "PLP0000", error.message().to_owned())
+            }
             Self::Hub(error) => (status(error.kind()), "PLP0000", error.message().to_owned()),
         }
     }

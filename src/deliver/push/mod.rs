@@ -76,9 +76,9 @@ impl Signer {
         self.0.url.write().unwrap_or_else(PoisonError::into_inner).given = Some(url);
     }
 
-    /// Says at which address the hub itself serves the certificate: `host:port`.
+    /// Says where the hub itself serves the certificate: `http://host:port`.
     pub fn set_address(&self, address: &str) {
-        let own = format!("http://{address}{CERTIFICATE_PATH}");
+        let own = format!("{address}{CERTIFICATE_PATH}");
         self.0.url.write().unwrap_or_else(PoisonError::into_inner).own = own;
     }
 

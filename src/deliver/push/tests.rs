@@ -81,7 +81,7 @@ fn verify(headers: &HeaderMap, key: &RsaPublicKey, token: Option<&str>) {
 async fn a_receiver_that_has_the_certificate_verifies_both_forms() {
     let folder = tempfile::tempdir().unwrap();
     let signer = Signer::new(folder.path().to_owned(), Tasks::new());
-    signer.set_address("127.0.0.1:7001");
+    signer.set_address("http://127.0.0.1:7001");
     let at = "http://127.0.0.1:7001/openapi/certificate.pem";
     let certificate = signer.certificate().await.unwrap();
     let key = public_key(&certificate);

@@ -37,6 +37,8 @@ pub struct Choice {
     pub filter: Option<Value>,
     /// Only with an id after this one.
     pub after: Option<u64>,
+    /// Only of these buses: those that who asks may see.
+    pub buses: Option<Vec<String>>,
     /// Everything is meant: whoever narrows nothing must say so.
     pub all: bool,
 }
@@ -67,6 +69,7 @@ impl Choice {
 pub(super) struct Reading {
     query: DeadQuery,
     selector: Option<Selector>,
+    buses: Option<Vec<String>>,
 }
 
 impl Hub {
@@ -99,6 +102,7 @@ impl Hub {
                 upto: Some(self.0.store.newest_dead().await?),
                 offset: None,
             },
+            buses: choice.buses.clone(),
             selector: looks_inside.then(|| Selector {
                 source: None,
                 types,
@@ -111,7 +115,7 @@ impl Hub {
 impl Reading {
     /// What the store can find without anybody's looking into events.
     pub(super) fn whole(&self) -> Option<&DeadQuery> {
-        self.selector.is_none().then_some(&self.query)
+        (self.selector.is_none() && self.buses.is_none()).then_some(&self.query)
     }
 
     /// Some more of them, which may be none; nothing once all were seen.
@@ -122,6 +126,9 @@ impl Reading {
             return Ok(None);
         };
         self.query.after = Some(last.id);
+        if let Some(buses) = &self.buses {
+            page.retain(|letter| buses.iter().any(|bus| bus == letter.bus.as_str()));
+        }
         if let Some(selector) = &self.selector {
             page.retain(|letter| {
                 json::decode(letter.event.clone().into()).is_ok_and(|event| selector.matches(&event) == Match::Yes)

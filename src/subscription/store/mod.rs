@@ -177,6 +177,17 @@ impl Store {
         ))
     }
 
+    /// Whether the file, which is there, holds a document of this kind. Blocks; looks only. What cannot be read has none.
+    pub fn has_documents(path: &Path, kind: &str) -> bool {
+        let found = schema::open_reading(path).and_then(|connection| {
+            rows::has_documents(&connection, kind).map_err(|error| unavailable("be read", error))
+        });
+        found.unwrap_or_else(|error| {
+            tracing::debug!(reason = ?error, "the documents of a store could not be looked at");
+            false
+        })
+    }
+
     /// Writes a subscription (new or changed). Its start position goes in as a cursor, in the same transaction;
     /// without one the position stays as it is.
     ///

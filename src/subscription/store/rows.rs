@@ -224,6 +224,12 @@ pub(super) fn put_document(connection: &Connection, kind: &str, key: &str, json:
     connection.prepare_cached(query)?.execute([kind, key, json]).map(drop)
 }
 
+/// Whether there is a document of this kind.
+pub(super) fn has_documents(connection: &Connection, kind: &str) -> rusqlite::Result<bool> {
+    let query = "SELECT EXISTS (SELECT 1 FROM document WHERE kind = ?)";
+    connection.query_row(query, [kind], |row| row.get(0))
+}
+
 fn read_documents(connection: &Connection) -> rusqlite::Result<Vec<(String, String, serde_json::Value)>> {
     let mut statement = connection.prepare("SELECT kind, key, json FROM document")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?)))?;

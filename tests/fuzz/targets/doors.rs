@@ -99,7 +99,7 @@ async fn door(config: &str) -> (Router, TempDir) {
     settings.egress.deny = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
     settings.limits.subscriptions = 50;
     let hub = Hub::open(behind(&settings, &folder), Clock::system()).await.unwrap();
-    let access = Arc::new(Access::new(settings.accounts));
+    let access = Arc::clone(hub.access());
     let door = compat::Door {
         hub: hub.clone(),
         access: Arc::clone(&access),
@@ -127,6 +127,7 @@ fn behind(settings: &Settings, folder: &TempDir) -> hub::Settings {
             kv: None,
             plugins: Default::default(),
         },
+        access: settings.accounts.clone().into(),
         egress: settings.egress.clone(),
         delivery: settings.delivery.clone(),
         limits: settings.limits.clone(),

@@ -6,9 +6,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use busway::net::Trust;
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::{PATIENCE, client, comes_true};
@@ -26,10 +29,18 @@ const SERVE: [&str; 9] = [
     "ports",
 ];
 
+/// A connection that bytes go over both ways.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
 /// A running hub.
 pub(crate) struct HubProcess {
     child: Child,
     base: String,
+    /// Where it listens, as its ports file says.
+    places: Vec<String>,
+    /// Whom to trust, where TLS is spoken.
+    trust: Option<Trust>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -81,17 +92,14 @@ impl HubProcess {
                 log.lock().unwrap().join("\n")
             );
         }
-        let base = std::fs::read_to_string(&ports).expect("the ports file");
-        let base = base
-            .lines()
-            .next()
-            .expect("an address")
-            .trim()
-            .trim_start_matches("http://")
-            .to_owned();
+        let places = std::fs::read_to_string(&ports).expect("the ports file");
+        let places: Vec<String> = places.lines().map(str::to_owned).collect();
+        let base = places.first().expect("an address").clone();
         Self {
             child,
             base: format!("http://{base}"),
+            places,
+            trust: None,
             log,
         }
     }
@@ -103,7 +111,28 @@ impl HubProcess {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> &str {
-        self.base.trim_start_matches("http://")
+        self.base.split_once("://").expect("a URL").1
+    }
+
+    /// Where it listens without TLS.
+    pub(crate) fn plain_address(&self) -> &str {
+        self.places.first().expect("an address")
+    }
+
+    /// From here on it is spoken to at its address `tls:…`, trusting this authority (PEM).
+    pub(crate) fn through_tls(&mut self, authority: &[u8]) {
+        let place = self.places.iter().find_map(|place| place.strip_prefix("tls:"));
+        self.base = format!("https://{}", place.expect("an address with TLS"));
+        self.trust = Some(Trust::public_and(authority).expect("an authority"));
+    }
+
+    /// An open connection, under TLS where that is spoken.
+    pub(crate) async fn dial(&self) -> Box<dyn Duplex> {
+        let plain = TcpStream::connect(self.address()).await.expect("connect");
+        match &self.trust {
+            None => Box::new(plain),
+            Some(trust) => Box::new(trust.secure("127.0.0.1", plain).await.expect("a handshake")),
+        }
     }
 
     /// What it has logged so far.
@@ -163,7 +192,11 @@ impl HubProcess {
             request = request.header(*name, *value);
         }
         let request = request.body(body.into()).expect("a request");
-        let answer = client().send(request, PATIENCE, 64 << 20).await.expect("an answer");
+        let client = self
+            .trust
+            .iter()
+            .fold(client(), |client, trust| client.trusting(trust.clone()));
+        let answer = client.send(request, PATIENCE, 64 << 20).await.expect("an answer");
         (answer.status.as_u16(), answer.body)
     }
 

@@ -1,13 +1,13 @@
 //! An answer as it comes, letter for letter: for protocols whose very line ends are part of what is tested.
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
 
+use super::hub::Duplex;
 use super::{HubProcess, PATIENCE};
 
 /// An open answer in chunks.
 pub(crate) struct Raw {
-    socket: BufReader<TcpStream>,
+    socket: BufReader<Box<dyn Duplex>>,
     /// The head, as it was sent.
     pub(crate) head: String,
     unread: String,
@@ -16,8 +16,7 @@ pub(crate) struct Raw {
 impl Raw {
     /// Sends a GET and reads the head of its answer.
     pub(crate) async fn open(hub: &HubProcess, path: &str, headers: &[(&str, &str)]) -> Self {
-        let socket = TcpStream::connect(hub.address()).await.expect("connect");
-        let mut socket = BufReader::new(socket);
+        let mut socket = BufReader::new(hub.dial().await);
         let mut request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n", hub.address());
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
 
+use super::hub::Duplex;
 use super::{HubProcess, PATIENCE};
 
 /// One frame of server-sent events.
@@ -32,7 +32,7 @@ impl Frame {
 }
 
 /// An open stream of server-sent events.
-pub(crate) struct Sse(BufReader<TcpStream>, String);
+pub(crate) struct Sse(BufReader<Box<dyn Duplex>>, String);
 
 impl Sse {
     /// Opens it; the answer must be 200.
@@ -95,7 +95,7 @@ fn parse(text: &str) -> Frame {
     frame
 }
 
-async fn chunk(socket: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+async fn chunk(socket: &mut BufReader<Box<dyn Duplex>>) -> Option<Vec<u8>> {
     let mut line = String::new();
     socket.read_line(&mut line).await.expect("a chunk's size");
     let size = usize::from_str_radix(line.trim(), 16).unwrap_or_else(|_| panic!("cut off at {line:?}"));
@@ -119,7 +119,7 @@ pub(crate) enum Received {
 }
 
 /// An open WebSocket (RFC 6455), the client's end.
-pub(crate) struct WebSocket(BufReader<TcpStream>);
+pub(crate) struct WebSocket(BufReader<Box<dyn Duplex>>);
 
 impl WebSocket {
     /// Shakes hands; the hub must accept, with the right proof.
@@ -197,8 +197,8 @@ impl WebSocket {
 }
 
 /// Sends a GET and reads the head of the answer, in lower case but for the first line and values.
-async fn ask(hub: &HubProcess, path: &str, headers: &[(&str, &str)]) -> (BufReader<TcpStream>, String) {
-    let mut socket = TcpStream::connect(hub.address()).await.expect("connect");
+async fn ask(hub: &HubProcess, path: &str, headers: &[(&str, &str)]) -> (BufReader<Box<dyn Duplex>>, String) {
+    let mut socket = hub.dial().await;
     let mut request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n", hub.address());
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));

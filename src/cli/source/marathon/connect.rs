@@ -3,7 +3,6 @@
 //! Invariant: credentials go to the nodes that were named and to where those point, never from https to http, and never
 //! into what is shown.
 
-use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -37,18 +36,12 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// With these credentials (`USER:PASSWORD`), trusting the certificates of that file too.
+    /// With these credentials (`USER:PASSWORD`).
     ///
     /// # Errors
-    /// In words: what of it cannot be used.
-    pub(super) fn new(credentials: Option<&str>, ca: Option<&Path>) -> Result<Self, String> {
-        let mut client = Client::new(Guard::new(GuardSettings::default()));
-        if let Some(path) = ca {
-            let shown = path.display();
-            let pem = std::fs::read(path).map_err(|cause| format!("--ca: {shown} cannot be read: {cause}"))?;
-            let trust = Trust::public_and(&pem).map_err(|why| format!("--ca: {shown} {why}"))?;
-            client = client.trusting(trust);
-        }
+    /// In words: they cannot be sent.
+    pub(super) fn new(credentials: Option<&str>, trust: Trust) -> Result<Self, String> {
+        let client = Client::new(Guard::new(GuardSettings::default())).trusting(trust);
         let authorization = credentials.map(|text| HeaderValue::from_str(&format!("Basic {}", BASE64.encode(text))));
         let authorization = authorization
             .transpose()

@@ -107,7 +107,7 @@ fn is_other_site(request: &Whole) -> bool {
 }
 
 fn verify(access: &Access, nonces: &Nonces, clock: &Clock, claim: Claim) -> Result<Principal, Fault> {
-    let Some((who, secret)) = access.secret(&claim.key) else {
+    let Some((signatory, secret)) = access.secret(&claim.key) else {
         return Err(Fault::denied(
             "InvalidAccessKeyId",
             "The access Id you provided is not exist.",
@@ -138,7 +138,9 @@ fn verify(access: &Access, nonces: &Nonces, clock: &Clock, claim: Claim) -> Resu
         ));
     };
     match nonces.spend(&claim.key, &nonce, now) {
-        true => Ok(who),
+        true => signatory
+            .admitted()
+            .ok_or_else(|| Fault::denied("AccessDenied", "The access is denied: the access key has expired.")),
         false => Err(Fault::denied(
             "SignatureNonceUsed",
             "Specified signature nonce was used already.",

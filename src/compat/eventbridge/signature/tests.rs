@@ -10,11 +10,8 @@ use super::*;
 use crate::access::{Account, Permission};
 
 fn access() -> Access {
-    let account = Account {
-        secret: "SK".to_owned(),
-        permissions: vec![Permission::parse("publish").unwrap()],
-    };
-    Access::new(BTreeMap::from([("AK".to_owned(), account)]))
+    let account = Account::plain("SK", vec![Permission::parse("publish").unwrap()]);
+    Access::new(BTreeMap::from([("AK".to_owned(), account)]).into(), Clock::system())
 }
 
 fn request(method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> Whole {
@@ -175,11 +172,8 @@ fn version_three_is_right() {
 fn version_one_is_right() {
     // The example of Alibaba's own documents of this signature, with its keys.
     let access = {
-        let account = Account {
-            secret: "testsecret".to_owned(),
-            permissions: Vec::new(),
-        };
-        Access::new(BTreeMap::from([("testid".to_owned(), account)]))
+        let account = Account::plain("testsecret", Vec::new());
+        Access::new(BTreeMap::from([("testid".to_owned(), account)]).into(), Clock::system())
     };
     let pairs = [
         ("TimeStamp", "2016-02-23T12:46:24Z"),
@@ -214,7 +208,7 @@ fn version_one_is_right() {
 
 #[test]
 fn a_page_of_another_site_is_refused_where_nobody_is_asked() {
-    let open = Access::new(BTreeMap::new());
+    let open = Access::new(Default::default(), Clock::system());
     for (origin, good) in [
         (None, true),
         (Some("http://127.0.0.1:8080"), true),

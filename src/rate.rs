@@ -1,4 +1,4 @@
-//! How fast a sink may be called: `100/s`, `120/m`, `5000/h`.
+//! How often something may happen: a sink be called, a token be used: `100/s`, `120/m`, `5000/h`.
 //!
 //! Invariant: a rate is never nothing: what must not be called at all is paused.
 
@@ -22,7 +22,7 @@ enum Unit {
 }
 
 /// The rule of a rate, to complete the sentence "… must be".
-pub(super) const RULE: &str = "a rate such as \"100/s\", \"120/m\" or \"5000/h\", from 1 to 1000000";
+pub const RULE: &str = "a rate such as \"100/s\", \"120/m\" or \"5000/h\", from 1 to 1000000";
 
 const MOST: u32 = 1_000_000;
 
