@@ -318,6 +318,4 @@ fn host_header(authority: &Authority) -> Result<HeaderValue, Error> {
 }
 
 #[cfg(test)]
-mod attacks;
-#[cfg(test)]
 mod tests;

@@ -44,6 +44,8 @@ impl Reached {
 impl Stage {
     /// The error where this step did not end in time.
     pub(super) fn late(self, host: &str, longest: Duration) -> Error {
+        // What was left of an attempt's time is no round number.
+        let longest = Duration::from_millis(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX));
         match self {
             Self::LookUp => Error::Resolve(format!("{host}: the name servers did not answer within {longest:?}")),
             Self::Connect => Error::Connect(format!("{host}: no answer within {longest:?}")),

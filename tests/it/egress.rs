@@ -69,6 +69,14 @@ async fn no_disguise_passes_at_any_door() {
         let told = String::from_utf8_lossy(&answer);
         assert!(code == 400 && told.contains(says), "{sink}: {code} {told}");
     }
+    let oauth2 = json!({"token_url": "http://127.1/token", "client_id": "a", "client_secret": "b"});
+    let asked = json!({"sink": "http://public.example/", "protocolsettings": {"auth": {"oauth2": oauth2}}}).to_string();
+    let (code, answer) = hub.send(Method::POST, "/v1/subscriptions", &[], asked).await;
+    let told = String::from_utf8_lossy(&answer);
+    assert!(
+        code == 400 && told.contains("oauth2.token_url: the address 127.0.0.1"),
+        "{told}"
+    );
     // The older doors lead to the same guard.
     let sink = "http://0x7f.1/";
     let target = json!({"RuleName": "r", "Targets": [{"Id": "1", "Type": "http", "Endpoint": sink}]});
