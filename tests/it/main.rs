@@ -40,6 +40,7 @@ mod pulp; // Pulp's event listeners: golden pairs, three notifiers end to end, a
 mod push; // signed EventBridge pushes, verified by a receiver that has the certificate alone
 mod readme; // what the README says can be run, runs
 mod rollback; // a generation that fails where the one before it worked
+mod rounds; // kill -9 round after round with everything at work: a ledger of what was promised
 mod schema; // configs held to the schemas of their plugins: subscriptions, the operator's, and after a swap
 mod standard_webhooks; // signatures, verified by the libraries of their own project
 mod stream; // streams: filters, resumption over a kill, heartbeats, gaps, slow readers

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -53,6 +54,18 @@ impl HubProcess {
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_busway")]);
         command.args(SERVE);
         Self::launch(folder, command).await
+    }
+
+    /// Starts a hub and kills it so soon after, ready or not.
+    pub(crate) async fn kill_while_starting(folder: &Path, arguments: &[impl AsRef<OsStr>], after: Duration) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_busway"));
+        command.args(SERVE).args(arguments).current_dir(folder);
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = quiet.spawn().expect("start the hub");
+        // Not a wait for anything: the moment of the kill is the caller's choice.
+        tokio::time::sleep(after).await;
+        child.kill().expect("kill");
+        child.wait().expect("wait");
     }
 
     async fn launch(folder: &Path, mut command: Command) -> Self {
