@@ -1,7 +1,8 @@
 //! The command line: one file a command. `run` reads the arguments and answers with an exit code.
 //!
 //! `exit` has the codes, `out` the output, `client` the way to a hub, `flags` the flags made from the config's keys.
-//! Invariant: commands speak to a hub only over HTTP, so whatever they can do, any program can do.
+//! Invariant: commands speak to a hub only over HTTP, so whatever they can do, any program can do. `store` is the
+//! exception: it is for when no hub runs.
 //! Invariant: stdout carries results and nothing else; what goes wrong is one sentence on stderr and a code.
 
 mod client;
@@ -20,6 +21,7 @@ mod serve;
 mod set;
 mod source;
 pub mod sse;
+mod store;
 mod subscription;
 mod tail;
 
@@ -73,6 +75,8 @@ enum Command {
     Explain(explain::Explain),
     /// List a hub's plugins; inspect and build components.
     Plugin(plugin::Command),
+    /// Look over the files of a hub that is not running.
+    Store(store::Command),
     /// Check and show settings.
     Config(config::Command),
 }
@@ -172,6 +176,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Dead(dead) => dead.run().await?,
         Command::Explain(explain) => explain.run().await?,
         Command::Plugin(plugin) => plugin.run().await?,
+        Command::Store(store) => return store.run().await,
         Command::Config(config) => config.run().await?,
     }
     Ok(ExitCode::SUCCESS)

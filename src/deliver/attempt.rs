@@ -225,7 +225,7 @@ pub(super) fn tried(
     };
     engine.parts.metrics.attempt_seconds.observe(took.as_secs_f64());
     if let (Outcome::Accepted, Some(queued)) = (&answered.outcome, &item.queued) {
-        let waited = engine.parts.clock.now().since(queued.candidate.record.received);
+        let waited = engine.parts.clock.of_day().since(queued.candidate.record.received);
         engine.parts.metrics.delivery_seconds.observe(waited.as_secs_f64());
     }
     let outcome = match answered.outcome {

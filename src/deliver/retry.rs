@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::subscription::{DeliveryConfig, Step, UNLIMITED};
+use crate::subscription::{DeliveryConfig, Retry, Step, UNLIMITED};
 use crate::time::Timestamp;
 
 /// `Retry-After` beyond this is cut.
@@ -16,6 +16,18 @@ const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 const SPREAD: f64 = 0.2;
 /// The step of a schedule that has none.
 const FALLBACK: Duration = Duration::from_secs(5);
+
+/// When a retry is due that was kept over a restart at `now`. If its last attempt lies in the future, the clock has been
+/// set back meanwhile: then it waits as long as it should after that attempt, from now on, and not a day more.
+pub(super) fn due_after_restart(kept: &Retry, now: Timestamp) -> Timestamp {
+    let last = kept.attempts.last().map(|attempt| Timestamp(attempt.at));
+    match last {
+        Some(last) if last > now => kept.due.min(now.plus(kept.due.since(last))),
+        Some(_) => kept.due,
+        // Nobody has refused it yet: it waits for its turn alone.
+        None => kept.due.min(now),
+    }
+}
 
 /// What the sink said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -278,5 +290,35 @@ mod tests {
             prop_assert!(wait >= step);
             prop_assert!(wait <= step.mul_f64(1.0 + SPREAD).max(LONGEST_ASKED));
         }
+    }
+
+    #[test]
+    fn a_clock_set_back_over_a_restart_costs_no_more_than_the_wait() {
+        let check = |last: Option<i64>, due: i64, expected: i64| {
+            let attempt = |at: i64| crate::subscription::Attempt {
+                number: 1,
+                at: NOW.0 + at,
+                took_ms: 0,
+                status: None,
+                outcome: String::new(),
+                answer: None,
+            };
+            let kept = Retry {
+                subscription: crate::subscription::SubscriptionId("s".into()),
+                offset: crate::log::Offset(1),
+                due: Timestamp(NOW.0 + due),
+                attempts: last.map(attempt).into_iter().collect(),
+                tries: 1,
+                key: None,
+            };
+            let given = due_after_restart(&kept, NOW).0 - NOW.0;
+            assert_eq!(given, expected, "last at {last:?}, due at {due}");
+        };
+        check(Some(-5_000), 3_000, 3_000);
+        check(Some(-5_000), -3_000, -3_000);
+        check(Some(86_400_000), 86_405_000, 5_000);
+        check(Some(1), 5_001, 5_000);
+        check(None, 86_400_000, 0);
+        check(None, -5, -5);
     }
 }

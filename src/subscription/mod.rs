@@ -29,4 +29,4 @@ pub use rate::Rate;
 pub use secret::{is_secret, secrets_by_name};
 pub use signing::{PrivateKey, Secret};
 pub use step::Step;
-pub use store::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, Store};
+pub use store::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, Store, check as check_store};

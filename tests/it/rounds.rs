@@ -33,11 +33,11 @@ const REPEATS: u64 = 1_040;
 /// Rounds that publish an event that cannot be delivered. Few: its sink is soon probed only.
 const DEAD: u64 = 5;
 
-/// Choices that a seed repeats.
+/// Choices that a seed repeats, here and wherever else chance is to be tried.
 pub(crate) struct Choices(u64);
 
 impl Choices {
-    fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         let given = std::env::var("BUSWAY_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed =
             given.unwrap_or_else(|| u64::from_le_bytes(busway::chance::bits().to_le_bytes()[..8].try_into().unwrap()));

@@ -373,7 +373,7 @@ fn what_is_no_database_is_refused_and_left_alone() {
         "precious words, more than a hundred bytes of them, so that SQLite takes them for a damaged header of a file",
     )
     .unwrap();
-    assert_eq!(Store::open(&path).err().unwrap().code(), "store_unavailable");
+    assert_eq!(Store::open(&path).err().unwrap().code(), "store_damaged");
     assert!(std::fs::read_to_string(&path).unwrap().starts_with("precious"));
 }
 

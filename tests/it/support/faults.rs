@@ -31,14 +31,22 @@ impl Faults {
     /// No faults yet.
     pub(crate) fn new(folder: &Path) -> Self {
         let path = folder.join("faults");
-        let numbers = File::options().read(true).write(true).create(true).truncate(true).open(&path).expect("a file");
+        let numbers = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .expect("a file");
         numbers.set_len(4_096).expect("room for the numbers");
         Self { path, numbers }
     }
 
     /// From now on this is wrong; with 0, no longer.
     pub(crate) fn set(&self, fault: Fault, value: i64) {
-        self.numbers.write_all_at(&value.to_ne_bytes(), fault as u64 * 8).expect("write");
+        self.numbers
+            .write_all_at(&value.to_ne_bytes(), fault as u64 * 8)
+            .expect("write");
     }
 
     /// How often a fault has struck.
@@ -50,7 +58,10 @@ impl Faults {
 
     /// What a process needs in its environment.
     pub(crate) fn environment(&self) -> [(&'static str, PathBuf); 2] {
-        [("LD_PRELOAD", library().to_owned()), ("BUSWAY_FAULTS", self.path.clone())]
+        [
+            ("LD_PRELOAD", library().to_owned()),
+            ("BUSWAY_FAULTS", self.path.clone()),
+        ]
     }
 }
 
@@ -61,8 +72,15 @@ fn library() -> &'static Path {
         let path = folder.path().join("disk.so");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/faults/disk.c");
         let mut compile = Command::new("cc");
-        let built = compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&path).args([source, "-ldl"]).status();
-        assert!(built.is_ok_and(|built| built.success()), "a C compiler is missing: run tests/run, which installs what the tests need");
+        let built = compile
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&path)
+            .args([source, "-ldl"])
+            .status();
+        assert!(
+            built.is_ok_and(|built| built.success()),
+            "a C compiler is missing: run tests/run, which installs what the tests need"
+        );
         (folder, path)
     });
     path

@@ -12,7 +12,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::{PATIENCE, client, comes_true};
+use super::{Faults, PATIENCE, client, comes_true};
 
 /// A hub on a free port, with everything in the folder it is started in.
 const SERVE: [&str; 9] = [
@@ -44,7 +44,9 @@ impl HubProcess {
     pub(crate) async fn start_with(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_busway"));
         command.args(SERVE).args(arguments);
-        Self::launch(folder, command).await
+        Self::launch(folder, command)
+            .await
+            .unwrap_or_else(|said| panic!("{said}"))
     }
 
     /// The same, under a shell's limit on the size of files, once somebody sets it: writing past it is an error then,
@@ -53,7 +55,18 @@ impl HubProcess {
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_busway")]);
         command.args(SERVE);
-        Self::launch(folder, command).await
+        Self::launch(folder, command)
+            .await
+            .unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// The same, on a disk and by a clock that have these faults.
+    pub(crate) async fn start_faulty(folder: &Path, faults: &Faults, arguments: &[impl AsRef<OsStr>]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_busway"));
+        command.args(SERVE).args(arguments).envs(faults.environment());
+        Self::launch(folder, command)
+            .await
+            .unwrap_or_else(|said| panic!("{said}"))
     }
 
     /// Starts a hub and kills it so soon after, ready or not.
@@ -68,7 +81,14 @@ impl HubProcess {
         child.wait().expect("wait");
     }
 
-    async fn launch(folder: &Path, mut command: Command) -> Self {
+    /// The same as [`HubProcess::start_with`], for a hub that may refuse to start: then what it said.
+    pub(crate) async fn try_start(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<Self, String> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_busway"));
+        command.args(SERVE).args(arguments);
+        Self::launch(folder, command).await
+    }
+
+    async fn launch(folder: &Path, mut command: Command) -> Result<Self, String> {
         let ports = folder.join("ports");
         let mut child = command
             .current_dir(folder)
@@ -82,10 +102,11 @@ impl HubProcess {
         let waited = tokio::time::timeout(PATIENCE, ready).await;
         if !matches!(waited, Ok(Ok(()))) {
             let _ = child.kill();
-            panic!(
+            let _ = child.wait();
+            return Err(format!(
                 "the hub did not get ready; it said:\n{}",
                 log.lock().unwrap().join("\n")
-            );
+            ));
         }
         let base = std::fs::read_to_string(&ports).expect("the ports file");
         let base = base
@@ -95,11 +116,11 @@ impl HubProcess {
             .trim()
             .trim_start_matches("http://")
             .to_owned();
-        Self {
+        Ok(Self {
             child,
             base: format!("http://{base}"),
             log,
-        }
+        })
     }
 
     /// The URL of a path.
@@ -146,6 +167,17 @@ impl HubProcess {
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
         self.signal("TERM");
         tokio::task::block_in_place(|| self.child.wait().expect("wait")).code()
+    }
+
+    /// Waits for its end; its exit code.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        let mut ended = None;
+        let over = comes_true(async || {
+            ended = self.child.try_wait().expect("wait");
+            ended.is_some()
+        });
+        assert!(over.await, "it does not end");
+        ended.and_then(|status| status.code())
     }
 
     /// A request as it is; status and body.
