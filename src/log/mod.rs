@@ -137,6 +137,15 @@ impl EventLog {
     pub fn open(dir: &Path, settings: Settings, clock: Clock, tasks: Tasks) -> Result<Self, Error> {
         let create = fs::create_dir_all(dir);
         create.map_err(|error| Failure::from(error).during("create", dir).refuse("open"))?;
+        // Whoever made the folders may have died before their names were durable. One that may not be opened was not made here.
+        for above in dir
+            .ancestors()
+            .skip(1)
+            .take(2)
+            .filter(|above| !above.as_os_str().is_empty())
+        {
+            let _ = segment::sync_folder(above);
+        }
         let lock = Arc::new(FolderLock::take(dir)?);
         let mut buses = BTreeMap::new();
         for name in bus_names(dir).map_err(|failure| failure.refuse("open"))? {

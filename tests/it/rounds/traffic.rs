@@ -134,59 +134,46 @@ impl Producer {
                 .collect();
             self.next += count;
         }
-        let ids: Vec<String> = self
+        let ids = self
             .unanswered
             .iter()
-            .map(|event| event["id"].as_str().unwrap().to_owned())
-            .collect();
+            .map(|event| event["id"].as_str().unwrap().to_owned());
+        let ids: Vec<String> = ids.collect();
         self.ledger.send(&ids);
+        let Ok(answer) = client().send(self.request(base), PATIENCE, 1 << 20).await else {
+            return false;
+        };
+        let text: Value = serde_json::from_slice(&answer.body).unwrap();
+        let offsets: Vec<Option<u64>> = match self.way {
+            Way::PutEvents(_) => {
+                let taken = (answer.status.as_u16(), &text["FailedEntryCount"]);
+                assert_eq!(taken, (200, &json!(0)), "{text}");
+                vec![None; ids.len()]
+            }
+            Way::Single | Way::Batch(_) => {
+                assert_eq!(answer.status, 202, "{text}");
+                let events = text["events"].as_array().unwrap().iter();
+                events.map(|event| event["offset"].as_u64()).collect()
+            }
+        };
+        self.ledger.promise(&ids, &offsets);
+        self.unanswered.clear();
+        true
+    }
+
+    fn request(&self, base: &str) -> http::Request<bytes::Bytes> {
+        let batch = || Value::from(self.unanswered.clone()).to_string();
         let (path, form, body) = match self.way {
             Way::Single => (
                 "/v1/events",
                 "application/cloudevents+json",
                 self.unanswered[0].to_string(),
             ),
-            Way::Batch(_) => (
-                "/v1/events",
-                "application/cloudevents-batch+json",
-                Value::from(self.unanswered.clone()).to_string(),
-            ),
-            Way::PutEvents(_) => (
-                "/openapi/putEvents",
-                "application/cloudevents-batch+json",
-                Value::from(self.unanswered.clone()).to_string(),
-            ),
+            Way::Batch(_) => ("/v1/events", "application/cloudevents-batch+json", batch()),
+            Way::PutEvents(_) => ("/openapi/putEvents", "application/cloudevents-batch+json", batch()),
         };
-        let request = http::Request::post(format!("{base}{path}"))
-            .header("content-type", form)
-            .body(body.into())
-            .unwrap();
-        let Ok(answer) = client().send(request, PATIENCE, 1 << 20).await else {
-            return false;
-        };
-        let text: Value = serde_json::from_slice(&answer.body).unwrap();
-        let offsets: Vec<Option<u64>> = match self.way {
-            Way::PutEvents(_) => {
-                assert_eq!(
-                    (answer.status.as_u16(), &text["FailedEntryCount"]),
-                    (200, &json!(0)),
-                    "{text}"
-                );
-                vec![None; ids.len()]
-            }
-            Way::Single | Way::Batch(_) => {
-                assert_eq!(answer.status, 202, "{text}");
-                text["events"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|event| event["offset"].as_u64())
-                    .collect()
-            }
-        };
-        self.ledger.promise(&ids, &offsets);
-        self.unanswered.clear();
-        true
+        let request = http::Request::post(format!("{base}{path}")).header("content-type", form);
+        request.body(body.into()).unwrap()
     }
 
     fn event(&self, number: u64) -> Value {
