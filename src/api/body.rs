@@ -60,6 +60,15 @@ pub(super) async fn json(headers: &HeaderMap, body: Body) -> Result<Value, Error
     parse(&bytes)
 }
 
+/// Reads a JSON body where there need not be one: none is an empty object.
+pub(super) async fn json_or_nothing(headers: &HeaderMap, body: Body) -> Result<Value, Error> {
+    let bytes = read(headers, body, SETTINGS).await?;
+    match bytes.is_empty() {
+        true => Ok(Value::Object(serde_json::Map::new())),
+        false => parse(&bytes),
+    }
+}
+
 /// JSON in which no object names a field twice.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, Error> {
     unique::from_slice(bytes)

@@ -1,144 +1,73 @@
 //! `/v1/dead-letters`: what was given up; deliver it again, or drop it.
 
+mod chosen;
+
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use self::chosen::{CHOICE, chosen, from_query};
 use super::error::Answer;
 use super::query::{Query, invalid};
 use super::{Door, body};
-use crate::error::Error;
-use crate::hub::Choice;
-use crate::nearest::nearest;
+use crate::hub::{Hub, Kept};
 use crate::subscription::DeadLetter;
-
-const CHOICE: [&str; 4] = ["subscription", "ids", "filter", "dry_run"];
 
 /// `GET`: oldest first, a page at a time.
 pub(super) async fn list(State(door): State<Door>, uri: Uri) -> Answer {
-    let query = Query::of(&uri, &["subscription", "ids", "filter", "after", "limit"])?;
+    let known: Vec<&str> = CHOICE.into_iter().chain(["after", "limit"]).collect();
+    let query = Query::of(&uri, &known)?;
     let mut choice = from_query(&query)?;
     choice.after = query.number("after")?;
     let limit = query.limit(100, 1_000)?;
     let found = door.hub.dead_letters(&choice, limit).await?;
     let next = found.last().filter(|_| found.len() == limit).map(|last| last.id);
-    let letters: Vec<Value> = found.iter().map(show).collect();
+    let letters: Vec<Value> = found.iter().map(|letter| shown(&door.hub, letter)).collect();
     Ok(body::ok(&json!({ "dead_letters": letters, "next": next })))
+}
+
+/// `GET …/{id}`: the event, all that is known of the attempts, and why it was given up.
+pub(super) async fn show(State(door): State<Door>, Path(id): Path<String>, uri: Uri) -> Answer {
+    Query::of(&uri, &[])?;
+    let id = id.parse().map_err(|_| {
+        crate::error::Error::not_found(
+            "dead_letter_not_found",
+            format!("`{id}` is no dead letter's id: those are numbers"),
+        )
+    })?;
+    let letter = door.hub.dead_letter(id).await?;
+    Ok(body::ok(&shown(&door.hub, &letter)))
 }
 
 /// `POST …/redeliver`: 200 with how many are on their way again, and which are not.
 pub(super) async fn redeliver(State(door): State<Door>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     let (choice, dry_run) = chosen(&uri, &headers, body).await?;
     let done = door.hub.redeliver(&choice, dry_run).await?;
-    let mut answer = serde_json::to_value(done).unwrap_or_default();
-    if let Some(answer) = answer.as_object_mut() {
-        answer.insert("dry_run".into(), dry_run.into());
-    }
-    Ok(body::ok(&answer))
+    Ok(body::ok(&match dry_run {
+        true => json!({ "dry_run": true, "matched": done.matched, "first": brief(&done.first) }),
+        false => json!({
+            "dry_run": false,
+            "matched": done.matched,
+            "redelivered": done.redelivered,
+            "failed": done.failed,
+            "next": done.next,
+        }),
+    }))
 }
 
 /// `DELETE`: 200 with how many.
 pub(super) async fn discard(State(door): State<Door>, uri: Uri, headers: HeaderMap, body: Body) -> Answer {
     let (choice, dry_run) = chosen(&uri, &headers, body).await?;
     let dropped = door.hub.drop_dead_letters(&choice, dry_run).await?;
-    Ok(body::ok(&json!({ "dropped": dropped, "dry_run": dry_run })))
+    Ok(body::ok(&match dry_run {
+        true => json!({ "dry_run": true, "matched": dropped.letters, "first": brief(&dropped.first) }),
+        false => json!({ "dry_run": false, "dropped": dropped.letters }),
+    }))
 }
 
-/// Which are meant: from the body, or from the query. Not both: one of them would be overlooked.
-async fn chosen(uri: &Uri, headers: &HeaderMap, body: Body) -> Result<(Choice, bool), Error> {
-    let query = Query::of(uri, &CHOICE)?;
-    let bytes = body::read(headers, body, 1 << 20).await?;
-    if bytes.is_empty() {
-        let dry_run = match query.one("dry_run")? {
-            None | Some("false") => false,
-            Some("true" | "") => true,
-            Some(other) => {
-                return Err(invalid("dry_run", format_args!("must be true or false, not `{other}`")));
-            }
-        };
-        return Ok((from_query(&query)?, dry_run));
-    }
-    if uri.query().is_some_and(|query| !query.is_empty()) {
-        return Err(Error::invalid(
-            "ambiguous_choice",
-            "the choice stands in the body and in the query; give it in one of them",
-        ));
-    }
-    from_body(&body::parse(&bytes)?)
-}
-
-fn from_query(query: &Query) -> Result<Choice, Error> {
-    let ids: Vec<u64> = query
-        .all("ids")
-        .flat_map(|list| list.split(','))
-        .map(|id| {
-            id.trim().parse().map_err(|_| {
-                invalid(
-                    "ids",
-                    format_args!("must be numbers with commas between them, not `{id}`"),
-                )
-            })
-        })
-        .collect::<Result<_, _>>()?;
-    let filter = query.one("filter")?;
-    Ok(Choice {
-        subscription: query.one("subscription")?.map(str::to_owned),
-        ids: (!ids.is_empty()).then_some(ids),
-        filter: filter
-            .map(serde_json::from_str)
-            .transpose()
-            .map_err(|error| invalid("filter", format_args!("must be JSON: {error}")))?,
-        after: None,
-    })
-}
-
-fn from_body(json: &Value) -> Result<(Choice, bool), Error> {
-    let wrong = |name: &str, rule: &str| Error::invalid("invalid_choice", format!("{name}: {rule}"));
-    let map = json
-        .as_object()
-        .ok_or_else(|| wrong("the body", "must be a JSON object"))?;
-    if let Some(unknown) = map.keys().find(|name| !CHOICE.contains(&name.as_str())) {
-        let hint = nearest(unknown, CHOICE)
-            .map(|near| format!("; did you mean `{near}`?"))
-            .unwrap_or_default();
-        return Err(Error::invalid(
-            "unknown_field",
-            format!("`{unknown}` does not choose dead letters{hint}"),
-        ));
-    }
-    let field = |name: &str| map.get(name).filter(|value| !value.is_null());
-    let text = |value: &Value| {
-        value
-            .as_str()
-            .map(str::to_owned)
-            .ok_or_else(|| wrong("subscription", "must be a string"))
-    };
-    let numbers = |value: &Value| {
-        let all: Option<Vec<u64>> = value
-            .as_array()
-            .and_then(|items| items.iter().map(Value::as_u64).collect());
-        all.ok_or_else(|| wrong("ids", "must be an array of numbers"))
-    };
-    let choice = Choice {
-        subscription: field("subscription").map(text).transpose()?,
-        ids: field("ids").map(numbers).transpose()?,
-        filter: field("filter").cloned(),
-        after: None,
-    };
-    let dry_run = field("dry_run")
-        .map(|value| value.as_bool().ok_or_else(|| wrong("dry_run", "must be true or false")))
-        .transpose()?;
-    Ok((choice, dry_run.unwrap_or(false)))
-}
-
-fn show(letter: &DeadLetter) -> Value {
-    // Stored as the JSON format writes it.
-    let event: Value = serde_json::from_slice::<&RawValue>(&letter.event)
-        .ok()
-        .and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or_default();
+fn shown(hub: &Hub, letter: &DeadLetter) -> Value {
     json!({
         "id": letter.id,
         "subscription": letter.subscription.as_str(),
@@ -148,6 +77,34 @@ fn show(letter: &DeadLetter) -> Value {
         "reason": letter.reason,
         "tries": letter.tries,
         "attempts": letter.attempts,
-        "event": event,
+        "kept": match hub.kept(letter) {
+            Kept::Log => "log",
+            Kept::Letter => "letter",
+            Kept::Nothing => "nothing",
+        },
+        "event": event(letter),
     })
+}
+
+/// Enough of each to see whether these are the ones that were meant.
+fn brief(letters: &[DeadLetter]) -> Vec<Value> {
+    let brief = letters.iter().map(|letter| {
+        json!({
+            "id": letter.id,
+            "subscription": letter.subscription.as_str(),
+            "offset": letter.offset,
+            "at": letter.at.to_string(),
+            "type": event(letter).get("type"),
+            "reason": letter.reason,
+        })
+    });
+    brief.collect()
+}
+
+/// Stored as the JSON format writes it.
+fn event(letter: &DeadLetter) -> Value {
+    serde_json::from_slice::<&RawValue>(&letter.event)
+        .ok()
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default()
 }

@@ -30,6 +30,8 @@ pub(super) async fn publish(
     } else {
         limits.event_bytes
     };
+    let bus = scope.bus();
+    door.hub.refuse_when_busy(&bus)?;
     let bytes = body::read(&headers, body, limit).await?;
     let events = if is_cloudevent(&headers) {
         event::http::decode(&headers, bytes).map(|decoded| decoded.events)
@@ -43,7 +45,7 @@ pub(super) async fn publish(
     };
     let events = events.map_err(Error::from)?;
     let ids: Vec<String> = events.iter().map(|event| event.id().to_owned()).collect();
-    let appended = door.hub.publish(&scope.bus(), events).await?;
+    let appended = door.hub.publish(&bus, events).await?;
     let content = [(header::CONTENT_TYPE, "application/json")];
     Ok((StatusCode::ACCEPTED, content, receipt(&ids, &appended)).into_response())
 }

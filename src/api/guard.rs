@@ -68,7 +68,7 @@ fn needed(method: &Method, path: &str) -> Option<(Scope, Option<String>)> {
         "stream" => Some((Scope::Subscribe, default())),
         "subscriptions" => Some((Scope::Subscribe, bus)),
         "explain" if reading => Some((Scope::Subscribe, None)),
-        "plugins" | "dead-letters" if reading => Some((Scope::Subscribe, None)),
+        "plugins" | "dead-letters" | "replays" if reading => Some((Scope::Subscribe, None)),
         _ => Some((Scope::Admin, None)),
     }
 }
@@ -126,6 +126,9 @@ mod tests {
             (Method::POST, "/v1/plugins/x/promote", Some((Admin, None))),
             (Method::POST, "/v1/dead-letters/redeliver", Some((Admin, None))),
             (Method::DELETE, "/v1/dead-letters", Some((Admin, None))),
+            (Method::GET, "/v1/replays/x", Some((Subscribe, None))),
+            (Method::POST, "/v1/replay", Some((Admin, None))),
+            (Method::DELETE, "/v1/replays/x", Some((Admin, None))),
             (Method::POST, "/v1/of-tomorrow", Some((Admin, None))),
         ] {
             let found = needed(&method, path);

@@ -15,6 +15,8 @@ mod guard;
 mod origin;
 mod plugins;
 mod query;
+mod replay;
+mod room;
 mod rpc;
 mod scope;
 mod sse;
@@ -38,6 +40,8 @@ use axum::routing::{get, post};
 use crate::access::Access;
 use crate::hub::Hub;
 
+pub use room::Room;
+
 /// Options of the API.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -53,6 +57,8 @@ pub struct Settings {
     pub tutum: bool,
     /// Whether `GET /?Action=…` goes there: an RPC call of EventBridge's.
     pub rpc: bool,
+    /// What the bodies of all requests may hold together, on all addresses.
+    pub room: Room,
 }
 
 impl Default for Settings {
@@ -64,6 +70,7 @@ impl Default for Settings {
             beside: Router::new(),
             tutum: false,
             rpc: false,
+            room: Room::new(256 << 20),
         }
     }
 }
@@ -100,6 +107,7 @@ pub fn router_with(hub: Hub, settings: Settings) -> Router {
         None => routes,
     };
     guarded
+        .layer(from_fn_with_state(door.settings.room.clone(), room::hold))
         .layer(map_response_with_state(door.clone(), error::count))
         .with_state(door)
 }
@@ -112,7 +120,11 @@ fn routes() -> Router<Door> {
             "/v1/dead-letters",
             get(dead_letters::list).delete(dead_letters::discard),
         )
+        .route("/v1/dead-letters/{id}", get(dead_letters::show))
         .route("/v1/dead-letters/redeliver", post(dead_letters::redeliver))
+        .route("/v1/replay", post(replay::start))
+        .route("/v1/replays", get(replay::list))
+        .route("/v1/replays/{id}", get(replay::show).delete(replay::cancel))
         .route(
             "/subscriptions",
             post(cloudevents::create)
@@ -173,5 +185,6 @@ fn on_a_bus() -> Router<Door> {
         .route("/subscriptions/{id}/pause", post(subscriptions::pause))
         .route("/subscriptions/{id}/resume", post(subscriptions::resume))
         .route("/subscriptions/{id}/test", post(subscriptions::test))
+        .route("/subscriptions/{id}/rotate-secret", post(subscriptions::rotate_secret))
         .route("/subscriptions/{id}/deliveries", get(subscriptions::deliveries))
 }

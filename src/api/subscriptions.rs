@@ -146,6 +146,27 @@ pub(super) async fn deliveries(State(door): State<Door>, scope: Scope, uri: Uri)
     Ok(body::ok(&json!({ "deliveries": recent })))
 }
 
+/// `POST …/{id}/rotate-secret`: the subscription, and the new secret if the hub drew it: here, and never again.
+pub(super) async fn rotate_secret(
+    State(door): State<Door>,
+    scope: Scope,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    Query::of(&uri, &[])?;
+    let json = body::json_or_nothing(&headers, body).await?;
+    let rotated = door.hub.rotate_secret(scope.named.as_ref(), &scope.item, &json).await?;
+    let mut answer = json!({"subscription": rotated.subscription.to_json()});
+    if let (Some(answer), Some(secret)) = (answer.as_object_mut(), rotated.drawn) {
+        answer.insert("secret".into(), secret.into());
+    }
+    let mut response = body::ok(&answer);
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
 /// `OPTIONS`.
 pub(super) async fn collection_options() -> Response {
     allow(&[Method::GET, Method::POST, Method::OPTIONS])

@@ -123,7 +123,7 @@ impl HubClient {
 
     fn unreachable(&self, error: &Error) -> Failure {
         let why = match error {
-            Error::Connect(why) | Error::Broken(why) | Error::Resolve(why) => why.clone(),
+            Error::Connect(why) | Error::Broken(why) | Error::Resolve(why) | Error::Proxy(why) => why.clone(),
             Error::Timeout => "no answer in time".to_owned(),
             Error::Blocked(blocked) => blocked.rule.to_owned(),
         };

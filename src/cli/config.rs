@@ -66,7 +66,7 @@ impl Command {
 
 /// Holds each `[plugins.NAME] config` to the schema of the plugin, as far as the plugin directory has it here.
 async fn check_plugins(settings: &Settings) -> Result<(), Failure> {
-    let client = net::Client::new(net::Guard::new(settings.egress.clone()));
+    let client = net::Client::new(net::Guard::new(settings.egress.clone())).through(settings.proxies.clone());
     let configured = settings.plugins.iter().filter(|(_, plugin)| !plugin.config.is_empty());
     let there: Vec<_> = configured
         .filter_map(|(name, plugin)| {

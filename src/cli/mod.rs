@@ -11,12 +11,14 @@ mod dead;
 mod demo;
 mod exit;
 mod explain;
+mod files;
 mod flags;
 mod listener;
 mod logs;
 mod out;
 mod plugin;
 mod publish;
+mod replay;
 mod serve;
 mod set;
 mod source;
@@ -71,6 +73,8 @@ enum Command {
     Listener(listener::Command),
     /// Look at dead letters; deliver them again, or drop them.
     Dead(dead::Command),
+    /// Deliver a range of the log to a subscription again.
+    Replay(Box<replay::Command>),
     /// Why an event did, or did not, reach a subscriber.
     Explain(explain::Explain),
     /// List a hub's plugins; inspect and build components.
@@ -174,6 +178,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Subscription(subscription) => subscription.run().await?,
         Command::Listener(listener) => return listener.run().await,
         Command::Dead(dead) => dead.run().await?,
+        Command::Replay(replay) => return replay.run().await,
         Command::Explain(explain) => explain.run().await?,
         Command::Plugin(plugin) => plugin.run().await?,
         Command::Store(store) => return store.run().await,

@@ -9,6 +9,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::{Code, Failure};
+use super::files;
 use super::flags::ConfigFlags;
 use super::logs::{self, Filter};
 use crate::config::{Config, Settings, check};
@@ -57,6 +58,7 @@ impl Serve {
         let config = Config::load(&sources)?;
         check::refuse(&config.settings)?;
         let filter = logs::install(&config.settings.log_output)?;
+        files::raise_limit(config.settings.listen.connections);
         for warning in check::strange_variables(&sources.env) {
             tracing::warn!(warning, "an environment variable was ignored");
         }

@@ -1,4 +1,4 @@
-//! `busway subscription`: list, get, create, delete, pause, resume, test.
+//! `busway subscription`: list, get, create, delete, pause, resume, test, rotate-secret.
 
 use std::io::Read;
 
@@ -20,7 +20,8 @@ use super::set::{self, Target};
     --sink http://127.0.0.1:9000/hook
   busway subscription create --type '**' --notifier notifier-chat --set 'template={type} of {subject}' \\
     --set url=https://chat.example.com/hook
-  busway subscription test orders")]
+  busway subscription test orders
+  busway subscription rotate-secret orders --grace 24h")]
 pub(super) struct Command {
     #[command(subcommand)]
     verb: Verb,
@@ -45,6 +46,8 @@ enum Verb {
     Resume(Named),
     /// Deliver one test event now, and show what the sink said.
     Test(Named),
+    /// Sign with a new secret; the old ones sign beside it for a while.
+    RotateSecret(Rotate),
 }
 
 #[derive(Debug, Args)]
@@ -53,6 +56,18 @@ struct Named {
     id: String,
     #[command(flatten)]
     remote: Remote,
+}
+
+#[derive(Debug, Args)]
+struct Rotate {
+    #[command(flatten)]
+    named: Named,
+    /// How long the old ones sign too: `24h`; `0s` drops them at once.
+    #[arg(long, value_name = "DURATION")]
+    grace: Option<String>,
+    /// The new one: `whsec_…`, `whsk_…`, `file:PATH` or `env:NAME`; the hub draws and shows one if none is given.
+    #[arg(long, value_name = "SECRET")]
+    secret: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -102,14 +117,32 @@ impl Command {
             Verb::Pause(named) => named.call(Method::POST, "/pause").await,
             Verb::Resume(named) => named.call(Method::POST, "/resume").await,
             Verb::Test(named) => named.call(Method::POST, "/test").await,
+            Verb::RotateSecret(rotate) => rotate.run().await,
         }
+    }
+}
+
+impl Rotate {
+    async fn run(self) -> Result<(), Failure> {
+        let secret = self.secret.map(|secret| crate::access::value_of("--secret", &secret));
+        let secret = secret.transpose().map_err(|why| Failure::new(Code::NoInput, why))?;
+        let mut body = Map::new();
+        for (name, text) in [("secret", secret), ("grace", self.grace)] {
+            body.extend(text.map(|text| (name.to_owned(), Value::from(text))));
+        }
+        let body = Value::Object(body);
+        self.named.send(Method::POST, "/rotate-secret", Some(&body)).await
     }
 }
 
 impl Named {
     async fn call(self, method: Method, verb: &str) -> Result<(), Failure> {
+        self.send(method, verb, None).await
+    }
+
+    async fn send(self, method: Method, verb: &str, body: Option<&Value>) -> Result<(), Failure> {
         let path = format!("{}/subscriptions/{}{verb}", self.remote.base(), escape(&self.id));
-        let answer = self.remote.client()?.call(method, &path, None).await?;
+        let answer = self.remote.client()?.call(method, &path, body).await?;
         if !answer.is_null() {
             self.remote.output.out().document(&answer)?;
         }

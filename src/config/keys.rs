@@ -59,6 +59,7 @@ macro_rules! key {
 mod docker_cloud;
 mod eventbridge;
 mod marathon;
+mod proxy;
 mod pulp;
 mod webhooks;
 
@@ -66,6 +67,7 @@ mod webhooks;
 pub fn keys() -> impl Iterator<Item = &'static Key> + Clone {
     [
         HUB,
+        proxy::KEYS,
         webhooks::KEYS,
         marathon::KEYS,
         docker_cloud::KEYS,
@@ -156,6 +158,26 @@ const HUB: &[Key] = &[
     "Appends that may wait for the disk, a bus, before publishers are told to come back (429)",
     |s, v| { s.log.queue = count(v, 1, 10_000_000)?; Ok(()) },
     |s| s.log.queue.to_string() },
+    key! { "delivery.in_flight", "delivery-in-flight", "COUNT",
+    "Deliveries in flight at once, all subscriptions together; one gets at most half of what is free",
+    |s, v| { s.bounds.in_flight = count(v, 1, 1_000_000)?; Ok(()) },
+    |s| s.bounds.in_flight.to_string() },
+    key! { "delivery.connections_per_host", "delivery-connections-per-host", "COUNT",
+    "Deliveries in flight at once to one host and port, all subscriptions together; one gets at most half of what is free",
+    |s, v| { s.bounds.connections_per_host = count(v, 1, 1_000_000)?; Ok(()) },
+    |s| s.bounds.connections_per_host.to_string() },
+    key! { "delivery.breaker_failures", "delivery-breaker-failures", "COUNT",
+    "Failures in a row after which a sink is only probed; `0`: never",
+    |s, v| { s.delivery.breaker.failures = u32::try_from(v.count(0, 10_000)?).unwrap_or(u32::MAX); Ok(()) },
+    |s| s.delivery.breaker.failures.to_string() },
+    key! { "delivery.breaker_probe", "delivery-breaker-probe", "DURATION",
+    "From there to the first probe; the time between probes doubles",
+    |s, v| { s.delivery.breaker.probe = positive(v)?; Ok(()) },
+    |s| show_duration(s.delivery.breaker.probe) },
+    key! { "delivery.breaker_probe_most", "delivery-breaker-probe-most", "DURATION",
+    "The time between probes grows no longer than this",
+    |s, v| { s.delivery.breaker.probe_most = positive(v)?; Ok(()) },
+    |s| show_duration(s.delivery.breaker.probe_most) },
     key! { "delivery.schedule", "delivery-schedule", "DURATIONS",
     "Waits before the second, third, … attempt; the last one repeats",
     |s, v| { s.delivery.schedule = schedule(v)?.into_iter().map(Into::into).collect(); Ok(()) },
@@ -200,6 +222,14 @@ const HUB: &[Key] = &[
     "Subscriptions, of all buses together",
     |s, v| { s.limits.subscriptions = count(v, 1, 100_000_000)?; Ok(()) },
     |s| s.limits.subscriptions.to_string() },
+    key! { "limits.body_memory", "limits-body-memory", "SIZE",
+    "What the bodies of all requests at hand may hold in memory together; beyond it publishers are told to come back (429)",
+    |s, v| { s.limits.body_bytes = bytes(v, 1 << 20)?; Ok(()) },
+    |s| show_size(s.limits.body_bytes as u64) },
+    key! { "limits.streams", "limits-streams", "COUNT",
+    "Open streams (server-sent events and WebSockets), all together; more are refused (429)",
+    |s, v| { s.limits.streams = count(v, 1, 10_000_000)?; Ok(()) },
+    |s| s.limits.streams.to_string() },
     key! { "log_output.filter", "log", "FILTER",
     "What the hub logs of itself, as `tracing` directives: `info`, `busway::deliver=debug,info`",
     |s, v| { s.log_output.filter = directives(v)?; Ok(()) },

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use super::value::Address;
 use crate::access::Account;
-use crate::{compat, hub, log, net, plugin, subscription};
+use crate::{compat, deliver, hub, log, net, plugin, subscription};
+
+/// Hosts to which no proxy is on the way, unless the operator says otherwise.
+const LOCAL: [&str; 3] = ["localhost", "127.0.0.0/8", "::1"];
 
 /// All settings.
 #[derive(Debug, Clone)]
@@ -19,8 +22,12 @@ pub struct Settings {
     pub log: log::Settings,
     /// `[delivery]`: what a subscription gets that does not say otherwise.
     pub delivery: subscription::DeliveryConfig,
+    /// `[delivery]`: what all subscriptions share.
+    pub bounds: deliver::Bounds,
     /// `[egress]`.
     pub egress: net::GuardSettings,
+    /// `[egress]`, its proxy.
+    pub proxies: net::ProxySettings,
     /// `[webhooks]`: how the hub asks the targets of callbacks for consent.
     pub webhooks: hub::Introduction,
     /// `[limits]`.
@@ -94,7 +101,7 @@ impl Default for Settings {
                 insecure: false,
                 ports_file: None,
                 drain_timeout: Duration::from_secs(10),
-                connections: 10_000,
+                connections: 16_384,
                 header_timeout: Duration::from_secs(10),
                 header_size: 64 << 10,
             },
@@ -111,13 +118,24 @@ impl Default for Settings {
                 ..log::Settings::default()
             },
             delivery: subscription::DeliveryConfig::default(),
+            bounds: deliver::Bounds::default(),
             egress: net::GuardSettings::default(),
+            proxies: net::ProxySettings {
+                proxy: None,
+                // A proxy's own loopback is hardly ever what is meant.
+                except: LOCAL
+                    .iter()
+                    .filter_map(|local| net::Exception::parse(local).ok())
+                    .collect(),
+            },
             webhooks: hub::Introduction::default(),
             limits: hub::Limits {
                 event_bytes: 1 << 20,
                 batch_bytes: 8 << 20,
                 batch_events: 1_000,
                 subscriptions: 1_000_000,
+                body_bytes: 256 << 20,
+                streams: 12_000,
             },
             log_output: LogOutput {
                 filter: "info".to_owned(),

@@ -65,6 +65,14 @@ const FAULTS: &[(&str, &str)] = &[
         "busway.toml:2: `egress.allow` must hold address ranges",
     ),
     (
+        "[egress]\nproxy = \"https://p:1\"",
+        "busway.toml:2: `egress.proxy` must be the URL of an http proxy",
+    ),
+    (
+        "[egress]\nno_proxy = [\"a:80\"]",
+        "busway.toml:2: `egress.no_proxy` must hold names",
+    ),
+    (
         "[data]\ndir = { a = 1 }",
         "busway.toml:2: `data.dir` must be a value or a list of values",
     ),

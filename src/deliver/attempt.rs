@@ -1,6 +1,6 @@
 //! One attempt: the record at hand, its filters asked, the sink called.
 //!
-//! Attempts of all lanes share a bound on how many are in flight; a lane that waits for a place holds no socket.
+//! Whoever makes one has a place in flight (`admission`); who waits for one holds no socket.
 //! Invariant: every item of a work gets exactly one end.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::candidate::Candidate;
 use super::engine::Engine;
 use super::evaluate::{Failed, Judged, judge};
 use super::lane::{Done, End, Fault, Item, Queued, Work, exactly};
-use super::retry::Outcome;
+use super::retry::{Outcome, RetryPolicy};
 use super::send::send;
 use super::webhook::Answered;
 use crate::event::Event;
@@ -42,10 +42,8 @@ pub(super) struct Begun {
     instant: Instant,
 }
 
-/// Makes one attempt at a work.
+/// Makes one attempt at a work, for which the caller has a place.
 pub(super) async fn attempt(engine: &Engine, mut work: Work) -> Done {
-    // Closed by nobody: without a permit the attempt is only less orderly.
-    let _permit = engine.permits.acquire().await;
     let mut ends: Vec<Option<End>> = Vec::with_capacity(work.items.len());
     for item in &mut work.items {
         ends.push(fetch(engine, &work.subscription, item).await);
@@ -121,7 +119,7 @@ async fn fetch(engine: &Engine, subscription: &Subscription, item: &mut Item) ->
     if item.queued.is_some() {
         return None;
     }
-    let batch = match engine.parts.log.read(&subscription.bus, item.offset, ONE).await {
+    let batch = match engine.read(&subscription.bus, item.offset, ONE).await {
         Ok(batch) => batch,
         Err(error) => {
             warn!(subscription = %subscription.id, offset = item.offset.0, %error, "cannot read the log, will try again");
@@ -132,11 +130,18 @@ async fn fetch(engine: &Engine, subscription: &Subscription, item: &mut Item) ->
         return Some(End::Lost);
     };
     let says = subscription.selector.matches(&record.event);
+    let received = record.received;
     item.queued = Some(Queued {
         candidate: Arc::new(Candidate::new(record)),
         says,
     });
-    (says == Match::No).then_some(End::Filtered)
+    // It may have been due in time, and then have waited for the sink or for a place.
+    let policy = RetryPolicy::of(&subscription.config);
+    match says {
+        Match::No => Some(End::Filtered),
+        _ if item.tries > 0 && policy.is_too_old(received, engine.parts.clock.now()) => Some(End::TooOld),
+        _ => None,
+    }
 }
 
 /// The event as the plugin filters want it, or the end.

@@ -20,6 +20,7 @@ use super::bus::Bus;
 use super::engine::Engine;
 use super::forward::publish_copies;
 use super::lane::{Change, Lane};
+use super::replay;
 use crate::error::Error;
 use crate::event::Event;
 use crate::log::{BusName, Offset};
@@ -85,11 +86,13 @@ pub(super) async fn write(engine: &Arc<Engine>) -> bool {
         && checkpoint.cursors.is_empty()
         && checkpoint.retries.is_empty()
         && checkpoint.settled.is_empty()
-        && checkpoint.dead.is_empty();
+        && checkpoint.dead.is_empty()
+        && checkpoint.replays.is_empty();
     if nothing {
         protect(engine, &floors);
         return !written.failing;
     }
+    let replays = checkpoint.replays.clone();
     let written_down = match publish_dead(engine, &taken).await {
         Ok(()) => engine.parts.store.checkpoint(checkpoint).await,
         Err(cause) => Err(cause),
@@ -100,6 +103,7 @@ pub(super) async fn write(engine: &Arc<Engine>) -> bool {
                 info!("checkpoints are written again");
             }
             written.floors.extend(at);
+            engine.replays_written(&replays);
             protect(engine, &floors);
             true
         }
@@ -139,6 +143,12 @@ async fn publish_dead(engine: &Engine, taken: &[Taken]) -> Result<(), Error> {
 fn collect(engine: &Arc<Engine>, floors: &HashMap<BusName, Offset>, checkpoint: &mut Checkpoint) -> Vec<Taken> {
     let mut taken = Vec::new();
     for lane in engine.take_noted() {
+        if let Some(replaying) = &lane.replay {
+            if let Some(changes) = replay::collect(engine, &lane, replaying, checkpoint) {
+                taken.push(Taken { lane, changes });
+            }
+            continue;
+        }
         let Some(floor) = floors.get(&lane.bus.name) else {
             continue;
         };

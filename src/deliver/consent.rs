@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 
-use super::webhook::trusted;
+use super::webhook::way;
 use crate::subscription::{Rate, Webhook};
 
 /// Who asks.
@@ -39,7 +39,7 @@ impl Question<'_> {
         let uri = webhook.url.as_str().parse();
         let uri = uri.map_err(|error| format!("the sink's URL cannot be sent to: {error}"))?;
         let mut request = Request::new(Bytes::new());
-        request.extensions_mut().extend(trusted(webhook));
+        request.extensions_mut().extend(way(webhook));
         *request.method_mut() = Method::OPTIONS;
         *request.uri_mut() = uri;
         let given = [

@@ -1,7 +1,7 @@
 //! What the parts of delivery share: all lanes and buses, and the ways from one part to another.
 //!
 //! Lock order: `changing`, then `lanes`, then a bus's routes or `buses`, and a lane's own lock alone or last; a bus's
-//! holds, `noted` and the timer's are leaves; `troubled` is taken before a lane's. None is held across an await but `written`, which orders the checkpoints.
+//! holds, `noted`, admission's and the timer's are leaves; `troubled` and `failing` are taken before a lane's. None is held across an await but `written`, which orders the checkpoints.
 //! Invariant: a lane that has something to do has a task, an alarm, or waits for somebody who will wake it.
 //! Invariant: a lane is noted under the same lock under which it changed: no checkpoint sees the dispatcher pass a
 //! record and misses the lane that took it, or left it to the log.
@@ -13,24 +13,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
+use super::admission::Admission;
+use super::breaker::Turn;
 use super::bus::Bus;
 use super::checkpoint::Written;
 use super::history::History;
 use super::lane::{Asks, Effect, Lane, State, run};
+use super::replays::Replays;
 use super::retry::due_after_restart;
 use super::timer::Timer;
+use super::tokens::Tokens;
 use super::window::Window;
-use super::{Notice, Parts, dispatch};
+use super::{Notice, Parts, ReplayStatus, dispatch};
 use crate::error::Error;
-use crate::log::{BusName, Offset};
+use crate::log::{Batch, BusName, Offset, ReadLimit};
 use crate::metrics;
 use crate::subscription::{Kept, Retry, Sink, Subscription, SubscriptionId};
 use crate::tasks::Tasks;
 use crate::time::Timestamp;
 
-/// Attempts in flight, all lanes together.
-const MOST_IN_FLIGHT: usize = 4_096;
-/// Lanes that read the log at the same time.
+/// Reads of the log's files at the same time, for lanes and retries; dispatchers have their own.
 const MOST_READS: usize = 8;
 
 /// The shared state of delivery.
@@ -39,13 +41,16 @@ pub(super) struct Engine {
     pub(super) tasks: Tasks,
     pub(super) timer: Timer,
     pub(super) history: History,
-    pub(super) permits: Semaphore,
+    pub(super) admission: Arc<Admission>,
+    pub(super) tokens: Tokens,
     pub(super) reads: Semaphore,
+    pub(super) replays: Replays,
     pub(super) written: tokio::sync::Mutex<Written>,
     lanes: RwLock<HashMap<SubscriptionId, Arc<Lane>>>,
     buses: Mutex<HashMap<BusName, Arc<Bus>>>,
     noted: Mutex<Vec<Arc<Lane>>>,
     troubled: Mutex<BTreeSet<SubscriptionId>>,
+    failing: Mutex<BTreeSet<SubscriptionId>>,
     keys: AtomicU64,
     /// Held while a subscription comes, changes or goes: two lanes of one id would deliver twice.
     changing: Mutex<()>,
@@ -55,18 +60,22 @@ impl Engine {
     /// An engine with the lanes of what was kept, at rest.
     pub(super) fn new(parts: Parts, written: Written) -> Self {
         let tasks = parts.tasks.child();
+        let admission = Arc::new(Admission::new(parts.bounds, parts.clock.clone()));
         Self {
             parts,
             tasks,
             timer: Timer::default(),
             history: History::default(),
-            permits: Semaphore::new(MOST_IN_FLIGHT),
+            admission,
+            tokens: Tokens::default(),
             reads: Semaphore::new(MOST_READS),
+            replays: Replays::default(),
             written: tokio::sync::Mutex::new(written),
             lanes: RwLock::default(),
             buses: Mutex::default(),
             noted: Mutex::default(),
             troubled: Mutex::default(),
+            failing: Mutex::default(),
             keys: AtomicU64::new(0),
             changing: Mutex::default(),
         }
@@ -80,6 +89,7 @@ impl Engine {
             cursors,
             retries,
             documents: _,
+            replays,
         } = kept;
         let floors: HashMap<BusName, Offset> = floors.into_iter().collect();
         let cursors: HashMap<SubscriptionId, Offset> = cursors.into_iter().collect();
@@ -106,6 +116,7 @@ impl Engine {
             let retries = waiting.remove(&lane.id).unwrap_or_default();
             self.take_up(&lane, row, retries);
         }
+        self.restore_replays(replays);
         for (bus, end) in starting.into_values() {
             // At once: retention may come round before the first checkpoint is written.
             self.parts
@@ -135,15 +146,17 @@ impl Engine {
 
     /// Adds a subscription, or replaces the one of the same id.
     pub(super) fn put(self: &Arc<Self>, subscription: Subscription, from: Option<Offset>) -> Result<(), Error> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.one_change();
         let known = self.lane(&subscription.id);
         if let Some(lane) = known.filter(|lane| lane.bus.name == subscription.bus) {
             lane.bus.route(lane.clone(), &subscription);
+            let subscription = Arc::new(subscription);
             let mut state = lane.lock();
-            let effects = state.replace(Arc::new(subscription), self.parts.clock.now());
+            let effects = state.replace(subscription.clone(), self.parts.clock.now());
             let asks = state.ask();
             self.follow(&lane, state, asks);
             self.apply(effects, &lane);
+            self.replays_follow(&subscription);
             return Ok(());
         }
         self.forget(&subscription.id);
@@ -167,8 +180,18 @@ impl Engine {
 
     /// Removes a subscription's lane.
     pub(super) fn remove(&self, id: &SubscriptionId) {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.one_change();
         self.forget(id);
+    }
+
+    /// Held while what lanes there are changes.
+    pub(super) fn one_change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A key that no lane has.
+    pub(super) fn next_key(&self) -> u64 {
+        self.keys.fetch_add(1, Ordering::Relaxed)
     }
 
     fn forget(&self, id: &SubscriptionId) {
@@ -177,8 +200,11 @@ impl Engine {
         };
         lane.lock().remove();
         self.note_trouble(&lane);
+        self.note_failing(&lane);
         lane.bus.unroute(lane.key);
         self.history.forget(id);
+        self.forget_replays(id);
+        self.tokens.forget(id);
         lane.wake.notify_one();
     }
 
@@ -220,6 +246,9 @@ impl Engine {
 
     /// Does what a change of a lane asks for outside of delivery.
     pub(super) fn apply(self: &Arc<Self>, effects: Vec<Effect>, lane: &Arc<Lane>) {
+        if lane.replay.is_some() {
+            return self.apply_replayed(effects, lane);
+        }
         for effect in effects {
             match effect {
                 Effect::Tell(notice) => {
@@ -229,9 +258,15 @@ impl Engine {
                     ) {
                         self.note_trouble(lane);
                     }
+                    if matches!(notice, Notice::Breaker { .. }) {
+                        self.note_failing(lane);
+                    }
                     self.tell(notice);
                 }
-                Effect::Keep(subscription) => drop(self.tasks.spawn(keep(self.clone(), lane.clone(), subscription))),
+                Effect::Keep(subscription) => {
+                    self.replays_follow(&subscription);
+                    drop(self.tasks.spawn(keep(self.clone(), lane.clone(), subscription)));
+                }
             }
         }
     }
@@ -273,6 +308,41 @@ impl Engine {
         ids.iter().filter_map(|id| self.lane(id)).collect()
     }
 
+    /// The lanes whose breaker is not closed.
+    pub(super) fn failing(&self) -> Vec<Arc<Lane>> {
+        let ids = self.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        ids.iter().filter_map(|id| self.lane(id)).collect()
+    }
+
+    /// Reads the log for a lane. What is in memory comes at once; of those that need the disk only a few do at a time,
+    /// so that lanes far behind leave it to the dispatchers and to publishers.
+    pub(super) async fn read(&self, bus: &BusName, from: Offset, limit: ReadLimit) -> Result<Batch, Error> {
+        if let Some(recent) = self.parts.log.read_recent(bus, from, limit)? {
+            return Ok(recent);
+        }
+        // Closed by nobody: without a permit the read is only less orderly.
+        let _permit = self.reads.acquire().await;
+        self.parts.log.read(bus, from, limit).await
+    }
+
+    /// Lets a lane try its sink now.
+    pub(super) fn try_sink(self: &Arc<Self>, lane: &Arc<Lane>) {
+        let mut state = lane.lock();
+        let effects = state.try_sink(self.parts.clock.now());
+        let asks = state.ask();
+        self.follow(lane, state, asks);
+        self.apply(effects.into_iter().collect(), lane);
+    }
+
+    /// Sees that the lanes whose sink fails are known; as [`Engine::note_trouble`].
+    fn note_failing(&self, lane: &Lane) {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        match lane.lock().is_failing() {
+            true => failing.insert(lane.id.clone()),
+            false => failing.remove(&lane.id),
+        };
+    }
+
     /// Sees that the lanes that wait for plugins are known, so that nobody has to look at all of them. Whoever comes
     /// last sees how the lane is now.
     fn note_trouble(&self, lane: &Lane) {
@@ -301,14 +371,19 @@ impl Engine {
             }
             Notice::Breaker {
                 subscription,
-                open: true,
+                turn: Turn::Opened,
                 reason,
             } => {
                 warn!(%subscription, reason, "sink keeps failing, it is only probed now");
             }
             Notice::Breaker {
                 subscription,
-                open: false,
+                turn: Turn::HalfOpened,
+                ..
+            } => info!(%subscription, "sink answered a probe, it gets a few deliveries at a time"),
+            Notice::Breaker {
+                subscription,
+                turn: Turn::Closed,
                 ..
             } => info!(%subscription, "sink works again"),
             Notice::Held {
@@ -340,6 +415,15 @@ impl Engine {
             Notice::Gone { subscription } => {
                 warn!(%subscription, "sink wants no more events, subscription paused")
             }
+            Notice::Replay(replay) => {
+                let ReplayStatus {
+                    id,
+                    subscription,
+                    state,
+                    ..
+                } = &**replay;
+                info!(%subscription, replay = %id, state, "a replay ended");
+            }
             Notice::Gap { subscription, from, to } => {
                 warn!(%subscription, from = from.0, to = to.0, "retention removed records before they were delivered");
             }
@@ -349,7 +433,7 @@ impl Engine {
     }
 
     fn add_lane(&self, bus: &Arc<Bus>, subscription: Subscription, window: Window) -> Arc<Lane> {
-        let key = self.keys.fetch_add(1, Ordering::Relaxed);
+        let key = self.next_key();
         let subscription = Arc::new(subscription);
         let lane = Arc::new(Lane::new(key, bus.clone(), subscription.clone(), window));
         if let Sink::Notifier { plugin, .. } = &subscription.sink {
@@ -403,7 +487,7 @@ pub(super) async fn watch_plugins(engine: Arc<Engine>, mut changes: watch::Recei
             changed = changes.changed() => if changed.is_err() { return },
             () = engine.tasks.stopping() => return,
         }
-        for lane in engine.all() {
+        for lane in engine.all().into_iter().chain(engine.replaying()) {
             engine.recheck(&lane);
         }
     }

@@ -91,6 +91,7 @@ mod tests {
             event: format!("e{offset}"),
             attempt,
             next: None,
+            replay: None,
         }
     }
 

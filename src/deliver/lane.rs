@@ -11,6 +11,7 @@
 //! Invariant: `in_flight` counts the works that the task holds; a task that holds none and finds nothing to do ends
 //! under the same lock, so that no record can slip in unseen.
 
+mod beside;
 mod keys;
 mod pace;
 mod parked;
@@ -32,9 +33,11 @@ use tokio::sync::Notify;
 use self::keys::Keys;
 use self::pace::Pace;
 use self::parked::Blames;
-use super::breaker::Breaker;
+use super::admission::Quickness;
+use super::breaker::{Breaker, Turn};
 use super::bus::Bus;
 use super::candidate::Candidate;
+use super::replay::Replaying;
 use super::window::{Feed, Window};
 use super::{LaneStatus, Notice};
 use crate::filter::Match;
@@ -66,6 +69,9 @@ pub(super) struct Lane {
     pub(super) bus: Arc<Bus>,
     /// Wakes the lane's task, if there is one.
     pub(super) wake: Notify,
+    /// What it replays, if it is no live one.
+    pub(super) replay: Option<Arc<Replaying>>,
+    quickness: Mutex<Quickness>,
     state: Mutex<State>,
 }
 
@@ -92,6 +98,8 @@ pub(super) struct State {
     hold: Option<Hold>,
     in_flight: usize,
     retries_in_flight: usize,
+    /// First attempts begun since the last retry.
+    firsts_in_row: u32,
     reading: bool,
     read_after: Option<Timestamp>,
     batch_since: Option<Timestamp>,
@@ -179,8 +187,20 @@ impl Lane {
             key,
             bus,
             wake: Notify::new(),
+            replay: None,
+            quickness: Mutex::default(),
             state: Mutex::new(State::new(subscription, window)),
         }
+    }
+
+    /// How long its attempts take.
+    pub(super) fn quickness(&self) -> Quickness {
+        *self.quickness.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An attempt has shown how long they take.
+    pub(super) fn note_quickness(&self, quickness: Quickness) {
+        *self.quickness.lock().unwrap_or_else(PoisonError::into_inner) = quickness;
     }
 
     /// Its state. The lock is short and never held across an await.
@@ -209,6 +229,7 @@ impl State {
             hold: None,
             in_flight: 0,
             retries_in_flight: 0,
+            firsts_in_row: 0,
             reading: false,
             read_after: None,
             batch_since: None,
@@ -266,12 +287,12 @@ impl State {
     /// A new version of the subscription: what kept it from delivering may be mended, so that is tried at once.
     pub(super) fn replace(&mut self, subscription: Arc<Subscription>, now: Timestamp) -> Vec<Effect> {
         let mut effects = self.release(|_| u64::MAX, now);
-        effects.extend(self.reset_breaker());
         if let Some(hold) = &mut self.hold {
             hold.trial = true;
         }
         let paced = self.rate();
         self.subscription = subscription;
+        effects.extend(self.try_sink(now));
         if self.rate() != paced {
             // What the old rate made wait need not wait so long any more.
             self.pace = Pace::default();
@@ -279,14 +300,30 @@ impl State {
         effects
     }
 
-    fn reset_breaker(&mut self) -> Option<Effect> {
+    /// Somebody thinks that the sink works again: an open breaker probes it now, and has nothing to say if it may no
+    /// longer be open.
+    pub(super) fn try_sink(&mut self, now: Timestamp) -> Option<Effect> {
+        if !self.subscription.config.breaker.is_off() {
+            self.breaker.try_now(now, self.subscription.config.breaker);
+            return None;
+        }
+        self.close_breaker()
+    }
+
+    /// What was said of the sink no longer counts.
+    fn close_breaker(&mut self) -> Option<Effect> {
         let reason = self.breaker.reason()?.to_owned();
         self.breaker = Breaker::default();
-        Some(Effect::Tell(Notice::Breaker {
-            subscription: self.subscription.id.clone(),
-            open: false,
+        Some(self.turned(Turn::Closed, reason))
+    }
+
+    fn turned(&self, turn: Turn, reason: String) -> Effect {
+        let subscription = self.subscription.id.clone();
+        Effect::Tell(Notice::Breaker {
+            subscription,
+            turn,
             reason,
-        }))
+        })
     }
 
     /// Ends the lane: it takes nothing more, and what is in flight changes nothing.
@@ -348,6 +385,7 @@ impl State {
             reason,
             cursor,
             behind: end.0.saturating_sub(cursor.0),
+            breaker: self.breaker.status(),
             retrying: self.retries.len() - self.retries.parked(),
             parked: self.retries.parked(),
             parked_for: self.parked(),
@@ -365,6 +403,16 @@ impl State {
         (cursor, oldest)
     }
 
+    /// Whether its breaker is anything but closed.
+    pub(super) fn is_failing(&self) -> bool {
+        !self.removed && self.breaker.reason().is_some()
+    }
+
+    /// What its breaker is, in one word.
+    pub(super) fn breaker_state(&self) -> &'static str {
+        self.breaker.state()
+    }
+
     /// Whether an operator has to look at it: it is held, or deliveries are parked.
     pub(super) fn waits_for_plugins(&self) -> bool {
         !self.removed && (self.hold.is_some() || self.retries.parked() > 0)
@@ -378,7 +426,7 @@ impl State {
             return ("held", Some(format!("no plugin {} is loaded", hold.plugin)));
         }
         if let Some(reason) = self.breaker.reason() {
-            return ("open", Some(reason.to_owned()));
+            return (self.breaker.state(), Some(reason.to_owned()));
         }
         let (waiting, parked) = (self.retries.len(), self.retries.parked());
         if waiting >= MOST_RETRIES && parked < waiting / 2 {

@@ -3,9 +3,10 @@
 //! One dispatcher a bus (`dispatch`) reads the log in order, finds who wants each record, and offers it to their
 //! lanes. A `lane` is a subscription's own queue, schedule and state; it gets a task only while it has something to
 //! do, and when it is full, blocked or new it reads the log by itself and is handed back later (`window`). An
-//! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`,
-//! signed by `sign` and `push`, by `notifier`, or `forward` to another bus), which `consent` has asked before where that is
+//! `attempt` asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`
+//! and `call`, signed by `sign` and `push`, with a `token` of `tokens`, by `notifier`, or `forward` to another bus), which `consent` has asked before where that is
 //! wanted; `retry` and `breaker` say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
+//! A `replay` is one more lane beside a subscription's own (`replays` has them all); `revive` brings dead letters back.
 //!
 //! Why a cursor and not a row a delivery: a healthy subscription costs nothing on disk, one that is behind a row,
 //! and only deliveries that failed cost a row each.
@@ -14,9 +15,11 @@
 //! or in the dead letters, or delivered.
 //! Invariant: no lane waits for another, and the dispatcher waits for none.
 
+mod admission;
 mod attempt;
 mod breaker;
 mod bus;
+mod call;
 mod candidate;
 mod checkpoint;
 pub mod consent;
@@ -28,11 +31,16 @@ mod history;
 mod lane;
 mod notifier;
 pub mod push;
+mod replay;
+mod replays;
 mod retry;
+mod revive;
 mod send;
 mod shape;
 mod sign;
 mod timer;
+mod token;
+mod tokens;
 mod webhook;
 mod window;
 
@@ -46,15 +54,19 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
+pub use self::breaker::{BreakerStatus, Turn};
 use self::candidate::Candidate;
+pub use self::replays::ReplayStatus;
+pub use self::revive::Revived;
+
 use self::engine::Engine;
 use self::lane::Lane;
 use crate::error::Error;
-use crate::log::{BusName, EventLog, Offset, ReadLimit, Record};
+use crate::log::{BusName, EventLog, Offset, Record};
 use crate::metrics::Metrics;
 use crate::net;
 use crate::plugin::Plugins;
-use crate::subscription::{Attempt, Checkpoint, DeadLetter, Kept, Retry, Store, Subscription, SubscriptionId};
+use crate::subscription::{Attempt, Kept, ReplayId, Store, Subscription, SubscriptionId};
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
 
@@ -81,6 +93,26 @@ pub struct Parts {
     pub notices: mpsc::UnboundedSender<Notice>,
     /// Held by whoever writes a changed subscription, until delivery knows it too.
     pub changing: Arc<tokio::sync::Mutex<()>>,
+    /// How much may be in flight.
+    pub bounds: Bounds,
+}
+
+/// How much may be in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Attempts, all subscriptions together.
+    pub in_flight: usize,
+    /// Attempts at one host and port, whoever subscribed there.
+    pub connections_per_host: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            in_flight: 4_096,
+            connections_per_host: 256,
+        }
+    }
 }
 
 /// Something that happened in delivery, for self-events and the log.
@@ -97,12 +129,12 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
-    /// A sink that kept failing is now only probed (`open`), or works again.
+    /// A sink that kept failing is now only probed (`open`), gets a few (`half_open`), or works again (`closed`).
     Breaker {
         /// Whose.
         subscription: SubscriptionId,
-        /// Whether it is now open (only probed).
-        open: bool,
+        /// What it is now.
+        turn: Turn,
         /// The last failure.
         reason: String,
     },
@@ -137,6 +169,8 @@ pub enum Notice {
         /// How many deliveries.
         deliveries: usize,
     },
+    /// A replay is done, or was called off.
+    Replay(Box<ReplayStatus>),
     /// The sink answered 410: the subscription is paused.
     Gone {
         /// Whose.
@@ -156,7 +190,7 @@ pub enum Notice {
 /// Figures and state of one subscription's lane.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct LaneStatus {
-    /// `idle`, `delivering`, `catching_up`, `held`, `parking`, `open` (breaker), `paused`.
+    /// `idle`, `delivering`, `catching_up`, `held`, `parking`, `open` or `half_open` (breaker), `paused`.
     pub state: &'static str,
     /// Why, where the state needs a reason.
     pub reason: Option<String>,
@@ -164,6 +198,8 @@ pub struct LaneStatus {
     pub cursor: Offset,
     /// Records between the cursor and the end of the bus.
     pub behind: u64,
+    /// Whether its sink is worth an attempt.
+    pub breaker: BreakerStatus,
     /// Deliveries waiting for a retry.
     pub retrying: usize,
     /// Deliveries parked until another generation of a plugin is loaded.
@@ -195,6 +231,19 @@ pub struct Parked {
     pub deliveries: usize,
 }
 
+/// What delivery as a whole is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Attempts in flight.
+    pub in_flight: usize,
+    /// Attempts that wait for a place, of the hub's or of their host's.
+    pub waiting: usize,
+    /// Subscriptions whose breaker is open.
+    pub open: usize,
+    /// Subscriptions whose breaker is half open.
+    pub half_open: usize,
+}
+
 /// What the subscriptions of one bus still have to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {
@@ -220,6 +269,9 @@ pub struct Recent {
     pub attempt: Attempt,
     /// When the next try is due, RFC 3339, if there will be one.
     pub next: Option<String>,
+    /// The replay that it was part of, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayId>,
 }
 
 /// Where one record stands with one subscription.
@@ -335,6 +387,37 @@ impl Delivery {
         all
     }
 
+    /// What delivery as a whole is doing.
+    pub fn load(&self) -> Load {
+        let (in_flight, waiting) = self.0.admission.load();
+        let mut load = Load {
+            in_flight,
+            waiting,
+            ..Load::default()
+        };
+        for lane in self.0.failing() {
+            match lane.lock().breaker_state() {
+                "open" => load.open += 1,
+                "half_open" => load.half_open += 1,
+                _ => {}
+            }
+        }
+        load
+    }
+
+    /// The subscriptions whose breaker is not closed.
+    pub fn failing(&self) -> Vec<(SubscriptionId, LaneStatus)> {
+        let of = |lane: Arc<Lane>| Some((lane.id.clone(), self.status(&lane.id)?));
+        self.0.failing().into_iter().filter_map(of).collect()
+    }
+
+    /// Tries an open sink now, whenever its next probe would be.
+    pub fn try_sink(&self, id: &SubscriptionId) {
+        if let Some(lane) = self.0.lane(id) {
+            self.0.try_sink(&lane);
+        }
+    }
+
     /// Figures of one lane.
     pub fn status(&self, id: &SubscriptionId) -> Option<LaneStatus> {
         let lane = self.0.lane(id)?;
@@ -380,49 +463,10 @@ impl Delivery {
                 event,
                 attempt: attempt.clone(),
                 next: None,
+                replay: None,
             },
         );
         Ok(attempt)
-    }
-
-    /// Puts a dead letter's record back into its lane, as a first attempt. It is in the store when this returns, and
-    /// the letter is not: were it dropped later, the letter of a delivery that died again could be the one to go.
-    ///
-    /// # Errors
-    /// There is no such subscription, the log no longer has the record, or the store cannot write.
-    pub async fn redeliver(&self, letter: &DeadLetter) -> Result<(), Error> {
-        let (id, offset) = (&letter.subscription, letter.offset);
-        let lane = self.0.lane(id).ok_or_else(|| unknown(id))?;
-        let parts = &self.0.parts;
-        let batch = parts
-            .log
-            .read(&lane.bus.name, offset, ReadLimit { records: 1, bytes: 1 })
-            .await?;
-        if lane::exactly(offset, batch.records).is_none() {
-            let message = format!("the log no longer has the record at offset {offset}", offset = offset.0);
-            return Err(Error::not_found("record_not_found", message));
-        }
-        let due = parts.clock.now();
-        let retry = Retry {
-            subscription: id.clone(),
-            offset,
-            due,
-            attempts: Vec::new(),
-            tries: 0,
-            // Its turn among its key's has passed.
-            key: None,
-        };
-        let checkpoint = Checkpoint {
-            retries: vec![retry.clone()],
-            revived: vec![letter.id],
-            ..Checkpoint::default()
-        };
-        parts.store.checkpoint(checkpoint).await?;
-        let mut state = lane.lock();
-        state.restore(retry);
-        let asks = state.ask();
-        self.0.follow(&lane, state, asks);
-        Ok(())
     }
 
     /// Stops taking work, lets what is in flight end until the deadline, and writes the last checkpoint.

@@ -128,6 +128,11 @@ impl RetryPolicy {
         }
     }
 
+    /// Whether no attempt but the first may begin at an event that came at `received`.
+    pub(super) fn is_too_old(&self, received: Timestamp, now: Timestamp) -> bool {
+        self.max_age.is_some_and(|age| now > received.plus(age))
+    }
+
     /// The wait after attempt number `tries`, with its jitter.
     pub(super) fn wait(&self, tries: u32, jitter: Jitter) -> Duration {
         let step = self.step(tries);

@@ -4,14 +4,13 @@
 //! Invariant: the delivery's id is the same for every attempt at a record (of a batch: at the same records).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::attempt::{Passed, begin, failed, tried};
+use super::call::call;
 use super::engine::Engine;
 use super::forward::forward;
 use super::lane::End;
 use super::notifier::{self, Notified};
-use super::retry::Outcome;
 use super::shape::{body, reshaped};
 use super::webhook::{self, Answered, mode};
 use crate::event::Event;
@@ -103,7 +102,7 @@ async fn post(engine: &Engine, subscription: &Subscription, hook: &Webhook, one:
     let trace = one.candidate.event().attribute("traceparent");
     let now = engine.parts.clock.of_day();
     let request = webhook::request(hook, encoded, &id, now, trace.as_deref());
-    call(engine, subscription.config.timeout, hook, request).await
+    call(engine, subscription, hook, request).await
 }
 
 async fn post_batch(engine: &Engine, subscription: &Subscription, hook: &Webhook, all: &[Passed<'_>]) -> Answered {
@@ -122,31 +121,7 @@ async fn post_batch(engine: &Engine, subscription: &Subscription, hook: &Webhook
         (first, _) => delivery_id(&subscription.id, first.unwrap_or_default()),
     };
     let request = webhook::request(hook, encode_batch(&events), &id, engine.parts.clock.of_day(), None);
-    call(engine, subscription.config.timeout, hook, request).await
-}
-
-async fn call(
-    engine: &Engine,
-    timeout: Duration,
-    hook: &Webhook,
-    request: Result<http::Request<bytes::Bytes>, String>,
-) -> Answered {
-    let now = engine.parts.clock.of_day();
-    let mut request = match request {
-        Ok(request) => request,
-        Err(reason) => return Answered::rejected(reason),
-    };
-    if let Some(push) = &hook.push {
-        let signed = engine
-            .parts
-            .signer
-            .sign(&mut request, hook.url.as_str(), push.token.as_deref(), now);
-        if let Err(error) = signed.await {
-            let words = format!("the push cannot be signed: {}", error.message());
-            return Answered::without_answer(Outcome::Retry { after: None }, words);
-        }
-    }
-    webhook::send(&engine.parts.client, request, (timeout, &hook.success), now).await
+    call(engine, subscription, hook, request).await
 }
 
 /// The same for every attempt at one record, so that a sink can tell a repeat.

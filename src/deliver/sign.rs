@@ -1,7 +1,7 @@
 //! Standard Webhooks signatures over `id.timestamp.body`: HMAC-SHA256 (`v1`) with a shared secret, Ed25519 (`v1a`)
 //! with a private key.
 //!
-//! Every secret signs, the first first, so that a consumer accepts either while one is being replaced.
+//! Every secret that is still good signs, the first first, so that a consumer accepts either while one is being replaced.
 //! Invariant: the signed bytes are the bytes that are sent.
 
 use base64::Engine as _;
@@ -11,8 +11,13 @@ use ring::hmac;
 use crate::subscription::Secret;
 
 /// The value of `webhook-signature`: `v1,<base64>` or `v1a,<base64>` for each secret, divided by spaces.
-pub(super) fn signature(secrets: &[Secret], id: &str, unix_seconds: i64, body: &[u8]) -> String {
-    let mut value = String::with_capacity(secrets.len() * 92);
+pub(super) fn signature<'a>(
+    secrets: impl IntoIterator<Item = &'a Secret>,
+    id: &str,
+    unix_seconds: i64,
+    body: &[u8],
+) -> String {
+    let mut value = String::with_capacity(92);
     let before = format!("{id}.{unix_seconds}.");
     for secret in secrets {
         if !value.is_empty() {
@@ -76,7 +81,7 @@ mod tests {
         let Sink::Webhook(webhook) = &subscription.sink else {
             panic!("no webhook")
         };
-        let both = signature(&webhook.secrets, "msg_1", 1_700_000_000, BODY);
+        let both = signature(webhook.signing(Timestamp(0)), "msg_1", 1_700_000_000, BODY);
         let (first, second) = both.split_once(' ').unwrap();
         assert_eq!(second, SIGNED);
         let shown = subscription.to_json();

@@ -23,7 +23,8 @@ use crate::time::Timestamp;
 
 /// What is kept of an answer's body, in bytes.
 const KEEP: usize = 1_024;
-const AGENT: &str = concat!("busway/", env!("CARGO_PKG_VERSION"));
+/// Who we say we are.
+pub(super) const AGENT: &str = concat!("busway/", env!("CARGO_PKG_VERSION"));
 
 /// What came of an attempt, for the schedule and for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,9 +74,23 @@ pub(super) async fn send(
     (timeout, success): (Duration, &[u16]),
     now: Timestamp,
 ) -> Answered {
+    let credentials = request.headers().get(AUTHORIZATION).cloned();
     match client.send(request, timeout, KEEP).await {
-        Ok(answer) => read(&answer, success, now),
+        Ok(answer) => {
+            let mut answered = read(&answer, success, now);
+            answered.answer = answered.answer.map(|text| without(text, credentials.as_ref()));
+            answered
+        }
         Err(error) => failed(&error),
+    }
+}
+
+/// An answer's text without the credentials, should the sink have repeated them: what it says is shown to people.
+fn without(text: String, credentials: Option<&HeaderValue>) -> String {
+    let value = credentials.and_then(|value| value.to_str().ok());
+    match value.and_then(|value| value.rsplit(' ').next()) {
+        Some(secret) if !secret.is_empty() => text.replace(secret, "***"),
+        _ => text,
     }
 }
 
@@ -103,8 +118,8 @@ pub(super) fn request(
             headers.insert(HeaderName::from_static("traceparent"), trace);
         }
     }
-    if let Some(auth) = &webhook.auth {
-        headers.insert(AUTHORIZATION, credentials(auth)?);
+    if let Some(value) = webhook.auth.as_ref().and_then(standing) {
+        headers.insert(AUTHORIZATION, sensitive(value)?);
     }
     add_own(&mut headers, &webhook.headers)?;
     if let Consent::Given(given) = &webhook.consent {
@@ -113,27 +128,42 @@ pub(super) fn request(
     }
     sign(&mut headers, webhook, (id, now), &encoded.body)?;
     let mut request = Request::new(encoded.body);
-    request.extensions_mut().extend(trusted(webhook));
+    request.extensions_mut().extend(way(webhook));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok(request)
 }
 
-/// What goes along with a request so that the sink's own authority is trusted.
-pub(super) fn trusted(webhook: &Webhook) -> Extensions {
+/// What goes along with a request so that it takes the subscription's own way: whom it trusts, as whom, and by which
+/// proxy.
+pub(super) fn way(webhook: &Webhook) -> Extensions {
     let mut extensions = Extensions::new();
-    if let Some(authority) = &webhook.authority {
-        extensions.insert(authority.trust().clone());
+    if let Some(tls) = &webhook.tls {
+        extensions.insert(tls.trust().clone());
+    }
+    if let Some(route) = &webhook.route {
+        extensions.insert(route.clone());
     }
     extensions
 }
 
-fn credentials(auth: &Auth) -> Result<HeaderValue, String> {
-    let text = match auth {
-        Auth::Basic { username, password } => format!("Basic {}", STANDARD.encode(format!("{username}:{password}"))),
-        Auth::Bearer { token } => format!("Bearer {token}"),
-    };
+/// Credentials that are the same for every request; a token that is fetched is put in by who fetched it.
+fn standing(auth: &Auth) -> Option<String> {
+    match auth {
+        Auth::Basic { username, password } => Some(basic(username, password)),
+        Auth::Bearer { token } => Some(format!("Bearer {token}")),
+        Auth::OAuth2(_) => None,
+    }
+}
+
+/// The value of `Authorization` for Basic.
+pub(super) fn basic(username: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))
+}
+
+/// A header that nothing prints.
+pub(super) fn sensitive(text: String) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::try_from(text).map_err(|_| "the credentials cannot be a header".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
@@ -161,8 +191,8 @@ fn sign(headers: &mut HeaderMap, webhook: &Webhook, (id, now): (&str, Timestamp)
     let id_value = HeaderValue::from_str(id).map_err(|_| "the delivery's id cannot be a header".to_owned())?;
     headers.insert(HeaderName::from_static("webhook-id"), id_value);
     headers.insert(HeaderName::from_static("webhook-timestamp"), HeaderValue::from(seconds));
-    if !webhook.secrets.is_empty() {
-        let value = HeaderValue::try_from(signature(&webhook.secrets, id, seconds, body));
+    if webhook.signing(now).next().is_some() {
+        let value = HeaderValue::try_from(signature(webhook.signing(now), id, seconds, body));
         let value = value.map_err(|_| "the signature cannot be a header".to_owned())?;
         headers.insert(HeaderName::from_static("webhook-signature"), value);
     }
@@ -192,7 +222,7 @@ fn read(answer: &net::Answer, success: &[u16], now: Timestamp) -> Answered {
     }
 }
 
-fn failed(error: &net::Error) -> Answered {
+pub(super) fn failed(error: &net::Error) -> Answered {
     let words = error.to_string();
     let outcome = match error {
         net::Error::Blocked(_) => Outcome::Rejected { reason: words.clone() },
@@ -207,13 +237,26 @@ fn failed(error: &net::Error) -> Answered {
 }
 
 /// `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let at = jiff::fmt::rfc2822::parse(value).ok()?;
-    Some(Timestamp(at.timestamp().as_millisecond()).since(now))
+    Some(http_date(value)?.since(now))
+}
+
+/// A date as HTTP writes it, or once wrote it (RFC 9110, section 5.6.7).
+fn http_date(text: &str) -> Option<Timestamp> {
+    const ONCE: [&str; 2] = ["%A, %d-%b-%y %H:%M:%S", "%a %b %e %H:%M:%S %Y"];
+    let now = jiff::fmt::rfc2822::parse(text).ok().map(|at| at.timestamp());
+    let bare = text.strip_suffix(" GMT").unwrap_or(text);
+    let once = || {
+        let read = ONCE
+            .iter()
+            .find_map(|form| jiff::civil::DateTime::strptime(form, bare).ok());
+        read?.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|at| at.timestamp())
+    };
+    now.or_else(once).map(|at| Timestamp(at.as_millisecond()))
 }
 
 #[cfg(test)]

@@ -52,6 +52,14 @@ impl Hub {
         Ok(appended)
     }
 
+    /// Refuses what would be refused anyhow, before its body is read: in a flood, refusals must cost less than events.
+    ///
+    /// # Errors
+    /// `hub_busy`.
+    pub fn refuse_when_busy(&self, bus: &BusName) -> Result<(), Error> {
+        self.0.log.refuse_when_busy(bus)
+    }
+
     fn check_sizes(&self, events: &[Event]) -> Result<(), Error> {
         let limits = &self.0.limits;
         if events.len() > limits.batch_events {

@@ -4,26 +4,24 @@
 //! finding that there is nothing for them. Here one task a bus follows the log, asks the index who wants a record, and
 //! wakes nobody else. Rejected: a broadcast channel, which wakes everybody.
 //!
-//! A stream that does not take what it is handed loses its seat, is told where, and reads on from the log by itself
-//! until it has caught up and takes a seat again: it never holds others, and costs a position.
+//! A stream that does not take what it is handed loses its seat and all that lay on its `tray`, is told where, and reads
+//! on from the log by itself until it has caught up and takes a seat again: it never holds others, and costs a position.
 //! Invariant: a seat is handed everything it wants from its `from` on, in order, each once, until it is lost.
 //! Invariant: the task runs while there are seats, and every seat is lost when it ends.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::stream::{Item, Only};
+use super::tray::{Taken, Tray};
 use crate::error::Error;
 use crate::filter::{Index, Match, Selector};
 use crate::log::{Batch, BusName, EventLog, Offset, ReadLimit, Record};
 use crate::tasks::Tasks;
 
-/// What a seat holds that is not taken yet, at most.
-const QUEUE: usize = 64;
 /// Handed out in one go; then the readers have their turn.
 const PORTION: ReadLimit = ReadLimit {
     records: 32,
@@ -44,8 +42,7 @@ impl Fans {
         let mut fans = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fan = Arc::clone(fans.entry(wish.bus.clone()).or_default());
         drop(fans);
-        let (sender, taken) = mpsc::channel(QUEUE);
-        let lost_at = Arc::new(AtomicU64::new(0));
+        let tray = Arc::<Tray>::default();
         let mut row = fan.row();
         if !row.going {
             row.going = true;
@@ -59,17 +56,15 @@ impl Fans {
         row.seats.insert(
             number,
             Held {
-                sender,
+                tray: Arc::clone(&tray),
                 only,
-                lost_at: Arc::clone(&lost_at),
             },
         );
         drop(row);
         Ok(Seat {
             from,
             number,
-            taken,
-            lost_at,
+            tray,
             fan,
         })
     }
@@ -89,25 +84,19 @@ pub(super) struct Seat {
     /// Everything wanted from here on is handed out.
     pub(super) from: Offset,
     number: u64,
-    taken: mpsc::Receiver<Item>,
-    lost_at: Arc<AtomicU64>,
+    tray: Arc<Tray>,
     fan: Arc<Fan>,
 }
 
 impl Seat {
-    /// The next item; `None` once the seat is lost and all of it is taken.
-    pub(super) async fn next(&mut self) -> Option<Item> {
-        self.taken.recv().await
+    /// What is there.
+    pub(super) fn take(&self) -> Taken {
+        self.tray.take()
     }
 
-    /// The next item, if it is there.
-    pub(super) fn ready(&mut self) -> Option<Item> {
-        self.taken.try_recv().ok()
-    }
-
-    /// From where on a lost seat was handed nothing.
-    pub(super) fn lost_at(&self) -> Offset {
-        Offset(self.lost_at.load(Ordering::Acquire))
+    /// Waits for something to be there, or for the seat to be lost.
+    pub(super) async fn come(&self) {
+        self.tray.come().await;
     }
 }
 
@@ -135,9 +124,8 @@ struct Row {
 
 /// The fan's end of a seat.
 struct Held {
-    sender: mpsc::Sender<Item>,
+    tray: Arc<Tray>,
     only: Option<Only>,
-    lost_at: Arc<AtomicU64>,
 }
 
 /// Hands out until nobody is there to take it, the hub stops, or the log cannot be read.
@@ -226,28 +214,27 @@ impl Row {
                 continue;
             };
             let wanted = says == Match::Yes && held.only.as_ref().is_none_or(|only| only(record));
-            if wanted && held.sender.try_send(Item::Record(Arc::clone(record))).is_err() {
-                self.lose(number, record.offset);
+            if wanted && !held.tray.put(Item::Record(Arc::clone(record))) {
+                self.remove(number);
             }
         }
     }
 
     fn tell_all(&mut self, gap: &std::ops::Range<Offset>) {
-        let told = |held: &Held| held.sender.try_send(Item::Gap(gap.clone())).is_ok();
         let full = self
             .seats
             .iter()
-            .filter(|(_, held)| !told(held))
+            .filter(|(_, held)| !held.tray.put(Item::Gap(gap.clone())))
             .map(|(number, _)| *number);
         for number in full.collect::<Vec<_>>() {
-            self.lose(number, gap.start);
+            self.remove(number);
         }
     }
 
     /// Takes a seat away; its stream goes on from `at` by itself.
     fn lose(&mut self, number: u64, at: Offset) {
         if let Some(held) = self.remove(number) {
-            held.lost_at.store(at.0, Ordering::Release);
+            held.tray.lose(at);
         }
     }
 

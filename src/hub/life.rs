@@ -168,6 +168,17 @@ pub(super) fn trial(ty: &'static str, plugin: &str, facts: Value) -> Happening {
     }
 }
 
+/// Somebody asked for a replay.
+pub(super) fn replay_started(replay: &deliver::ReplayStatus) -> Happening {
+    let (id, from, to) = (&replay.id, replay.from.0, replay.to.0);
+    info!(subscription = %replay.subscription, replay = %id, from, to, "a replay begins");
+    Happening {
+        ty: "replay.started",
+        subject: Some(replay.subscription.to_string()),
+        facts: serde_json::to_value(replay).unwrap_or_default(),
+    }
+}
+
 fn of_plugin(notice: plugin::Notice) -> Happening {
     match notice {
         plugin::Notice::Loaded {
@@ -234,10 +245,14 @@ fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
         ),
         deliver::Notice::Breaker {
             subscription,
-            open,
+            turn,
             reason,
         } => (
-            if open { "breaker.opened" } else { "breaker.closed" },
+            match turn {
+                deliver::Turn::Opened => "breaker.opened",
+                deliver::Turn::HalfOpened => "breaker.half_open",
+                deliver::Turn::Closed => "breaker.closed",
+            },
             subscription,
             json!({"reason": reason}),
         ),
@@ -274,6 +289,14 @@ fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
             subscription,
             json!({"plugin": plugin, "deliveries": deliveries}),
         ),
+        deliver::Notice::Replay(replay) => {
+            let ty = match replay.state {
+                "done" => "replay.done",
+                _ => "replay.cancelled",
+            };
+            let facts = serde_json::to_value(&replay).unwrap_or_default();
+            (ty, replay.subscription, facts)
+        }
         deliver::Notice::Gone { subscription } => ("subscription.paused", subscription, json!({"reason": "gone"})),
         deliver::Notice::Gap { subscription, from, to } => ("log.gap", subscription, json!({"from": from, "to": to})),
     }

@@ -1,9 +1,9 @@
 //! The hub: publish, read, subscribe, status. Every front door calls this and nothing below it.
 //!
 //! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
-//! log (`fan` hands new records to many at once), `subscriptions` and `dead_letters` change who gets what, `plugins`
+//! log (`fan` hands new records to many at once), `subscriptions` and `dead_letters` change who gets what, `replay` brings what was again, `plugins`
 //! checks what a subscription needs, `misfit` finds those that a swap left behind, `consent` asks callbacks whether they
-//! want events, `trial` compares a candidate with what is live, `explain` tells why an event
+//! want events, `secrets` replaces what they are signed with, `trial` compares a candidate with what is live, `explain` tells why an event
 //! did or did not arrive, `documents` keeps what front doors want kept, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
 //!
 //! Order of the stop ([`Hub::stop`], then [`Hub::drain`]): no new work and streams end; deliveries in flight end and
@@ -20,13 +20,17 @@ mod explain;
 mod fan;
 mod life;
 mod misfit;
+mod moment;
 mod open;
 mod plugins;
+mod replay;
+mod secrets;
 mod status;
 mod stream;
 mod subscriptions;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tray;
 mod trial;
 
 use std::path::PathBuf;
@@ -34,15 +38,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use consent::{Asked as ConsentAsked, Introduction};
-pub use dead_letters::{Choice, Redelivered};
+pub use dead_letters::{Choice, Dropped, Kept, Redelivered};
 pub use events::Page;
 pub use explain::{Asked, DeliveryStanding, Explanation, Heard, Question, Rule, Shown};
+pub use replay::{ReplayOutlook, ReplayWish};
 pub use status::{Health, Standing};
 pub use stream::{EventStream, Item, Only, Wish};
 pub use trial::{Outlook, TrialReport};
 
-use crate::deliver::Delivery;
+use moment::moment;
+
 use crate::deliver::push::Signer;
+use crate::deliver::{Bounds, Delivery};
 use crate::error::{Error, Kind};
 use crate::log::EventLog;
 use crate::metrics::Metrics;
@@ -66,8 +73,12 @@ pub struct Settings {
     pub plugins: plugin::Settings,
     /// Which addresses may be dialled.
     pub egress: net::GuardSettings,
+    /// The proxies by which requests go out.
+    pub proxies: net::ProxySettings,
     /// What a subscription gets that does not say otherwise.
     pub delivery: DeliveryConfig,
+    /// What all subscriptions share.
+    pub bounds: Bounds,
     /// Bounds at the front doors.
     pub limits: Limits,
     /// How it introduces itself to the targets of callbacks.
@@ -85,6 +96,10 @@ pub struct Limits {
     pub batch_events: usize,
     /// Subscriptions, of all buses together.
     pub subscriptions: usize,
+    /// Bodies of requests that are held in memory, all together, in bytes.
+    pub body_bytes: usize,
+    /// Streams that are open, all together.
+    pub streams: usize,
 }
 
 /// The hub. Cheap to clone.
@@ -104,14 +119,19 @@ struct Parts {
     plugins: Plugins,
     delivery: Delivery,
     fans: fan::Fans,
+    /// Streams that may still be opened.
+    places: Arc<tokio::sync::Semaphore>,
     life: life::Reporter,
     misfits: misfit::Misfits,
     trials: trial::Trials,
     introduction: Introduction,
     waiting: consent::Waiting,
+    retiring: secrets::Retiring,
     documents: documents::Documents,
     /// Held while a document is written.
     filing: tokio::sync::Mutex<()>,
+    /// Held while some dead letters go back into their lanes.
+    reviving: tokio::sync::Mutex<()>,
     owners: Owners,
     /// Held while a subscription that is there is read, changed and written, so that no change is lost.
     changing: Arc<tokio::sync::Mutex<()>>,

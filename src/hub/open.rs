@@ -58,7 +58,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
     go_on_after(&log, &kept).await?;
     tell_kept(&log, &kept, &metrics);
     let documents = super::documents::Documents::of(std::mem::take(&mut kept.documents));
-    let client = Client::new(Guard::new(settings.egress));
+    let client = Client::new(Guard::new(settings.egress)).through(settings.proxies);
     let (notices, from_delivery) = mpsc::unbounded_channel();
     let (plugins, from_plugins) = open_plugins(settings.plugins, &client, &clock, &owners, &metrics).await?;
     let signer = deliver::push::Signer::new(settings.data.clone(), owners.own.clone());
@@ -75,10 +75,12 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         metrics: Arc::clone(&metrics),
         notices,
         changing: Arc::clone(&changing),
+        bounds: settings.bounds,
     };
     let delivery = Delivery::start(parts, kept).await?;
     let (life, told) = life::Reporter::new();
     let hub = Hub(Arc::new(Parts {
+        places: Arc::new(tokio::sync::Semaphore::new(settings.limits.streams)),
         limits: settings.limits,
         defaults: settings.delivery,
         changing,
@@ -96,8 +98,10 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         trials: Default::default(),
         introduction: settings.introduction,
         waiting: Default::default(),
+        retiring: Default::default(),
         documents,
         filing: Default::default(),
+        reviving: Default::default(),
         owners,
     }));
     let sources = life::Sources {
@@ -158,6 +162,7 @@ fn set_going(hub: &Hub, sources: life::Sources) {
     tasks.spawn(life::report(hub.clone(), tasks.clone(), sources));
     tasks.spawn(trim(hub.clone(), tasks.clone()));
     tasks.spawn(super::consent::keep_asking(hub.clone(), tasks.clone()));
+    tasks.spawn(super::secrets::keep_retiring(hub.clone(), tasks.clone()));
     hub.0.life.tell(life::started());
 }
 

@@ -8,21 +8,23 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::fan::{Place, Seat};
-use crate::error::Error;
+use super::tray::Taken;
+use crate::error::{Error, Kind};
 use crate::filter::{Filter, Match, Selector};
 use crate::hub::Hub;
 use crate::log::{BusName, Offset, ReadLimit, Record};
 use crate::subscription::Start;
 use crate::tasks::Owned;
 
-/// Read ahead of the reader, at most.
+/// Read ahead of the reader, at most: what a reader that stands still holds.
 const AHEAD: ReadLimit = ReadLimit {
-    records: 256,
-    bytes: 1 << 20,
+    records: 64,
+    bytes: 64 << 10,
 };
 
 /// A front door's own test of what a stream carries. It is asked in the order of the log, for many streams in a row:
@@ -63,13 +65,15 @@ pub struct EventStream {
     seat: Option<Seat>,
     /// The stop of the hub waits for it.
     _owned: Owned,
+    /// One of those that may be open.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Hub {
     /// Opens a stream. A bus that is not there yet is made.
     ///
     /// # Errors
-    /// `stream_filter_unsupported` for a plugin filter; `too_many_buses`, `stopping`.
+    /// `stream_filter_unsupported` for a plugin filter; `too_many_streams`, `too_many_buses`, `stopping`.
     pub async fn stream(&self, wish: Wish) -> Result<EventStream, Error> {
         self.refuse_when_stopping()?;
         if let Some(plugin) = wish.selector.filters.iter().flat_map(Filter::plugins).next() {
@@ -79,6 +83,8 @@ impl Hub {
             );
             return Err(Error::invalid("stream_filter_unsupported", text));
         }
+        let place = Arc::clone(&self.0.places).try_acquire_owned();
+        let place = place.map_err(|_| self.too_many_streams())?;
         let end = self.0.log.end(&wish.bus)?;
         let next = self.position(&wish.bus, wish.start).await?;
         self.0.metrics.streams.inc();
@@ -92,7 +98,15 @@ impl Hub {
             read: VecDeque::new(),
             seat: None,
             _owned: self.0.owners.streams.owned(),
+            _place: place,
         })
+    }
+
+    fn too_many_streams(&self) -> Error {
+        let most = self.0.limits.streams;
+        let text = format!("{most} streams are open, which is all that `limits.streams` allows; try again later");
+        let retry_after = Duration::from_secs(5);
+        Error::new(Kind::Busy { retry_after }, "too_many_streams", text)
     }
 }
 
@@ -125,8 +139,16 @@ impl EventStream {
     /// The next item if it is there: who has one to send sends those at hand along with it.
     pub fn ready(&mut self) -> Option<Item> {
         loop {
-            let handed = match &mut self.seat {
-                Some(seat) if self.read.is_empty() && seat.from <= self.next => seat.ready(),
+            let handed = match &self.seat {
+                Some(seat) if self.read.is_empty() && seat.from <= self.next => match seat.take() {
+                    Taken::Item(item) => Some(item),
+                    Taken::Nothing => None,
+                    Taken::Lost(at) => {
+                        self.next = self.next.max(at);
+                        self.seat = None;
+                        None
+                    }
+                },
                 _ => None,
             };
             let item = match handed {
@@ -155,18 +177,8 @@ impl EventStream {
 
     /// Reads on, takes a seat, or waits for what comes.
     async fn more(&mut self) -> Result<(), Error> {
-        match &mut self.seat {
-            Some(seat) if seat.from <= self.next => match seat.next().await {
-                Some(item) => {
-                    if self.pass(&item) {
-                        self.read.push_back(item);
-                    }
-                }
-                None => {
-                    self.next = self.next.max(seat.lost_at());
-                    self.seat = None;
-                }
-            },
+        match &self.seat {
+            Some(seat) if seat.from <= self.next => seat.come().await,
             None if self.next >= *self.end.borrow() => {
                 let place = Place {
                     log: &self.hub.0.log,

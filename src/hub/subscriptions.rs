@@ -164,7 +164,7 @@ impl Hub {
         self.0.delivery.once(&found.id, Arc::new(record)).await
     }
 
-    fn find(&self, scope: Option<&BusName>, id: &SubscriptionId) -> Result<Subscription, Error> {
+    pub(super) fn find(&self, scope: Option<&BusName>, id: &SubscriptionId) -> Result<Subscription, Error> {
         let found = self
             .0
             .delivery
@@ -232,6 +232,10 @@ impl Hub {
             _ => false,
         };
         if same {
+            if state == State::Active {
+                // Who says "go on" to one that runs means its sink.
+                self.0.delivery.try_sink(&id);
+            }
             return Ok(found);
         }
         let verb = if state == State::Active { "resumed" } else { "paused" };

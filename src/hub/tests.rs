@@ -39,13 +39,17 @@ async fn open_at(folder: &Path, clock: Clock) -> Hub {
             plugins: Default::default(),
         },
         egress: net::GuardSettings::default(),
+        proxies: net::ProxySettings::default(),
         delivery: DeliveryConfig::default(),
+        bounds: Default::default(),
         introduction: Default::default(),
         limits: Limits {
             event_bytes: 4_096,
             batch_bytes: 16_384,
             batch_events: 5,
             subscriptions: 100,
+            body_bytes: 64 << 20,
+            streams: 300,
         },
     };
     Hub::open(settings, clock).await.unwrap()
@@ -57,7 +61,8 @@ pub(crate) fn event(id: &str, ty: &str) -> Event {
         .unwrap()
 }
 
-async fn end(hub: Hub) {
+/// The end of a hub, which must be a whole one.
+pub(crate) async fn end(hub: Hub) {
     assert!(hub.drain(Duration::from_secs(30)).await);
 }
 
@@ -216,7 +221,8 @@ async fn a_stopping_hub_takes_nothing_and_ends_its_streams() {
     end(hub).await;
 }
 
-fn letter(subscription: &str, offset: u64, ty: &str) -> DeadLetter {
+/// A dead letter of this subscription and event type.
+pub(crate) fn letter(subscription: &str, offset: u64, ty: &str) -> DeadLetter {
     DeadLetter {
         id: 0,
         subscription: SubscriptionId(subscription.into()),
@@ -227,6 +233,14 @@ fn letter(subscription: &str, offset: u64, ty: &str) -> DeadLetter {
         attempts: Vec::new(),
         tries: 12,
         event: crate::event::json::encode(&event(&offset.to_string(), ty)),
+    }
+}
+
+/// Every dead letter there is.
+pub(crate) fn everything() -> Choice {
+    Choice {
+        all: true,
+        ..Choice::default()
     }
 }
 
@@ -326,8 +340,15 @@ async fn dead_letters_are_dropped_as_chosen_and_stay_when_nobody_takes_them() {
         "its subscription is gone: it stays, and why"
     );
     assert!(done.failed[0].reason.contains("is gone"));
-    assert_eq!(hub.drop_dead_letters(&of_a, true).await.unwrap(), 2);
-    assert_eq!(hub.drop_dead_letters(&of_a, false).await.unwrap(), 2);
+    assert_eq!(
+        hub.drop_dead_letters(&Choice::default(), false)
+            .await
+            .unwrap_err()
+            .code(),
+        "no_choice"
+    );
+    assert_eq!(hub.drop_dead_letters(&of_a, true).await.unwrap().letters, 2);
+    assert_eq!(hub.drop_dead_letters(&of_a, false).await.unwrap().letters, 2);
     assert_eq!(hub.dead_letters(&Choice::default(), 10).await.unwrap().len(), 1);
     end(hub).await;
 }
@@ -350,9 +371,9 @@ async fn a_redelivered_letter_leaves_the_dead_letters() {
         })
         .await
         .unwrap();
-    let tried = hub.redeliver(&Choice::default(), true).await.unwrap();
+    let tried = hub.redeliver(&everything(), true).await.unwrap();
     assert_eq!((tried.matched, tried.redelivered), (1, 0));
-    let done = hub.redeliver(&Choice::default(), false).await.unwrap();
+    let done = hub.redeliver(&everything(), false).await.unwrap();
     assert_eq!((done.matched, done.redelivered, done.failed.len()), (1, 1, 0));
     assert!(hub.dead_letters(&Choice::default(), 10).await.unwrap().is_empty());
     end(hub).await;
@@ -434,7 +455,7 @@ async fn what_dies_again_while_it_is_redelivered_stays_in_the_dead_letters() {
         ..Checkpoint::default()
     };
     hub.0.store.checkpoint(kept).await.unwrap();
-    let done = hub.redeliver(&Choice::default(), false).await.unwrap();
+    let done = hub.redeliver(&everything(), false).await.unwrap();
     assert_eq!((done.matched, done.redelivered), (LETTERS, LETTERS));
     let lane = || hub.lane(&SubscriptionId("x".into())).unwrap();
     let all_dead = async {

@@ -183,37 +183,49 @@ impl EventLog {
         answer.await.unwrap_or_else(|_| Err(shutting_down()))
     }
 
+    /// Refuses what [`EventLog::append`] would refuse now for want of room, before anybody has worked for it.
+    ///
+    /// # Errors
+    /// `hub_busy`.
+    pub fn refuse_when_busy(&self, bus: &BusName) -> Result<(), Error> {
+        self.find(bus).map_or(Ok(()), |bus| bus.queue.refuse_when_full())
+    }
+
     /// Reads records from `from` on. Nothing past the end is not an error: the batch is empty.
     ///
     /// # Errors
     /// `bus_not_found`, or `store_unavailable` when a file that should be there cannot be read now.
     pub async fn read(&self, bus: &BusName, from: Offset, limit: ReadLimit) -> Result<Batch, Error> {
+        if let Some(recent) = self.read_recent(bus, from, limit)? {
+            return Ok(recent);
+        }
         let bus = self.find(bus).ok_or_else(|| bus_not_found(bus))?;
         let from = from.0.max(1);
-        if from >= bus.state.end() {
-            return Ok(Batch {
-                records: Vec::new(),
-                next: Offset(from),
-                gap: None,
-            });
-        }
+        self.on_disk(bus, "be read", move |state| reader::read(state, from, limit))
+            .await
+    }
+
+    /// The same, if memory has what is asked for.
+    ///
+    /// # Errors
+    /// `bus_not_found`.
+    pub fn read_recent(&self, bus: &BusName, from: Offset, limit: ReadLimit) -> Result<Option<Batch>, Error> {
+        let bus = self.find(bus).ok_or_else(|| bus_not_found(bus))?;
+        let from = from.0.max(1);
         // What retention has taken is gone for everybody, though memory may still have it.
-        let there = from >= bus.state.first();
-        let recent = if there {
-            bus.state.tail().read(from, limit)
-        } else {
-            None
+        let records = match from {
+            _ if from >= bus.state.end() => Some(Vec::new()),
+            _ if from >= bus.state.first() => bus.state.tail().read(from, limit),
+            _ => None,
         };
-        if let Some(records) = recent {
+        Ok(records.map(|records| {
             let next = records.last().map_or(from, |last| last.offset.0 + 1);
-            return Ok(Batch {
+            Batch {
                 records,
                 next: Offset(next),
                 gap: None,
-            });
-        }
-        self.on_disk(bus, "be read", move |state| reader::read(state, from, limit))
-            .await
+            }
+        }))
     }
 
     /// The offset that the next record will get, as it changes. Creates the bus.

@@ -105,6 +105,17 @@ impl Queue {
         Ok(answered)
     }
 
+    /// Refuses when there is no room for another append.
+    ///
+    /// # Errors
+    /// `hub_busy`.
+    pub(super) fn refuse_when_full(&self) -> Result<()> {
+        match self.appends.available_permits() {
+            0 => Err(busy()),
+            _ => Ok(()),
+        }
+    }
+
     /// Queues any other wish.
     ///
     /// # Errors

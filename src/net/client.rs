@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::HOST;
+use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
@@ -25,7 +25,7 @@ pub use feed::Feed;
 
 use super::dial::{Dialler, Stream};
 use super::pool::{Link, Origin, Pool};
-use super::{Error, Guard, Trust};
+use super::{Error, Guard, ProxySettings, Route, Trust};
 
 /// One attempt to connect, all addresses of a name together (about).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +36,7 @@ const DRAIN: usize = 64 << 10;
 #[derive(Clone)]
 pub struct Client {
     dialler: Dialler,
+    proxies: Arc<ProxySettings>,
     pool: Arc<Pool>,
 }
 
@@ -63,8 +64,17 @@ impl Client {
     pub fn new(guard: Guard) -> Self {
         Self {
             dialler: Dialler::new(guard, CONNECT_TIMEOUT),
+            proxies: Arc::default(),
             pool: Arc::default(),
         }
+    }
+
+    /// The same client, whose requests go by these proxies unless they say otherwise (by a [`Route`] among their
+    /// extensions). Connections that are no requests are dialled as before.
+    #[must_use]
+    pub fn through(mut self, proxies: ProxySettings) -> Self {
+        self.proxies = Arc::new(proxies);
+        self
     }
 
     /// The same way out with connections of its own: for another runtime, since a connection lives on the one that
@@ -73,6 +83,7 @@ impl Client {
     pub fn apart(&self) -> Self {
         Self {
             dialler: self.dialler.clone(),
+            proxies: self.proxies.clone(),
             pool: Arc::default(),
         }
     }
@@ -82,12 +93,12 @@ impl Client {
         &self.dialler.guard
     }
 
-    /// Sends one request and reads at most `keep` bytes of the answer's body, all within `timeout`. A [`Trust`] among
-    /// the request's extensions takes the place of the client's.
+    /// Sends one request and reads at most `keep` bytes of the answer's body, all within `timeout`. A [`Trust`] and a
+    /// [`Route`] among the request's extensions take the place of the client's.
     ///
     /// # Errors
     /// Why there is no whole answer. Whether the sink saw the request is not known then, except for
-    /// [`Error::Blocked`], [`Error::Resolve`] and [`Error::Connect`]: it did not.
+    /// [`Error::Blocked`], [`Error::Resolve`], [`Error::Connect`] and [`Error::Proxy`]: it did not.
     pub async fn send(&self, request: Request<Bytes>, timeout: Duration, keep: usize) -> Result<Answer, Error> {
         match tokio::time::timeout(timeout, self.send_untimed(request, keep)).await {
             Ok(answer) => answer,
@@ -117,7 +128,7 @@ impl Client {
     }
 
     async fn send_untimed(&self, request: Request<Bytes>, keep: usize) -> Result<Answer, Error> {
-        let (origin, mut request) = address(request)?;
+        let (origin, mut request) = self.address(request)?;
         loop {
             let mut link = self.link(&origin).await?;
             let response = match link.exchange(request).await {
@@ -131,6 +142,7 @@ impl Client {
                     None => return Err(Error::Broken(failed.into_error().to_string())),
                 },
             };
+            refused_by_proxy(&origin, response.status())?;
             let (answer, whole) = read(&mut link, response, keep).await?;
             if whole && link.is_ready().await {
                 self.pool.keep(origin, link);
@@ -146,13 +158,15 @@ impl Client {
                 return Ok(idle);
             }
         }
+        let (dialler, host, port) = (&self.dialler, &origin.host, origin.port);
+        let tcp = match &origin.via {
+            None => dialler.tcp(host, port).await?,
+            Some(proxy) if origin.tls => proxy.tunnel(proxy.dial(dialler).await?, host, port).await?,
+            Some(proxy) => proxy.dial(dialler).await?,
+        };
         let stream = match origin.tls {
-            true => {
-                self.dialler
-                    .tls(&origin.host, origin.port, origin.trust.as_ref())
-                    .await?
-            }
-            false => Stream::Plain(self.dialler.tcp(&origin.host, origin.port).await?),
+            true => dialler.secure(host, tcp, origin.trust.as_ref()).await?,
+            false => Stream::Plain(tcp),
         };
         let mut link = Link::open(stream)
             .await
@@ -195,16 +209,54 @@ async fn read(link: &mut Link, response: Response<Incoming>, keep: usize) -> Res
     ))
 }
 
-/// Where an absolute URL points, and the request in the form that goes on the wire there.
-fn address(request: Request<Bytes>) -> Result<(Origin, Request<Full<Bytes>>), Error> {
-    let (mut head, body) = request.into_parts();
+impl Client {
+    /// Where an absolute URL points, by which way, and the request in the form that goes on the wire there.
+    fn address(&self, request: Request<Bytes>) -> Result<(Origin, Request<Full<Bytes>>), Error> {
+        let (mut head, body) = request.into_parts();
+        let (tls, authority, port) = place(&head.uri)?;
+        let via = match head.extensions.remove() {
+            Some(Route::Direct) => None,
+            Some(Route::By(proxy)) => Some(proxy),
+            None => self.proxies.by(authority.host()).cloned(),
+        };
+        let origin = Origin {
+            tls,
+            host: authority.host().to_ascii_lowercase(),
+            port,
+            trust: head.extensions.remove(),
+            via,
+        };
+        if !head.headers.contains_key(HOST) {
+            head.headers.insert(HOST, host_header(&authority)?);
+        }
+        if origin.via.is_some() {
+            self.guard().allows_through_proxy(&origin.host, port)?;
+        }
+        match &origin.via {
+            // The proxy needs the whole URL.
+            Some(proxy) if !tls => {
+                head.headers.remove(PROXY_AUTHORIZATION);
+                let credentials = proxy.authorization().map(|value| (PROXY_AUTHORIZATION, value));
+                head.headers.extend(credentials);
+            }
+            _ => {
+                let path = head.uri.path_and_query().cloned();
+                head.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+            }
+        }
+        Ok((origin, Request::from_parts(head, Full::new(body))))
+    }
+}
+
+/// What an absolute URL names: whether TLS is spoken, the authority, and the port.
+fn place(uri: &Uri) -> Result<(bool, Authority, u16), Error> {
     let refused = |why: &str| Error::Connect(format!("the URL {why}"));
-    let tls = match head.uri.scheme_str() {
+    let tls = match uri.scheme_str() {
         Some("http") => false,
         Some("https") => true,
         _ => return Err(refused("must begin with http:// or https://")),
     };
-    let authority = head.uri.authority().ok_or_else(|| refused("names no host"))?;
+    let authority = uri.authority().ok_or_else(|| refused("names no host"))?;
     if authority.as_str().contains('@') {
         return Err(refused("may not carry a user name or password"));
     }
@@ -218,22 +270,17 @@ fn address(request: Request<Bytes>) -> Result<(Origin, Request<Full<Bytes>>), Er
         None if tls => 443,
         None => 80,
     };
-    let origin = Origin {
-        tls,
-        host: authority.host().to_ascii_lowercase(),
-        port,
-        trust: head.extensions.remove(),
-    };
-    if !head.headers.contains_key(HOST) {
-        head.headers.insert(HOST, host_header(authority)?);
+    Ok((tls, authority.clone(), port))
+}
+
+/// A 407 to a request that went to a proxy as it is: the sink is no proxy, so it was not the sink that said it.
+fn refused_by_proxy(origin: &Origin, status: StatusCode) -> Result<(), Error> {
+    match &origin.via {
+        Some(proxy) if !origin.tls && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            Err(proxy.refused(status.as_u16(), ""))
+        }
+        _ => Ok(()),
     }
-    let path = head
-        .uri
-        .path_and_query()
-        .cloned()
-        .unwrap_or_else(|| PathAndQuery::from_static("/"));
-    head.uri = Uri::from(path);
-    Ok((origin, Request::from_parts(head, Full::new(body))))
 }
 
 fn host_header(authority: &Authority) -> Result<HeaderValue, Error> {

@@ -64,9 +64,8 @@ impl Dialler {
         open(address, self.timeout).await
     }
 
-    /// A TLS connection; the certificate must be for `host`, and from whom `trust` (none: the dialler) trusts.
-    pub(super) async fn tls(&self, host: &str, port: u16, trust: Option<&Trust>) -> Result<Stream, Error> {
-        let tcp = self.tcp(host, port).await?;
+    /// TLS over a connection; the certificate must be for `host`, and from whom `trust` (none: the dialler) trusts.
+    pub(super) async fn secure(&self, host: &str, tcp: TcpStream, trust: Option<&Trust>) -> Result<Stream, Error> {
         let secured = trust.unwrap_or(&self.trust).secure(host, tcp).await?;
         Ok(Stream::Tls(Box::new(secured)))
     }

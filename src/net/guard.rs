@@ -89,6 +89,25 @@ impl Guard {
         }
     }
 
+    /// Whether a proxy may be asked to take a request to this host further. The proxy resolves names, so only what is
+    /// an address as it stands (in whatever notation), or the name of this very machine, can be judged here.
+    ///
+    /// # Errors
+    /// [`Error::Blocked`].
+    pub fn allows_through_proxy(&self, host: &str, port: u16) -> Result<(), Error> {
+        let ip = match url::Host::parse(host) {
+            Ok(url::Host::Ipv4(v4)) => IpAddr::V4(v4),
+            Ok(url::Host::Ipv6(v6)) => IpAddr::V6(v6),
+            Ok(url::Host::Domain(name)) => match name.trim_end_matches('.') {
+                "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                name if name.ends_with(".localhost") => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                _ => return Ok(()),
+            },
+            Err(error) => return Err(Error::Connect(format!("the host {host}: {error}"))),
+        };
+        self.check(SocketAddr::new(ip, port)).map_err(Error::Blocked)
+    }
+
     /// The rule that forbids an address, if one does.
     fn verdict(&self, ip: IpAddr) -> Option<&'static str> {
         let inner = carried(ip);
@@ -114,7 +133,7 @@ impl Guard {
 }
 
 /// A host that is an address, not a name: `10.0.0.1`, `::1`, `[::1]`.
-fn literal(host: &str) -> Option<IpAddr> {
+pub(super) fn literal(host: &str) -> Option<IpAddr> {
     let bare = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))

@@ -1,7 +1,7 @@
 //! The only way out: one client that dials, one guard that says which addresses may be dialled.
 //!
-//! `guard` is the rule, `dial` opens connections through it, `tls` secures them, `pool` keeps them alive, `client`
-//! speaks HTTP on them.
+//! `guard` is the rule, `dial` opens connections through it, `proxy` takes them further, `tls` secures them (as whom:
+//! `identity`), `pool` keeps them alive, `client` speaks HTTP on them.
 //! Why one place: a server-side request forgery is one forgotten `connect`; native delivery and plugins share this one.
 //! Invariant: the address that is checked is the address that is dialled (no second look-up in between).
 //! Invariant: nothing outside this folder opens an outgoing connection: a plugin's sockets are dialled here too.
@@ -10,12 +10,16 @@ mod client;
 mod dial;
 mod direct;
 mod guard;
+mod identity;
 mod pool;
+mod proxy;
 mod tls;
 
 pub use client::{Answer, Client, Feed};
 pub use direct::Direct;
 pub use guard::{Blocked, Guard, GuardSettings};
+pub use identity::{Identity, IdentityFault};
+pub use proxy::{Exception, Proxy, ProxySettings, Route};
 pub use tls::{Secured, Trust};
 
 use std::fmt;
@@ -29,6 +33,8 @@ pub enum Error {
     Resolve(String),
     /// No connection (refused, unreachable, TLS), or a URL that cannot be dialled.
     Connect(String),
+    /// The proxy's fault, and not the sink's: it is named.
+    Proxy(String),
     /// No answer in time.
     Timeout,
     /// The connection broke in the middle, or what came was not HTTP.
@@ -41,6 +47,7 @@ impl fmt::Display for Error {
             Self::Blocked(blocked) => blocked.fmt(f),
             Self::Resolve(why) => write!(f, "the name does not resolve: {why}"),
             Self::Connect(why) => write!(f, "no connection: {why}"),
+            Self::Proxy(why) => f.write_str(why),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Broken(why) => write!(f, "the connection broke: {why}"),
         }

@@ -22,8 +22,8 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
-use super::Trust;
 use super::dial::Stream;
+use super::{Proxy, Trust};
 use crate::tasks::Tasks;
 
 /// Idle connections kept to one origin.
@@ -39,8 +39,10 @@ pub(super) struct Origin {
     pub(super) tls: bool,
     pub(super) host: String,
     pub(super) port: u16,
-    /// Whom it is trusted to be named by; none: whom the client trusts.
+    /// Whom it is trusted to be named by, and who we are to it; none: as the client says.
     pub(super) trust: Option<Trust>,
+    /// The proxy on the way there, with what it is asked with.
+    pub(super) via: Option<Proxy>,
 }
 
 /// A connection: who sends on it, and what drives it. Dropping it closes it.

@@ -1,4 +1,4 @@
-//! TLS over a connection that is open: whom it trusts, and the handshake.
+//! TLS over a connection that is open: whom it trusts, who we are to it, and the handshake.
 //!
 //! One place for both users: the hub's own client, and plugins that speak TLS by the host (`plugin/tls`).
 //! Invariant: a handshake ends well only with a certificate for the name that was asked for, from an authority that is
@@ -19,9 +19,9 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use super::Error;
+use super::{Error, Identity};
 
-/// Whom TLS trusts. Cheap to clone.
+/// Whom TLS trusts, and who we are to a server that asks. Cheap to clone.
 #[derive(Clone)]
 pub struct Trust(Result<Arc<ClientConfig>, rustls::Error>);
 
@@ -31,7 +31,7 @@ pub struct Secured<S>(TlsStream<S>);
 impl Trust {
     /// The roots that browsers trust.
     pub fn public() -> Self {
-        Self(config(public_roots()))
+        Self(config(public_roots(), None))
     }
 
     /// The roots that browsers trust, and these certificates (PEM).
@@ -39,37 +39,40 @@ impl Trust {
     /// # Errors
     /// What is wrong with them, in words.
     pub fn public_and(pem: &[u8]) -> Result<Self, String> {
+        Self::public_and_as(Some(pem), None)
+    }
+
+    /// The roots that browsers trust, these certificates (PEM), and who we are to a server that asks.
+    ///
+    /// # Errors
+    /// What is wrong with the certificates, in words.
+    pub fn public_and_as(pem: Option<&[u8]>, identity: Option<&Identity>) -> Result<Self, String> {
         let mut roots = public_roots();
-        let mut added = 0;
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|error| format!("is no PEM: {error:?}"))?;
-            roots
-                .add(certificate)
-                .map_err(|error| format!("has a certificate that cannot be used: {error}"))?;
-            added += 1;
+        if let Some(pem) = pem {
+            let mut added = 0;
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate = certificate.map_err(|error| format!("is no PEM: {error:?}"))?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| format!("has a certificate that cannot be used: {error}"))?;
+                added += 1;
+            }
+            if added == 0 {
+                return Err("holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned());
+            }
         }
-        match added {
-            0 => Err("holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned()),
-            _ => Ok(Self(config(roots))),
-        }
+        Ok(Self(config(roots, identity)))
     }
 
     /// The certificates of a text in PEM form, and nothing else that it may hold (such as a private key), as PEM again.
     ///
     /// # Errors
     /// What is wrong with them, in words.
-    pub fn certificates(pem: &[u8]) -> Result<String, String> {
-        let mut text = String::new();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|error| format!("is no PEM: {error:?}"))?;
-            let encoded = STANDARD.encode(&certificate);
-            let lines: Vec<_> = encoded.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-            let lines = lines.join("\n");
-            text.push_str(&format!(
-                "-----BEGIN CERTIFICATE-----\n{lines}\n-----END CERTIFICATE-----\n"
-            ));
-        }
-        Ok(text)
+    pub fn certificates(text: &[u8]) -> Result<String, String> {
+        CertificateDer::pem_slice_iter(text)
+            .map(|certificate| certificate.map(|certificate| pem("CERTIFICATE", &certificate)))
+            .collect::<Result<_, _>>()
+            .map_err(|error| format!("is no PEM: {error:?}"))
     }
 
     fn place(&self) -> Option<*const ClientConfig> {
@@ -121,10 +124,21 @@ fn public_roots() -> RootCertStore {
 }
 
 /// TLS 1.2 and 1.3 by ring.
-fn config(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
+fn config(roots: RootCertStore, identity: Option<&Identity>) -> Result<Arc<ClientConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+    let builder = builder.with_root_certificates(roots);
+    Ok(Arc::new(match identity.map(Identity::parts) {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+        None => builder.with_no_client_auth(),
+    }))
+}
+
+/// One section of PEM.
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
+    let encoded = STANDARD.encode(der);
+    let lines: Vec<_> = encoded.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Secured<S> {

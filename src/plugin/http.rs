@@ -169,7 +169,7 @@ fn told(error: net::Error) -> Error {
             rcode: Some(why),
             info_code: None,
         },
-        net::Error::Connect(_) => Error::ConnectionRefused,
+        net::Error::Connect(_) | net::Error::Proxy(_) => Error::ConnectionRefused,
         net::Error::Timeout => Error::HttpResponseTimeout,
         net::Error::Broken(_) => Error::HttpResponseIncomplete,
     }

@@ -113,6 +113,7 @@ impl Server {
         };
         compat::start(&door).await?;
         let beside = compat::router(door);
+        let room = api::Room::new(settings.limits.body_bytes);
         let mut doors = Vec::new();
         for address in &listen.addresses {
             let bound = bind(address).await?;
@@ -130,6 +131,7 @@ impl Server {
                 beside: beside.clone(),
                 tutum: settings.compat.docker_cloud.on,
                 rpc: settings.compat.eventbridge.on,
+                room: room.clone(),
                 ..api::Settings::default()
             };
             let service = TowerToHyperService::new(api::router_with(self.hub.clone(), own));
@@ -156,8 +158,10 @@ fn hub_settings(settings: &Settings) -> hub::Settings {
             plugins: settings.plugins.clone(),
         },
         egress: settings.egress.clone(),
+        proxies: settings.proxies.clone(),
         delivery: settings.delivery.clone(),
         limits: settings.limits.clone(),
+        bounds: settings.bounds,
         introduction: settings.webhooks.clone(),
     }
 }

@@ -5,7 +5,7 @@
 //! out: these are twenty lines.)
 
 use crate::error::Error;
-use crate::subscription::SubscriptionId;
+use crate::subscription::{ReplayId, SubscriptionId};
 use crate::time::Timestamp;
 
 /// Crockford's base 32: no letters that read alike.
@@ -17,13 +17,7 @@ const LONGEST: usize = 128;
 impl SubscriptionId {
     /// A new id: `sub_` and 26 characters, 48 bits of time before 80 bits of chance.
     pub fn generate(now: Timestamp, chance: u128) -> Self {
-        let time = u128::from(now.0.unsigned_abs()) & ((1 << 48) - 1);
-        let number = (time << 80) | (chance & ((1 << 80) - 1));
-        let digits = (0..26).rev().filter_map(|place| {
-            let digit = usize::try_from((number >> (place * 5)) & 31).unwrap_or_default();
-            ALPHABET.get(digit).map(|&letter| char::from(letter))
-        });
-        Self("sub_".chars().chain(digits).collect::<String>().into())
+        Self(id("sub_", now, chance).into())
     }
 
     /// Checks an id that a caller named.
@@ -47,6 +41,23 @@ impl SubscriptionId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+impl ReplayId {
+    /// A new id: `rpl_` and 26 characters, made as a subscription's.
+    pub fn generate(now: Timestamp, chance: u128) -> Self {
+        Self(id("rpl_", now, chance).into())
+    }
+}
+
+fn id(prefix: &str, now: Timestamp, chance: u128) -> String {
+    let time = u128::from(now.0.unsigned_abs()) & ((1 << 48) - 1);
+    let number = (time << 80) | (chance & ((1 << 80) - 1));
+    let digits = (0..26).rev().filter_map(|place| {
+        let digit = usize::try_from((number >> (place * 5)) & 31).unwrap_or_default();
+        ALPHABET.get(digit).map(|&letter| char::from(letter))
+    });
+    prefix.chars().chain(digits).collect()
 }
 
 #[cfg(test)]

@@ -5,14 +5,17 @@
 //! Invariant: a [`Subscription`] has been checked; nothing that delivery cannot act on can be held in one.
 //! Invariant: a secret leaves this module only for the store and for the sink itself.
 
-mod authority;
+mod auth;
+mod breaker;
 mod consent;
 mod fields;
 mod id;
 mod model;
 mod patch;
+mod proxy;
 mod rate;
 mod read;
+mod rotation;
 mod secret;
 mod show;
 mod signing;
@@ -20,13 +23,20 @@ mod step;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod webhook;
 
-pub use authority::Authority;
+pub use auth::{Auth, ClientStyle, OAuth2};
+pub use breaker::BreakerConfig;
 pub use consent::{Consent, ConsentKey, Given};
 pub use model::*;
 pub use rate::Rate;
+pub use rotation::{Rotated, Rotation};
 pub use secret::{is_secret, secrets_by_name};
-pub use signing::{PrivateKey, Secret};
+pub use signing::{PrivateKey, Secret, SigningSecret};
 pub use step::Step;
-pub use store::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, Store, check as check_store};
+pub use store::{
+    Attempt, Checkpoint, DeadLetter, DeadQuery, ENDED_KEPT, Kept, KeptReplay, Replay, ReplayId, ReplayProgress,
+    ReplayState, ReplayStep, Retry, Store, check as check_store,
+};
+pub use tls::Tls;

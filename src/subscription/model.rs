@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::authority::Authority;
+use super::auth::Auth;
+use super::breaker::BreakerConfig;
 use super::consent::Consent;
 use super::rate::Rate;
-use super::signing::Secret;
+use super::signing::SigningSecret;
 use super::step::Step;
+use super::tls::Tls;
 use crate::filter::Selector;
 use crate::log::{BusName, Offset};
+use crate::net::Route;
 use crate::time::Timestamp;
 use crate::transform::Transform;
 
@@ -89,7 +92,7 @@ pub enum Sink {
 }
 
 /// An HTTP callback.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Webhook {
     /// Where to POST; http or https.
     pub url: url::Url,
@@ -100,15 +103,27 @@ pub struct Webhook {
     /// Credentials.
     pub auth: Option<Auth>,
     /// Standard Webhooks signing secret(s); the first signs first, all sign.
-    pub secrets: Vec<Secret>,
+    pub secrets: Vec<SigningSecret>,
     /// Whether its target has agreed to be called.
     pub consent: Consent,
     /// Statuses that deliver; none named: every 2xx.
     pub success: Vec<u16>,
     /// The signatures of Alibaba's EventBridge, beside all others.
     pub push: Option<PushSign>,
-    /// Whom its certificate may be from, besides the public authorities.
-    pub authority: Option<Authority>,
+    /// Whom its certificate may be from, besides the public authorities, and which one it is shown.
+    pub tls: Option<Tls>,
+    /// The way there; none: that which the hub takes by default.
+    pub route: Option<Route>,
+}
+
+/// Nothing of what may hold a secret: headers, and what stands after the path.
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("host", &self.url.host_str())
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
 }
 
 /// That pushes are signed as Alibaba's EventBridge signs them.
@@ -141,32 +156,6 @@ pub enum Format {
     Pulp,
 }
 
-/// Credentials of a callback. Never shown again.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Auth {
-    /// `Authorization: Basic`.
-    Basic {
-        /// User name.
-        username: String,
-        /// Password.
-        password: String,
-    },
-    /// `Authorization: Bearer`.
-    Bearer {
-        /// Token.
-        token: String,
-    },
-}
-
-impl fmt::Debug for Auth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Basic { .. } => "Auth::Basic(…)",
-            Self::Bearer { .. } => "Auth::Bearer(…)",
-        })
-    }
-}
-
 /// How events are delivered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeliveryConfig {
@@ -190,6 +179,8 @@ pub struct DeliveryConfig {
     pub ordering: Ordering,
     /// When a plugin fails.
     pub on_error: OnError,
+    /// When the sink is taken for dead, and how it is tried then.
+    pub breaker: BreakerConfig,
     /// For [`Format::Batch`].
     pub batch: BatchConfig,
     /// The bus on which what is given up is published too.

@@ -4,11 +4,14 @@
 //! its password must not learn it by pointing the sink at himself: moving the sink asks for the credentials again.
 
 use serde_json::Value;
+use url::Url;
 
+use super::auth::Auth;
 use super::fields::refuse;
 use super::model::{DeliveryConfig, Sink, Subscription};
 use super::secret;
 use crate::error::Error;
+use crate::net::Route;
 use crate::time::Timestamp;
 
 impl Subscription {
@@ -24,10 +27,11 @@ impl Subscription {
             .is_some_and(|settings| secret::restore(settings, &self.kept_settings(settings)));
         let kept = by_schema || by_name;
         let mut next = Self::from_json(self.id.clone(), self.bus.clone(), &json, defaults, now)?;
-        if kept && target(&next.sink) != target(&self.sink) {
-            let text = "the sink moves to another place: send its credentials again (those that are kept belong to the old one), or remove them";
+        if kept && (target(&next.sink) != target(&self.sink) || takes_another_proxy(&next.sink, &self.sink)) {
+            let text = "the sink, its token endpoint or its proxy moves to another place: send the credentials again (those that are kept belong to the old one), or remove them";
             return Err(Error::invalid("credentials_required", text));
         }
+        next.keeping_ends(self);
         next.created = self.created;
         next.state = self.state.clone();
         Ok(next)
@@ -119,10 +123,27 @@ fn merge(target: &mut Value, patch: &Value) {
 }
 
 /// Whom credentials are meant for.
-fn target(sink: &Sink) -> (String, Option<&str>) {
+fn target(sink: &Sink) -> Vec<String> {
+    let origin = |url: &Url| url.origin().ascii_serialization();
     match sink {
-        Sink::Bus(bus) => (bus.to_string(), None),
-        Sink::Webhook(webhook) => (webhook.url.origin().ascii_serialization(), None),
-        Sink::Notifier { plugin, sink, .. } => (plugin.to_string(), sink.as_deref()),
+        Sink::Bus(bus) => vec![bus.to_string()],
+        Sink::Webhook(webhook) => match &webhook.auth {
+            Some(Auth::OAuth2(oauth2)) => vec![origin(&webhook.url), origin(&oauth2.token_url)],
+            _ => vec![origin(&webhook.url)],
+        },
+        Sink::Notifier { plugin, sink, .. } => std::iter::once(plugin.to_string()).chain(sink.clone()).collect(),
     }
+}
+
+/// Whether somebody new is on the way, who would see what goes to a sink of scheme http, and its own credentials.
+fn takes_another_proxy(next: &Sink, old: &Sink) -> bool {
+    let proxy = |sink: &Sink| match sink {
+        Sink::Webhook(webhook) => match &webhook.route {
+            Some(Route::By(proxy)) => Some(proxy.url()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let next = proxy(next);
+    next.is_some() && next != proxy(old)
 }

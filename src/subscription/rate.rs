@@ -52,6 +52,18 @@ impl Rate {
         }
     }
 
+    /// Half of it, at least one call an hour.
+    pub fn half(self) -> Self {
+        let (count, per) = match (self.count.get(), self.per) {
+            (count, per) if count % 2 == 0 => (count / 2, per),
+            (count, Unit::Second) => (count.saturating_mul(30), Unit::Minute),
+            (count, Unit::Minute) => (count.saturating_mul(30), Unit::Hour),
+            (count, Unit::Hour) => (count / 2, Unit::Hour),
+        };
+        let count = NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+        Self { count, per }
+    }
+
     /// Calls in a minute, at least one.
     pub fn in_a_minute(self) -> u32 {
         let seconds = self.per.seconds();
@@ -105,6 +117,18 @@ mod tests {
                 (rate.interval(), rate.in_a_minute()),
                 (Duration::from_millis(interval_ms), in_a_minute),
                 "{text}"
+            );
+        }
+        for (whole, half) in [
+            ("100/s", "50/s"),
+            ("1/s", "30/m"),
+            ("5/m", "150/h"),
+            ("5/h", "2/h"),
+            ("1/h", "1/h"),
+        ] {
+            assert_eq!(
+                Rate::parse(whole).map(|rate| rate.half().to_string()).as_deref(),
+                Some(half)
             );
         }
         for wrong in [

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::breaker::BreakerConfig;
 use super::fields::{Fields, duration, refuse};
 use super::model::{
     BatchConfig, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, UNLIMITED,
@@ -36,12 +37,13 @@ const SETTABLE: [&str; 8] = [
     "config",
 ];
 /// What the hub shows beside it: accepted and left alone, so that what GET shows can be sent back with PUT.
-const SHOWN: [&str; 9] = [
+const SHOWN: [&str; 10] = [
     "id",
     "bus",
     "state",
     "reason",
     "public_keys",
+    "secrets_until",
     "consent",
     "created",
     "updated",
@@ -227,7 +229,8 @@ fn notifier_settings(sink: Option<&str>, settings: Option<&Value>) -> Result<Arc
     Ok(text.into())
 }
 
-const CONFIG: [&str; 12] = [
+const CONFIG: [&str; 13] = [
+    "breaker",
     "start",
     "schedule",
     "jitter",
@@ -280,6 +283,7 @@ fn delivery(json: &Value, defaults: &DeliveryConfig) -> Result<DeliveryConfig, E
                 ],
             )?,
         },
+        breaker: BreakerConfig::read(&config, defaults.breaker)?,
         batch: batch(&config, defaults)?,
         dead_letter: dead_letter(&config, defaults)?,
     })
@@ -405,6 +409,7 @@ impl Default for DeliveryConfig {
             rate: None,
             ordering: Ordering::None,
             on_error: OnError::Retry,
+            breaker: BreakerConfig::default(),
             batch: BatchConfig {
                 count: 100,
                 bytes: 1 << 20,

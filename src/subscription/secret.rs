@@ -1,7 +1,8 @@
 //! Secrets are write-only: shown as `"***"`, and a `"***"` that is sent back keeps the one that is stored.
 //!
 //! A notifier's settings are its own, so the hub cannot know which of them are secret: it goes by the name, on the
-//! safe side. The same rule covers custom headers (`authorization`, `x-api-key`) and the native settings. What a
+//! safe side. The same rule covers custom headers (`authorization`, `x-api-key`) and the native settings. A private key
+//! in PEM form is a secret whatever its name. What a
 //! plugin's schema calls secret besides is kept with the subscription as places (`write_only`), so that it stays hidden
 //! while the plugin is away.
 //! Invariant: [`restore`] only ever fills a place that [`mask`] would have masked, [`restore_at`] one of [`mask_at`]'s.
@@ -55,7 +56,7 @@ pub(super) fn restore_at(incoming: &mut Value, stored: &Value, places: &[String]
 pub fn secrets_by_name(config: &Value) -> Vec<String> {
     let named = |(name, value): (&String, &Value)| {
         let place = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        match is_secret(name) && (value.is_string() || value.is_array() || value.is_object()) {
+        match is_secret_at(name, value) && (value.is_string() || value.is_array() || value.is_object()) {
             true => vec![place],
             false => below(&place, value),
         }
@@ -94,7 +95,7 @@ pub(super) fn restore(incoming: &mut Value, stored: &Value) -> bool {
             let Some(kept) = stored.get(name) else {
                 return any;
             };
-            let put_back = if is_secret(name) {
+            let put_back = if is_secret_at(name, kept) {
                 put_back(value, kept) && !is_signing(name)
             } else {
                 restore(value, kept)
@@ -138,7 +139,7 @@ fn each_secret(value: &mut Value, path: &str, found: &mut dyn FnMut(&str, &mut S
                 } else {
                     format!("{path}.{name}")
                 };
-                if is_secret(name) {
+                if is_secret_at(name, value) {
                     each_text(value, &path, found)
                 } else {
                     each_secret(value, &path, found)
@@ -167,6 +168,11 @@ fn each_text(value: &mut Value, path: &str, found: &mut dyn FnMut(&str, &mut Str
     }
 }
 
+/// Whether a setting is a secret by its name or its form.
+fn is_secret_at(name: &str, value: &Value) -> bool {
+    is_secret(name) || value.as_str().is_some_and(|text| text.contains("PRIVATE KEY-----"))
+}
+
 /// Whether a setting of this name is taken to be a secret.
 pub fn is_secret(name: &str) -> bool {
     const MARKS: [&str; 11] = [
@@ -187,7 +193,8 @@ pub fn is_secret(name: &str) -> bool {
         .filter(char::is_ascii_alphanumeric)
         .map(|c| c.to_ascii_lowercase())
         .collect();
-    MARKS.iter().any(|mark| plain.contains(mark))
+    // Where OAuth2 tokens are fetched is none.
+    plain != "tokenurl" && MARKS.iter().any(|mark| plain.contains(mark))
 }
 
 fn is_signing(name: &str) -> bool {

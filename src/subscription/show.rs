@@ -9,11 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::consent::Consent;
 use super::model::{
-    Auth, DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, UNLIMITED,
-    Webhook,
+    DeliveryConfig, Format, OnError, Ordering, Sink, Start, State, Subscription, SubscriptionId, UNLIMITED, Webhook,
 };
-use super::signing::Secret;
-use super::{secret, webhook};
+use super::{proxy, secret, webhook};
 use crate::error::Error;
 use crate::log::BusName;
 use crate::time::Timestamp;
@@ -21,6 +19,8 @@ use crate::units::show_duration;
 
 /// The version of the stored form.
 const VERSION: u64 = 1;
+/// When each secret goes, in the order of the secrets.
+const SECRETS_UNTIL: &str = "secrets_until";
 
 impl Subscription {
     /// The JSON shown to callers: everything but secrets (shown as `"***"`).
@@ -38,6 +38,12 @@ impl Subscription {
         }
         if let Some(consent) = self.webhook().and_then(|webhook| webhook.consent.shown()) {
             body.insert("consent".into(), consent);
+        }
+        if let Some(ends) = self
+            .webhook()
+            .and_then(|webhook| webhook.ends(|end| end.to_string().into()))
+        {
+            body.insert(SECRETS_UNTIL.into(), ends);
         }
         let public_keys = self.sink.public_keys();
         if !public_keys.is_empty() {
@@ -70,6 +76,9 @@ impl Subscription {
         }
         if let Some(consent) = self.webhook().and_then(|webhook| webhook.consent.stored()) {
             body.insert("consent".into(), consent);
+        }
+        if let Some(ends) = self.webhook().and_then(|webhook| webhook.ends(|end| end.0.into())) {
+            body.insert(SECRETS_UNTIL.into(), ends);
         }
         body.insert("v".into(), VERSION.into());
         Value::Object(body)
@@ -106,6 +115,7 @@ impl Subscription {
             .and_then(|reason| reason.as_str().map(str::to_owned));
         let write_only = body.remove("write_only");
         let consent = body.remove("consent");
+        let ends = body.remove(SECRETS_UNTIL);
         let text = |name: &str| body.get(name).and_then(Value::as_str).ok_or_else(|| broken(name));
         let (id, bus) = (SubscriptionId(text("id")?.into()), BusName::parse(text("bus")?)?);
         let mut read = Self::from_json(id, bus, &Value::Object(body), &DeliveryConfig::default(), updated)?;
@@ -114,6 +124,9 @@ impl Subscription {
         read.write_only = write_only.filter_map(Value::as_str).map(str::to_owned).collect();
         if let (Some(consent), Sink::Webhook(webhook)) = (consent, &mut read.sink) {
             Arc::make_mut(webhook).consent = Consent::from_stored(&consent);
+        }
+        if let Some(ends) = ends {
+            read.set_ends(&ends);
         }
         if let Some(reason) = paused {
             read.state = State::Paused { reason };
@@ -162,7 +175,7 @@ impl Sink {
     /// What consumers verify signatures with.
     fn public_keys(&self) -> Vec<String> {
         match self {
-            Self::Webhook(webhook) => webhook.secrets.iter().filter_map(Secret::public).collect(),
+            Self::Webhook(webhook) => webhook.secrets.iter().filter_map(|kept| kept.secret.public()).collect(),
             Self::Notifier { .. } | Self::Bus(_) => Vec::new(),
         }
     }
@@ -205,17 +218,8 @@ impl Webhook {
                 .collect();
             settings.insert("headers".into(), Value::Object(headers));
         }
-        match &self.auth {
-            Some(Auth::Basic { username, password }) => {
-                settings.insert(
-                    "auth".into(),
-                    json!({"basic": {"username": username, "password": password}}),
-                );
-            }
-            Some(Auth::Bearer { token }) => {
-                settings.insert("auth".into(), json!({"bearer": {"token": token}}));
-            }
-            None => {}
+        if let Some(auth) = &self.auth {
+            settings.insert("auth".into(), auth.to_json());
         }
         if !self.success.is_empty() {
             settings.insert("success".into(), self.success.iter().copied().collect());
@@ -231,20 +235,23 @@ impl Webhook {
         match self.secrets.as_slice() {
             [] => {}
             [one] => {
-                settings.insert("secret".into(), one.written().into());
+                settings.insert("secret".into(), one.secret.written().into());
             }
             several => {
                 settings.insert(
                     "secrets".into(),
-                    several.iter().map(|secret| secret.written()).collect(),
+                    several.iter().map(|kept| kept.secret.written()).collect(),
                 );
             }
         }
         if self.consent != Consent::NotNeeded {
             settings.insert("validate".into(), true.into());
         }
-        if let Some(authority) = &self.authority {
-            settings.insert("tls".into(), json!({"ca": authority.pem()}));
+        if let Some(tls) = &self.tls {
+            settings.insert("tls".into(), tls.to_json());
+        }
+        if let Some(route) = &self.route {
+            settings.insert("proxy".into(), proxy::to_json(route));
         }
         Value::Object(settings)
     }
@@ -261,6 +268,7 @@ impl DeliveryConfig {
             "concurrency": self.concurrency,
             "ordering": match self.ordering { Ordering::None => "none", Ordering::Key => "key", Ordering::All => "all" },
             "on_error": match self.on_error { OnError::Retry => "retry", OnError::Hold => "hold", OnError::Pass => "pass", OnError::Drop => "drop" },
+            "breaker": self.breaker.to_json(),
             "batch": {"count": self.batch.count, "bytes": self.batch.bytes, "wait": show_duration(self.batch.wait)},
         });
         if let Some(map) = json.as_object_mut() {

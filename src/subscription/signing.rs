@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::fields::refuse;
 use crate::error::Error;
+use crate::time::Timestamp;
 
 const SEED: usize = 32;
 /// Libraries differ on the `=` at the end: both are read.
@@ -28,6 +29,15 @@ pub enum Secret {
     Shared(Vec<u8>),
     /// A key that only the hub has.
     Private(Arc<PrivateKey>),
+}
+
+/// A secret, and how long it signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SigningSecret {
+    /// The secret.
+    pub secret: Secret,
+    /// From then on it does not; none: it has not been replaced.
+    pub until: Option<Timestamp>,
 }
 
 /// An Ed25519 key, ready to sign.
@@ -61,7 +71,16 @@ impl Secret {
         })
     }
 
-    /// As it is written. For the store alone.
+    /// A new one of 32 bytes, of the same kind as `like`.
+    pub(super) fn generate(like: Option<&Self>, chance: [u128; 2]) -> Self {
+        let bytes = chance.map(u128::to_be_bytes).concat();
+        match (like, PrivateKey::of(&bytes)) {
+            (Some(Self::Private(_)), Some(key)) => Self::Private(Arc::new(key)),
+            _ => Self::Shared(bytes),
+        }
+    }
+
+    /// As it is written. For the store, and once for who asked for a new one.
     pub(super) fn written(&self) -> String {
         match self {
             Self::Shared(key) => format!("whsec_{}", BASE64.encode(key)),
@@ -75,6 +94,18 @@ impl Secret {
             Self::Shared(_) => None,
             Self::Private(key) => Some(format!("whpk_{}", BASE64.encode(key.public()))),
         }
+    }
+}
+
+impl SigningSecret {
+    /// One without an end.
+    pub fn lasting(secret: Secret) -> Self {
+        Self { secret, until: None }
+    }
+
+    /// Whether it signs at this time.
+    pub fn signs(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
     }
 }
 

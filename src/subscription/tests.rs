@@ -131,7 +131,33 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ("/protocolsettings/auth", r#"{"basic": {"username": "u"}}"#, "protocolsettings.auth.basic.password", "is missing"),
     ("/protocolsettings/auth", r#"{"basic": {"username": "a:b", "password": ""}}"#, "protocolsettings.auth.basic.username", "`:`"),
     ("/protocolsettings/auth", r#"{"bearer": {"token": "a\nb"}}"#, "protocolsettings.auth.bearer.token", "control"),
-    ("/protocolsettings/auth/bearer", r#"{"token": "a"}"#, "protocolsettings.auth", "both"),
+    ("/protocolsettings/auth/bearer", r#"{"token": "a"}"#, "protocolsettings.auth", "more than one of"),
+    ("/protocolsettings/auth", r#"{"basic": {"username": "u", "password": "a\r\nX-Evil: 1"}}"#, "protocolsettings.auth.basic.password", "control"),
+    ("/protocolsettings/auth", r#"{"oauth2": {"token_url": "https://id/t", "client_id": "a"}}"#, "protocolsettings.auth.oauth2.client_secret", "is missing"),
+    ("/protocolsettings/auth", r#"{"oauth2": {"token_url": "id/t", "client_id": "a", "client_secret": "b"}}"#, "protocolsettings.auth.oauth2.token_url", "absolute"),
+    ("/protocolsettings/auth", r#"{"oauth2": {"token_url": "file:///etc/passwd", "client_id": "a", "client_secret": "b"}}"#, "protocolsettings.auth.oauth2.token_url", "http or https"),
+    ("/protocolsettings/auth", r#"{"oauth2": {"token_url": "https://u:p@id/t", "client_id": "a", "client_secret": "b"}}"#, "protocolsettings.auth.oauth2.token_url", "user name"),
+    ("/protocolsettings/auth", r#"{"oauth2": {"token_url": "https://id/t#x", "client_id": "a", "client_secret": "b"}}"#, "protocolsettings.auth.oauth2.token_url", "fragment"),
+    ("/protocolsettings/auth", r#"{"oauth2": {"token_url": "https://id/t", "client_id": "a", "client_secret": "b", "scope": "a\nb"}}"#, "protocolsettings.auth.oauth2.scope", "control"),
+    ("/protocolsettings/auth", r#"{"oauth2": {"token_url": "https://id/t", "client_id": "a", "client_secret": "b", "style": "jwt"}}"#, "protocolsettings.auth.oauth2.style", "one of \"header\", \"body\""),
+    ("/protocolsettings/auth", r#"{"oauth2": {"token_url": "https://id/t", "client_id": "a", "client_secret": "***"}}"#, "protocolsettings.auth.oauth2.client_secret", "already kept"),
+    ("/protocolsettings/proxy", r#"1"#, "protocolsettings.proxy", "must be a string"),
+    ("/protocolsettings/proxy", r#""proxy:3128""#, "protocolsettings.proxy", "http proxy"),
+    ("/protocolsettings/proxy", r#""https://proxy:3128""#, "protocolsettings.proxy", "http proxy"),
+    ("/protocolsettings/proxy", r#""http://u:p@proxy:3128""#, "protocolsettings.proxy", "never shown"),
+    ("/protocolsettings/proxy", r#"{"url": "http://u:p@proxy:3128"}"#, "protocolsettings.proxy.url", "never shown"),
+    ("/protocolsettings/proxy", r#"{"username": "u", "password": "p"}"#, "protocolsettings.proxy.url", "is missing"),
+    ("/protocolsettings/proxy", r#"{"url": "http://proxy:3128", "username": "u"}"#, "protocolsettings.proxy.password", "is missing"),
+    ("/protocolsettings/proxy", r#"{"url": "http://proxy:3128", "username": "u:v", "password": "p"}"#, "protocolsettings.proxy", "Basic cannot carry"),
+    ("/protocolsettings/headers", r#"{"Proxy-Authorization": "x"}"#, "protocolsettings.headers.Proxy-Authorization", "cannot be set"),
+    ("/protocolsettings/headers", r#"{"Connection": "x-a"}"#, "protocolsettings.headers.Connection", "cannot be set"),
+    ("/protocolsettings/headers", r#"{"TE": "trailers"}"#, "protocolsettings.headers.TE", "cannot be set"),
+    ("/protocolsettings/headers", r#"{"Webhook-Signature": "v1,x"}"#, "protocolsettings.headers.Webhook-Signature", "cannot be set"),
+    ("/protocolsettings/headers", r#"{"ce-id": "1"}"#, "protocolsettings.headers.ce-id", "cannot be set"),
+    ("/protocolsettings/headers", r#"{"a\r\nb": "1"}"#, "protocolsettings.headers.a", "valid header name"),
+    ("/protocolsettings/headers", r#"{"": "1"}"#, "protocolsettings.headers.", "valid header name"),
+    ("/protocolsettings/headers", r#"{"a": "1\r\nHost: evil"}"#, "protocolsettings.headers.a", "visible ASCII"),
+    ("/protocolsettings/headers", r#"{"a": "\u0000"}"#, "protocolsettings.headers.a", "visible ASCII"),
     ("/protocolsettings/secret", r#""whsec_short""#, "protocolsettings.secret", "24 to 64"),
     ("/protocolsettings/secret", r#""***""#, "protocolsettings.secret", "already kept"),
     ("/protocolsettings/secrets", r#"["whsec_YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="]"#, "protocolsettings", "both `secret` and `secrets`"),
@@ -187,6 +213,24 @@ fn every_refusal_names_its_place_and_its_rule() {
         "longer than",
     );
     refused(&with("/types", json!(vec!["a"; 300])), "types", "at most 256");
+    let (headers, long) = ("/protocolsettings/headers", "x".repeat(1 << 20));
+    refused(
+        &with(headers, json!({"a": long})),
+        "protocolsettings.headers.a",
+        "at most 4096",
+    );
+    let many: serde_json::Map<_, _> = (0..33).map(|n| (format!("x-{n}"), json!("1"))).collect();
+    refused(
+        &with(headers, Value::Object(many)),
+        "protocolsettings.headers",
+        "at most 32",
+    );
+    let bearer = json!({"bearer": {"token": long}});
+    refused(
+        &with("/protocolsettings/auth", bearer),
+        "protocolsettings.auth.bearer.token",
+        "longer than 4096",
+    );
 }
 
 #[test]
@@ -346,6 +390,41 @@ fn kept_credentials_do_not_follow_the_sink_to_another_place() {
             .patched(&json!({"sink": "https://b.example/"}), &defaults, NOW)
             .is_ok()
     );
+}
+
+#[test]
+fn kept_credentials_go_to_no_other_token_endpoint_and_by_no_other_proxy() {
+    let oauth2 = json!({"token_url": "https://id.example/t", "client_id": "me", "client_secret": "s3cret"});
+    let proxy = json!({"url": "http://proxy:3128", "username": "u", "password": "s3cret"});
+    let settings = json!({"auth": {"oauth2": oauth2}, "proxy": proxy});
+    let one = read(&json!({"sink": "http://a.example/", "protocolsettings": settings})).unwrap();
+    assert_eq!(Subscription::from_stored(&one.to_stored()).unwrap(), one);
+    let shown = one.to_json();
+    assert!(!shown.to_string().contains("s3cret") && !format!("{one:?}").contains("s3cret"));
+    assert_eq!(
+        shown["protocolsettings"]["auth"]["oauth2"]["token_url"],
+        "https://id.example/t"
+    );
+    let check = |settings: Value, taken: bool| {
+        let patch = json!({"protocolsettings": settings});
+        let patched = one.patched(&patch, &DeliveryConfig::default(), NOW);
+        match patched {
+            Ok(_) => assert!(taken, "{patch}"),
+            Err(error) => assert!(!taken && error.code() == "credentials_required", "{patch}: {error}"),
+        }
+    };
+    check(json!({"auth": {"oauth2": {"scope": "a"}}}), true);
+    check(
+        json!({"auth": {"oauth2": {"token_url": "https://evil.example/t"}}}),
+        false,
+    );
+    check(json!({"proxy": {"url": "http://evil:3128"}}), false);
+    check(json!({"proxy": "http://evil:3128"}), false);
+    check(json!({"proxy": "none"}), true);
+    check(json!({"proxy": null}), true);
+    let all = json!({"auth": {"oauth2": {"token_url": "https://b.example/t", "client_secret": "n"}},
+        "proxy": {"url": "http://b:1", "password": "n"}});
+    check(all, true);
 }
 
 #[test]

@@ -6,18 +6,20 @@ use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
-use super::authority::Authority;
+use super::auth::{Auth, required};
 use super::consent::{Consent, ConsentKey};
 use super::fields::{Fields, refuse};
-use super::model::{Auth, Format, PushSign, Webhook};
-use super::signing::Secret;
+use super::model::{Format, PushSign, Webhook};
+use super::proxy;
+use super::signing::{Secret, SigningSecret};
+use super::tls::Tls;
 use crate::error::Error;
 
 const MOST_HEADERS: usize = 32;
 const LONGEST_VALUE: usize = 4_096;
 const MOST_STATUSES: usize = 16;
 /// Two of a kind are valid while one takes over from the other, and there are two kinds.
-const MOST_SECRETS: usize = 4;
+pub(super) const MOST_SECRETS: usize = 4;
 
 /// Reads `sink` and `protocolsettings` of a subscription whose protocol is HTTP.
 pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webhook, Error> {
@@ -32,14 +34,15 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
             consent: Consent::NotNeeded,
             success: Vec::new(),
             push: None,
-            authority: None,
+            tls: None,
+            route: None,
         });
     };
     let settings = Fields::of(
         settings,
         "protocolsettings",
         &[
-            "format", "headers", "auth", "secret", "secrets", "success", "sign", "token", "validate", "tls",
+            "format", "headers", "auth", "secret", "secrets", "success", "sign", "token", "validate", "tls", "proxy",
         ],
     )?;
     let format = settings.choice(
@@ -52,7 +55,7 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
             ("pulp", Format::Pulp),
         ],
     )?;
-    let (headers, auth) = (headers(&settings)?, auth(&settings)?);
+    let (headers, auth) = (headers(&settings)?, Auth::read(&settings)?);
     if auth.is_some() && headers.iter().any(|(name, _)| name == "authorization") {
         return Err(refuse(
             "protocolsettings.headers.authorization",
@@ -60,7 +63,8 @@ pub(super) fn read(sink: Option<&str>, settings: Option<&Value>) -> Result<Webho
         ));
     }
     Ok(Webhook {
-        authority: Authority::read(&settings, url.scheme())?,
+        tls: Tls::read(&settings, url.scheme())?,
+        route: proxy::read(&settings)?,
         url,
         format,
         headers,
@@ -226,55 +230,7 @@ fn is_ours(name: &str) -> bool {
         || name.starts_with("x-eventbridge-")
 }
 
-fn auth(settings: &Fields<'_>) -> Result<Option<Auth>, Error> {
-    let Some(auth) = settings.object("auth", &["basic", "bearer"])? else {
-        return Ok(None);
-    };
-    let basic = auth.object("basic", &["username", "password"])?;
-    let bearer = auth.object("bearer", &["token"])?;
-    match (basic, bearer) {
-        (Some(basic), None) => {
-            let (username, password) = (required(&basic, "username")?, required(&basic, "password")?);
-            if username.contains(':') {
-                return Err(refuse(
-                    &basic.path("username"),
-                    "must not contain `:`, which ends it in Basic authentication",
-                ));
-            }
-            Ok(Some(Auth::Basic { username, password }))
-        }
-        (None, Some(bearer)) => {
-            let token = required(&bearer, "token")?;
-            match token.is_empty() || HeaderValue::from_str(&token).is_err() {
-                true => Err(refuse(
-                    &bearer.path("token"),
-                    "must be visible ASCII, at least one character",
-                )),
-                false => Ok(Some(Auth::Bearer { token })),
-            }
-        }
-        (None, None) => Err(refuse(
-            "protocolsettings.auth",
-            "must have `basic` (username, password) or `bearer` (token)",
-        )),
-        (Some(_), Some(_)) => Err(refuse(
-            "protocolsettings.auth",
-            "has both `basic` and `bearer`; give one (in a patch set the other to null)",
-        )),
-    }
-}
-
-fn required(fields: &Fields<'_>, name: &str) -> Result<String, Error> {
-    let text = fields
-        .text(name, LONGEST_VALUE)?
-        .ok_or_else(|| refuse(&fields.path(name), "is missing"))?;
-    match text.contains(char::is_control) {
-        true => Err(refuse(&fields.path(name), "must not contain control characters")),
-        false => Ok(text.to_owned()),
-    }
-}
-
-fn secrets(settings: &Fields<'_>) -> Result<Vec<Secret>, Error> {
+fn secrets(settings: &Fields<'_>) -> Result<Vec<SigningSecret>, Error> {
     let single = settings.value("secret").map(|value| (settings.path("secret"), value));
     let several = settings.list("secrets", MOST_SECRETS)?;
     if single.is_some() && !several.is_empty() {
@@ -286,6 +242,6 @@ fn secrets(settings: &Fields<'_>) -> Result<Vec<Secret>, Error> {
     single
         .into_iter()
         .chain(several)
-        .map(|(path, value)| Secret::read(&path, value))
+        .map(|(path, value)| Secret::read(&path, value).map(SigningSecret::lasting))
         .collect()
 }

@@ -127,12 +127,6 @@ async fn surrounded(folder: &std::path::Path, sink: &Receiver) -> HubProcess {
     hub
 }
 
-fn resident_mib(hub: &HubProcess) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
-}
-
 /// An answer that never ends.
 fn endless() -> Response {
     let piece = || Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; 65_536]));
@@ -147,13 +141,13 @@ async fn the_whole_pack_is_contained() {
         _ => status(204),
     });
     let mut hub = surrounded(folder.path(), &sink).await;
-    let mut most = resident_mib(&hub);
+    let mut most = hub.resident_mib();
     for round in 0..GOOD / 10 {
         hub.publish_many("good", round * 10..round * 10 + 10, 0).await;
         if round % 4 == 0 {
             hub.publish_many("bad", round..round + 2, 0).await;
         }
-        most = most.max(resident_mib(&hub));
+        most = most.max(hub.resident_mib());
     }
     let good = |seen: &[crate::support::Request]| {
         let mut numbers: Vec<_> = seen
@@ -175,7 +169,7 @@ async fn the_whole_pack_is_contained() {
             failed,
         )
         .await;
-        most = most.max(resident_mib(&hub));
+        most = most.max(hub.resident_mib());
         let path = format!("/v1/dead-letters?subscription={name}");
         let told = |page: &Value| {
             page["dead_letters"][0]["reason"]

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use busway::event::{Data, DataKind, Draft, Event};
-use busway::log::{Appended, BusName, EventLog, Offset, ReadLimit, Retention, Settings};
+use busway::log::{Appended, BusName, EventLog, ReadLimit, Retention, Settings};
 use busway::tasks::Tasks;
 use busway::time::Clock;
 

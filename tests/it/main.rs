@@ -10,9 +10,12 @@
 mod access; // credentials and scopes on /v1, the command line and the older surfaces
 mod amqp; // the AMQP notifier: a real RabbitMQ, and Qpid's dialect byte for byte
 mod authority; // callbacks over TLS: whose certificates are taken
+mod backpressure; // publishers beyond what can be written
 #[cfg(target_os = "linux")]
 mod bad_disk; // a disk that is slow, fails or cannot be written, and a clock that jumps
 mod bus_sink; // other buses as sinks and for what is given up, over a kill
+mod callback_settings; // tokens, timeouts, secrets that are rotated
+mod callback_way; // client certificates and proxies
 mod cesql; // CESQL as a filter: verdicts, refusals, explanations
 mod cli; // the command line: exit codes, pipes, sockets, signals
 mod cloudevents_clients; // the CloudEvents libraries: what they send and what they read
@@ -20,6 +23,7 @@ mod config; // settings: what is refused, what is shown, the README's table
 mod consent; // the webhook handshake, both ways, and the rates that come of it
 mod crash; // the whole hub under kill -9: a ledger of what was acknowledged and what arrived
 mod crossing; // in by any of the five ways, out by any
+mod dead_letters; // dead letters: found, recovered, dropped, moved by the thousand over a kill
 mod delivery; // deliveries: forms byte for byte, signatures, retries, and how they end
 mod demo; // the demo's ledger closes
 mod docker_cloud; // Docker Cloud's stream: frames, filters, hierarchy, credentials, ends; its own Python client
@@ -36,11 +40,14 @@ mod life; // self-events, figures, a stop under load, a second hub
 mod listener; // the commands of pulp-admin: outputs and exit codes
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
 mod marathon; // Marathon's event bus: golden answers, framing, callbacks, a real one followed, its clients
+mod pause; // pause and resume under load, over a stop and a kill: a ledger
 mod plugin_cli; // plugin test, diff, show, docs, and options made of a schema
 mod plugins; // plugins: verdicts, grants, swaps under load, and whom a bad one hurts
+mod positions; // where reading begins: one word, one place, for everybody
 mod pulp; // Pulp's event listeners: golden pairs, three notifiers end to end, a restart
 mod push; // signed EventBridge pushes, verified by a receiver that has the certificate alone
 mod readme; // what the README says can be run, runs
+mod replay; // replays: beside live events, over a kill, a pause, a dead sink, to their end
 mod rollback; // a generation that fails where the one before it worked
 mod rounds; // kill -9 round after round with everything at work: a ledger of what was promised
 mod schema; // configs held to the schemas of their plugins: subscriptions, the operator's, and after a swap

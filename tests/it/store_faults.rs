@@ -52,7 +52,7 @@ async fn store(folder: &Path) -> Truth {
     until("the floor is on disk", async || {
         state
             .query_row(floor, [], |row| row.get(0))
-            .is_ok_and(|floor: u64| floor > EVENTS)
+            .is_ok_and(|floor: i64| floor > EVENTS as i64)
     })
     .await;
     drop(state);

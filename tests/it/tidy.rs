@@ -87,7 +87,7 @@ const DATA: &str = "Data";
 const LONGEST_FILE: usize = 400;
 const LONGEST_FUNCTION: usize = 60;
 const MOST_PARAMETERS: usize = 5;
-const MOST_PACKAGES: usize = 42;
+const MOST_PACKAGES: usize = 43;
 
 /// The sources of the program, without those that are tests.
 fn product() -> Vec<Source> {
@@ -379,7 +379,7 @@ fn the_sheet() {
         (
             "12 direct packages",
             format!("{}, {} unexplained", packages().0, packages().1.len()),
-            "42, 0",
+            "43, 0",
         ),
     ];
     for (point, found, pass) in &rows {

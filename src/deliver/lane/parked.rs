@@ -187,7 +187,7 @@ impl State {
         if now == 0 || now == before {
             return None;
         }
-        self.reset_breaker()
+        self.close_breaker()
     }
 
     /// The load of its notifier that serves as the lane begins.

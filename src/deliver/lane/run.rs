@@ -12,6 +12,7 @@ use tracing::warn;
 use super::{Done, End, Lane, Queued, Step, Work};
 use crate::deliver::Notice;
 use crate::deliver::Recent;
+use crate::deliver::admission::Place;
 use crate::deliver::attempt::attempt;
 use crate::deliver::candidate::{Candidate, ask_together};
 use crate::deliver::engine::Engine;
@@ -59,7 +60,10 @@ pub(in crate::deliver) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
             engine.note_if(note, &lane);
             drop(state);
             let flight = match step {
-                Step::Attempt(work) => Flight::Attempt(work),
+                Step::Attempt(work) => {
+                    engine.charge_live(&lane);
+                    Flight::Attempt(work)
+                }
                 Step::Read(from) => Flight::Read(from),
                 Step::Rest { until, end } => {
                     if let Some(at) = until {
@@ -87,19 +91,28 @@ pub(in crate::deliver) async fn run(engine: Arc<Engine>, lane: Arc<Lane>) {
 
 async fn fly(engine: Arc<Engine>, lane: Arc<Lane>, flight: Flight) -> Landed {
     match flight {
-        Flight::Attempt(work) => {
-            let loaded = *engine.parts.plugins.changes().borrow();
-            Landed::Done {
-                done: attempt(&engine, work).await,
-                loaded,
-            }
-        }
-        Flight::Read(from) => {
-            // Closed by nobody: without a permit the read is only less orderly.
-            let _permit = engine.reads.acquire().await;
-            Landed::Read(from, engine.parts.log.read(&lane.bus.name, from, READ).await)
-        }
+        Flight::Attempt(work) => land(&engine, &lane, work).await,
+        Flight::Read(from) => Landed::Read(from, engine.read(&lane.bus.name, from, READ).await),
     }
+}
+
+/// Makes an attempt once there is a place for it. It may have waited long: what has changed meanwhile sends it back.
+async fn land(engine: &Arc<Engine>, lane: &Arc<Lane>, work: Work) -> Landed {
+    let place = tokio::select! {
+        place = engine.admission.place(lane, &work.subscription) => place,
+        () = engine.tasks.stopping() => None,
+    };
+    let loaded = *engine.parts.plugins.changes().borrow();
+    let same = lane.lock().is_still(&work.subscription);
+    let done = match place {
+        Some(_place) if same => attempt(engine, work).await,
+        place => {
+            place.into_iter().for_each(Place::give_back);
+            let ends = work.items.iter().map(|_| End::Outdated).collect();
+            Done { work, ends }
+        }
+    };
+    Landed::Done { done, loaded }
 }
 
 /// Takes in how a work ended, and tells whoever looks.
@@ -115,23 +128,28 @@ fn finish(engine: &Arc<Engine>, lane: &Arc<Lane>, mut done: Done, loaded: u64) {
         .any(|end| matches!(end, End::Parked(_) | End::Spared(_)));
     let mut state = lane.lock();
     let effects = state.settle(done, now, &mut Jitter::random);
-    let tried: Vec<Recent> = tried
-        .into_iter()
-        .map(|(offset, event, attempt)| {
-            let due = state.retries.due(offset);
-            if let Some(due) = due {
-                let (number, status, outcome) = (attempt.number, attempt.status, attempt.outcome.as_str());
-                let next_in_s = due.since(now).as_secs();
-                warn!(subscription = %lane.id, attempt = number, status, outcome, next_in_s, "delivery failed, will retry");
-            }
-            Recent { offset, event, attempt, next: due.map(|due| due.to_string()) }
-        })
-        .collect();
+    let dues: Vec<_> = tried.iter().map(|(offset, ..)| state.retries.due(*offset)).collect();
     engine.note_if(state.mark(), lane);
     drop(state);
     engine.apply(effects, lane);
-    for recent in tried {
-        engine.history.note(&lane.id, recent);
+    // Not under the lock: whoever reads the program's log may be slow, and the dispatcher waits for this lock.
+    for ((offset, event, attempt), due) in tried.into_iter().zip(dues) {
+        if let Some(due) = due {
+            let (number, status, outcome) = (attempt.number, attempt.status, attempt.outcome.as_str());
+            let next_in_s = due.since(now).as_secs();
+            warn!(subscription = %lane.id, attempt = number, status, outcome, next_in_s, "delivery failed, will retry");
+        }
+        let next = due.map(|due| due.to_string());
+        engine.history.note(
+            &lane.id,
+            Recent {
+                offset,
+                event,
+                attempt,
+                next,
+                replay: lane.replay.as_ref().map(|replaying| replaying.id().clone()),
+            },
+        );
     }
     // The plugin may have come between the attempt and now, when the lane was not yet seen to be held.
     if blames || (held && *engine.parts.plugins.changes().borrow() != loaded) {
@@ -161,7 +179,10 @@ fn tried(done: &Done) -> Vec<(Offset, String, Attempt)> {
 fn take_read(engine: &Arc<Engine>, lane: &Arc<Lane>, from: Offset, batch: Result<Batch, Error>) {
     let now = engine.parts.clock.now();
     let batch = match batch {
-        Ok(batch) => batch,
+        Ok(batch) => match &lane.replay {
+            Some(replaying) => replaying.cut(batch),
+            None => batch,
+        },
         Err(error) => {
             warn!(subscription = %lane.id, bus = %lane.bus.name, %error, "cannot read the log, will try again");
             lane.lock().read_failed(now);

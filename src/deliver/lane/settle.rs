@@ -59,6 +59,8 @@ pub(in crate::deliver) enum End {
     Spared(Fault),
     /// A plugin failed that has been replaced since.
     Outdated,
+    /// It had been due in time, but the sink was not there for so long that it is too old now.
+    TooOld,
     /// Retention removed the record.
     Lost,
     /// The log could not be read.
@@ -136,6 +138,12 @@ impl State {
                     effects.extend(self.set_aside(item, (fault, Until::Time(due)), work.retry, now));
                 }
                 End::Unread => self.come_back(item, work.retry, now.plus(READ_PAUSE)),
+                End::TooOld => {
+                    let tries = item.tries;
+                    let last = item.attempts.last().map_or("", |attempt| attempt.outcome.as_str());
+                    let reason = format!("{last} (attempt {tries}; no other could be made within `config.max_age`)");
+                    effects.push(self.bury(item, reason, now));
+                }
                 End::Lost => {
                     let reason = "retention removed the record before it was delivered".to_owned();
                     effects.push(self.bury(item, reason, now));
@@ -177,14 +185,17 @@ impl State {
             } => Some((attempt, outcome)),
             _ => None,
         });
-        let changed = match said {
-            Some((attempt, Outcome::Retry { .. })) => self
-                .breaker
-                .failed(now, work.probe, &attempt.outcome)
-                .then(|| (true, attempt.outcome.clone())),
+        let reason = self.breaker.reason().unwrap_or_default().to_owned();
+        let turned = match said {
+            Some((attempt, Outcome::Retry { .. })) => {
+                let why = (work.probe, attempt.outcome.as_str());
+                let turn = self.breaker.failed(now, why, work.subscription.config.breaker);
+                turn.map(|turn| (turn, attempt.outcome.clone()))
+            }
             Some((_, Outcome::Accepted)) => {
-                let reason = self.breaker.reason().unwrap_or_default().to_owned();
-                self.breaker.succeeded().then_some((false, reason))
+                let more = self.has_more(now);
+                let turn = self.breaker.succeeded(now, work.probe, more);
+                turn.map(|turn| (turn, reason))
             }
             // Neither a word about the sink's health.
             Some((_, Outcome::Gone | Outcome::Rejected { .. })) | None => {
@@ -194,14 +205,13 @@ impl State {
                 None
             }
         };
-        if let Some((open, reason)) = changed {
-            let subscription = self.subscription.id.clone();
-            effects.push(Effect::Tell(Notice::Breaker {
-                subscription,
-                open,
-                reason,
-            }));
-        }
+        effects.extend(turned.map(|(turn, reason)| self.turned(turn, reason)));
+    }
+
+    /// Whether something waits for the sink that could go now.
+    fn has_more(&self, now: Timestamp) -> bool {
+        let due = self.retries.next_due().is_some_and(|due| due <= now);
+        due || !self.queue.is_empty() || !self.again.is_empty() || !self.window.is_live()
     }
 
     fn judge_plugin(&mut self, work: &Work, ends: &[End], effects: &mut Vec<Effect>) {
@@ -338,7 +348,8 @@ impl State {
         told
     }
 
-    fn pause_gone(&mut self, now: Timestamp) -> Vec<Effect> {
+    /// The sink wants no more events.
+    pub(in crate::deliver) fn pause_gone(&mut self, now: Timestamp) -> Vec<Effect> {
         if matches!(self.subscription.state, Running::Paused { .. }) {
             return Vec::new();
         }

@@ -1,8 +1,10 @@
 //! What a lane does next.
 //!
-//! Order: what blocks the lane as a whole; then reading, so that the disk works while sinks do; then retries that
-//! are due, for at most half of the places, so that they and first attempts cannot starve each other; then first
-//! attempts. A blocked lane gives its queue back to the log.
+//! Order: what blocks the lane as a whole; then reading, so that the disk works while sinks do; then first attempts,
+//! and retries that are due. First attempts go before retries, so that what has just happened does not wait behind
+//! ten thousand old failures; but after [`FIRSTS_ROW`] of them a retry that is due has its turn, so that these come to
+//! their end too. Retries take at most half of the places: those that hang leave room.
+//! A blocked lane gives its queue back to the log.
 //! Invariant: a [`Step::Rest`] with nothing in flight ends the task in the same breath (`running` is false then).
 
 use super::{Feed, Item, MOST_RETRIES, QUEUE_BYTES, QUEUE_RECORDS, State, Work};
@@ -14,6 +16,8 @@ use crate::time::Timestamp;
 
 /// A lane that is behind reads on when its queue is this short.
 const LOW: usize = QUEUE_RECORDS / 4;
+/// First attempts in a row while a retry is due.
+const FIRSTS_ROW: u32 = 3;
 
 /// What to do next.
 pub(in crate::deliver) enum Step {
@@ -33,8 +37,11 @@ pub(in crate::deliver) enum Step {
 /// Which first attempts may start.
 enum Firsts {
     All,
-    Probe,
-    None { until: Option<Timestamp> },
+    /// As many as the breaker lets out.
+    Few,
+    None {
+        until: Option<Timestamp>,
+    },
 }
 
 impl State {
@@ -44,29 +51,30 @@ impl State {
             self.park(at);
             return self.rest(None);
         }
-        let firsts = self.firsts(now);
+        let admits = self.breaker.admits(now);
+        let firsts = self.firsts(admits);
         let until = match &firsts {
             Firsts::None { until } => {
                 self.park(at);
                 *until
             }
-            Firsts::All | Firsts::Probe => match self.feed(now, at, &firsts) {
+            Firsts::All | Firsts::Few => match self.feed(now, at, &firsts) {
                 Ok(read) => return read,
                 Err(until) => until,
             },
         };
+        let probe = match admits {
+            // The retries wait for the sink too, whatever their time.
+            Admits::NoneBefore(at) => return self.rest(Some(at)),
+            Admits::None => return self.rest(None),
+            Admits::Few(most) if self.in_flight >= most => return self.rest(None),
+            Admits::Probe => true,
+            Admits::Few(_) | Admits::All => false,
+        };
         if let Some(opens) = self.rate().and_then(|_| self.pace.opens(now)) {
             return self.rest(until.filter(|at| *at > now).into_iter().chain([opens]).min());
         }
-        if let Some(work) = self.next_retry(now) {
-            return Step::Attempt(work);
-        }
-        let first = match firsts {
-            Firsts::All => self.next_first(now, false),
-            Firsts::Probe => self.next_first(now, true),
-            Firsts::None { .. } => Err(None),
-        };
-        match first {
+        match self.next_work(now, &firsts, probe) {
             Ok(work) => Step::Attempt(work),
             Err(ready_at) => {
                 // What is due already waits for a place, and an attempt that ends brings one.
@@ -77,6 +85,23 @@ impl State {
                 let until = ahead.min();
                 self.rest(until)
             }
+        }
+    }
+
+    /// A first attempt or a retry, whoever's turn it is; or when a batch is ready.
+    fn next_work(&mut self, now: Timestamp, firsts: &Firsts, probe: bool) -> Result<Work, Option<Timestamp>> {
+        if self.firsts_in_row >= FIRSTS_ROW
+            && let Some(retry) = self.next_retry(now, probe)
+        {
+            return Ok(retry);
+        }
+        let first = match firsts {
+            Firsts::All | Firsts::Few => self.next_first(now, probe),
+            Firsts::None { .. } => Err(None),
+        };
+        match first {
+            Ok(first) => Ok(first),
+            Err(ready_at) => self.next_retry(now, probe).ok_or(ready_at),
         }
     }
 
@@ -95,15 +120,15 @@ impl State {
         paused || held
     }
 
-    fn firsts(&self, now: Timestamp) -> Firsts {
+    fn firsts(&self, admits: Admits) -> Firsts {
         // In one line, what waits for a retry, or for a plugin, is before everything that has not been tried.
         let stuck = self.subscription.config.ordering == Ordering::All && self.retries.len() > 0;
         if stuck || self.retries.len() >= MOST_RETRIES {
             return Firsts::None { until: None };
         }
-        match self.breaker.admits(now) {
+        match admits {
             Admits::All => Firsts::All,
-            Admits::Probe => Firsts::Probe,
+            Admits::Few(_) | Admits::Probe => Firsts::Few,
             Admits::NoneBefore(at) => Firsts::None { until: Some(at) },
             Admits::None => Firsts::None { until: None },
         }
@@ -146,7 +171,7 @@ impl State {
     }
 
     /// A retry that is due, or for a batch sink as many as fit.
-    fn next_retry(&mut self, now: Timestamp) -> Option<Work> {
+    fn next_retry(&mut self, now: Timestamp, probe: bool) -> Option<Work> {
         let places = self.places();
         let half = places.div_ceil(2);
         if self.in_flight >= places || self.retries_in_flight >= half {
@@ -169,7 +194,8 @@ impl State {
             return None;
         }
         self.retries_in_flight += 1;
-        Some(self.start(items, now, (true, false)))
+        self.firsts_in_row = 0;
+        Some(self.start(items, now, (true, probe)))
     }
 
     /// How many works may be in flight.
@@ -196,6 +222,9 @@ impl State {
             self.pace.spend(rate, now);
         }
         self.in_flight += 1;
+        if probe {
+            self.breaker.probe_started();
+        }
         let trial = self.hold.is_some();
         Work {
             subscription: self.subscription.clone(),
@@ -224,9 +253,7 @@ impl State {
         }
         // What is left begins a batch of its own.
         self.batch_since = self.batch_since.map(|_| now);
-        if probe {
-            self.breaker.probe_started();
-        }
+        self.firsts_in_row = self.firsts_in_row.saturating_add(1);
         Ok(self.start(items, now, (false, probe)))
     }
 

@@ -1,6 +1,7 @@
 //! A lane's decisions without sockets or disk: the state, the time and the dispatcher's position go in, steps and
 //! changes come out.
 
+mod breaking;
 mod parking;
 
 use std::time::Duration;
@@ -178,7 +179,7 @@ fn no_more_is_in_flight_than_allowed_and_retries_leave_room() {
     hand.offer_up_to(16);
     let works = hand.start();
     let retries = works.iter().filter(|work| work.retry).count();
-    assert_eq!((works.len(), retries), (4, 2), "half of the places are for retries");
+    assert_eq!((works.len(), retries), (4, 1), "three first attempts, then a retry");
     assert!(hand.start().is_empty());
     for work in works {
         hand.end(work, &accepted());
@@ -275,47 +276,6 @@ fn a_task_ends_only_when_nothing_is_in_flight() {
         hand.state.offer(Hand::queued(3), hand.now).start,
         "a new task for new work"
     );
-}
-
-#[test]
-fn an_open_breaker_costs_a_cursor() {
-    let mut hand = Hand::new(serde_json::json!({"concurrency": 4, "schedule": ["1h"], "max_attempts": 3}));
-    hand.offer_up_to(500);
-    let tried = hand.run(&failed());
-    assert!((8..=11).contains(&tried.len()), "{tried:?}");
-    assert_eq!((hand.state(), hand.state.queue.len()), ("open", 0));
-    let first = tried.len() as u64 + 1;
-    assert_eq!(hand.state.window.feed(), Feed::Behind { next: Offset(first) });
-    let Step::Rest {
-        until: Some(probe_at), ..
-    } = hand.step()
-    else {
-        panic!("it waits for a probe")
-    };
-    assert_eq!(probe_at, START.plus(Duration::from_secs(5)));
-    hand.pass(5);
-    let works = hand.start();
-    assert_eq!(
-        works
-            .iter()
-            .map(|work| (work.probe, work.items[0].offset.0))
-            .collect::<Vec<_>>(),
-        [(true, first)]
-    );
-    for work in works {
-        hand.end(work, &accepted());
-    }
-    let rest = hand.run(&accepted());
-    assert_eq!(rest, (first + 1..=500).collect::<Vec<_>>());
-    let notices: Vec<bool> = hand
-        .notices
-        .iter()
-        .filter_map(|notice| match notice {
-            Notice::Breaker { open, .. } => Some(*open),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(notices, [true, false]);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::rig::{Reply, Rig, Sink, id};
-use crate::deliver::Notice;
 use crate::deliver::sign::signature;
+use crate::deliver::{Notice, Turn};
 use crate::log::Offset;
 use crate::subscription::{DeadLetter, Secret, State};
 
@@ -138,7 +138,8 @@ async fn after_the_last_attempt_it_is_a_dead_letter_that_can_be_delivered_again(
     assert_eq!(dead[0].attempts[0].answer.as_deref(), Some("said the sink"));
     sink.says(Reply::Status(200));
     let letter = rig.dead().await.remove(0);
-    rig.delivery.redeliver(&letter).await.unwrap();
+    let revived = rig.delivery.revive(vec![letter.clone()]).await.unwrap();
+    assert_eq!(revived.revived, [letter.id]);
     assert!(rig.dead().await.is_empty(), "it is one or the other");
     assert_eq!(sink.numbers(1).await, [1]);
     rig.until("s", "delivered", |status| status.delivered == 1 && status.retrying == 0)
@@ -151,13 +152,10 @@ async fn after_the_last_attempt_it_is_a_dead_letter_that_can_be_delivered_again(
         subscription: id("t"),
         ..letter
     };
+    let left = rig.delivery.revive(vec![lost.clone(), foreign.clone()]).await.unwrap();
     assert_eq!(
-        rig.delivery.redeliver(&lost).await.unwrap_err().code(),
-        "record_not_found"
-    );
-    assert_eq!(
-        rig.delivery.redeliver(&foreign).await.unwrap_err().code(),
-        "subscription_not_found"
+        (left.revived, left.gone, left.unknown),
+        (vec![], vec![lost], vec![foreign])
     );
 }
 
@@ -231,7 +229,7 @@ async fn a_sink_that_keeps_failing_is_probed_and_loses_nothing() {
     let config = json!({"schedule": ["1h"], "max_attempts": 5, "concurrency": 1});
     rig.subscribe("s", json!({"sink": sink.url, "config": config}), 1).await;
     rig.publish(1..=2_000).await;
-    let opened = |notice| matches!(notice, Notice::Breaker { open: true, .. }).then_some(());
+    let opened = |notice| matches!(notice, Notice::Breaker { turn: Turn::Opened, .. }).then_some(());
     rig.notice("open", opened).await;
     let status = rig
         .until("s", "at rest", |status| status.state == "open" && status.retrying == 8)
@@ -250,7 +248,7 @@ async fn a_sink_that_keeps_failing_is_probed_and_loses_nothing() {
     sink.says(Reply::Status(200));
     rig.parts.clock.advance(Duration::from_secs(1));
     rig.notice("closed", |notice| {
-        matches!(notice, Notice::Breaker { open: false, .. }).then_some(())
+        matches!(notice, Notice::Breaker { turn: Turn::Closed, .. }).then_some(())
     })
     .await;
     assert_eq!(sink.numbers(1_991).await, (10..=2_000).collect::<Vec<_>>());

@@ -184,6 +184,7 @@ async fn parts(folder: &tempfile::TempDir, clock: Clock) -> (Parts, Kept, mpsc::
         metrics,
         notices,
         changing: Arc::default(),
+        bounds: crate::deliver::Bounds::default(),
     };
     (parts, kept, heard)
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::event::http::encode;
 use crate::event::{Data, DataKind, Draft, Event};
-use crate::subscription::Secret;
+use crate::subscription::{Secret, SigningSecret};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_999);
 
@@ -33,7 +33,8 @@ fn hook(format: Format) -> Webhook {
         consent: crate::subscription::Consent::NotNeeded,
         success: Vec::new(),
         push: None,
-        authority: None,
+        tls: None,
+        route: None,
     }
 }
 
@@ -77,7 +78,7 @@ fn each_format_has_its_headers() {
 fn the_body_is_signed_as_it_is_sent() {
     let secret = Secret::Shared(STANDARD.decode("YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=").unwrap());
     let signed = made(&Webhook {
-        secrets: vec![secret],
+        secrets: vec![SigningSecret::lasting(secret)],
         ..hook(Format::Raw)
     });
     assert_eq!(signed.headers()["webhook-timestamp"], "1700000000");
@@ -155,6 +156,28 @@ fn answers_become_outcomes() {
         (503, Some(" 7 "), retry(Some(7))),
         (503, Some("soon"), retry(None)),
         (503, Some("-1"), retry(None)),
+        (503, Some(""), retry(None)),
+        (503, Some("0"), retry(Some(0))),
+        (503, Some("1.5"), retry(None)),
+        (503, Some("99999999999999999999999"), retry(None)),
+        (503, Some("18446744073709551615"), retry(Some(u64::MAX))),
+        (503, Some("Tue, 99 Nov 2023 22:15:20 GMT"), retry(None)),
+        // The two older forms that a recipient must still know.
+        (
+            503,
+            Some("Tuesday, 14-Nov-23 22:15:20 GMT"),
+            Outcome::Retry {
+                after: Some(Duration::from_millis(119_001)),
+            },
+        ),
+        (
+            503,
+            Some("Tue Nov 14 22:15:20 2023"),
+            Outcome::Retry {
+                after: Some(Duration::from_millis(119_001)),
+            },
+        ),
+        (503, Some("Sun Nov  6 08:49:37 1994"), retry(Some(0))),
         // Two minutes after NOW, and a date that has passed.
         (
             503,
@@ -182,6 +205,42 @@ fn answers_become_outcomes() {
 }
 
 #[test]
+fn a_sink_that_repeats_the_credentials_does_not_have_them_shown() {
+    let check = |credentials: Option<&str>, said: &str, shown: &str| {
+        let credentials = credentials.map(|text| sensitive(text.to_owned()).unwrap());
+        assert_eq!(without(said.to_owned(), credentials.as_ref()), shown);
+    };
+    check(Some("Bearer t0ken"), "no: Bearer t0ken, t0ken", "no: Bearer ***, ***");
+    check(Some("Basic dTpw"), "dTpw", "***");
+    check(Some("Bearer t0ken"), "other", "other");
+    check(None, "t0ken", "t0ken");
+}
+
+#[test]
+fn what_is_over_does_not_sign() {
+    let lasting = SigningSecret::lasting(Secret::Shared(vec![1; 32]));
+    let until = |at: Timestamp| SigningSecret {
+        until: Some(at),
+        ..lasting.clone()
+    };
+    let signatures = |secrets: Vec<SigningSecret>| {
+        let made = made(&Webhook {
+            secrets,
+            ..hook(Format::Raw)
+        });
+        let value = made
+            .headers()
+            .get("webhook-signature")
+            .map(|value| value.to_str().unwrap().to_owned());
+        value.map_or(0, |value| value.split(' ').count())
+    };
+    let (soon, now) = (until(NOW.plus(Duration::from_millis(1))), until(NOW));
+    assert_eq!(signatures(vec![lasting.clone(), soon]), 2);
+    assert_eq!(signatures(vec![lasting, now.clone()]), 1);
+    assert_eq!(signatures(vec![now]), 0);
+}
+
+#[test]
 fn only_a_blocked_address_is_given_up_at_once() {
     let blocked = net::Blocked {
         address: "169.254.169.254".parse().unwrap(),
@@ -195,6 +254,7 @@ fn only_a_blocked_address_is_given_up_at_once() {
         net::Error::Timeout,
         net::Error::Connect("x".into()),
         net::Error::Resolve("x".into()),
+        net::Error::Proxy("x".into()),
     ];
     for error in others {
         assert_eq!(failed(&error).outcome, Outcome::Retry { after: None }, "{error}");

@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::{Client, Link, address};
+use super::{Client, Link, refused_by_proxy};
 use crate::net::{Error, Trust};
 
 /// An open answer.
@@ -37,10 +37,11 @@ impl Client {
     /// As [`Client::send`].
     pub async fn open(&self, request: Request<Bytes>, timeout: Duration) -> Result<Feed, Error> {
         let opened = async {
-            let (origin, request) = address(request)?;
+            let (origin, request) = self.address(request)?;
             let mut link = self.link(&origin).await?;
             let answer = link.exchange(request).await;
             let answer = answer.map_err(|failed| Error::Broken(failed.into_error().to_string()))?;
+            refused_by_proxy(&origin, answer.status())?;
             let (head, body) = answer.into_parts();
             Ok(Feed {
                 status: head.status,

@@ -182,3 +182,82 @@ async fn ipv6_literals_are_dialled() {
         .unwrap();
     assert_eq!(answer.status.as_u16(), 200);
 }
+
+/// A request by a proxy, at which this is answered; what came of it, and what the proxy saw.
+async fn by_proxy(url: &str, answer: &'static [u8]) -> (Result<Answer, Error>, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = crate::net::Proxy::parse(&format!("http://u:p@{}", listener.local_addr().unwrap())).unwrap();
+    let seen = crate::tasks::Tasks::new().spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"hello") && !seen.ends_with(b"\r\n\r\n") {
+            if socket.read_buf(&mut seen).await.unwrap() == 0 {
+                break;
+            }
+        }
+        socket.write_all(answer).await.unwrap();
+        String::from_utf8(seen).unwrap()
+    });
+    let mut request = post(url);
+    request
+        .headers_mut()
+        .insert("proxy-authorization", "theirs".parse().unwrap());
+    request.extensions_mut().insert(Route::By(proxy));
+    let answer = client().send(request, SECONDS, 10).await;
+    let seen = match &answer {
+        // Refused before anything was dialled: nobody will come.
+        Err(Error::Blocked(_)) if !seen.is_finished() => String::new(),
+        _ => seen.await.unwrap(),
+    };
+    (answer, seen)
+}
+
+#[tokio::test]
+async fn a_plain_request_goes_to_the_proxy_whole() {
+    let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let (answer, seen) = by_proxy("http://sink.example/hook?a=b", ok).await;
+    assert_eq!(answer.unwrap().status, 200);
+    assert!(
+        seen.starts_with("POST http://sink.example/hook?a=b HTTP/1.1\r\n"),
+        "{seen}"
+    );
+    assert!(seen.contains("host: sink.example\r\n"), "{seen}");
+    assert!(
+        seen.contains("proxy-authorization: Basic dTpw\r\n") && !seen.contains("theirs"),
+        "{seen}"
+    );
+    let (answer, _) = by_proxy("http://sink.example/", b"HTTP/1.1 407 No\r\ncontent-length: 0\r\n\r\n").await;
+    assert!(
+        matches!(answer, Err(Error::Proxy(why)) if why.contains("answered 407 (it does not take its credentials)"))
+    );
+    let (answer, _) = by_proxy("http://sink.example/", b"HTTP/1.1 502 No\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(answer.unwrap().status, 502, "whose it is cannot be told");
+}
+
+#[tokio::test]
+async fn a_proxy_is_no_way_around_the_guard() {
+    for url in [
+        "http://169.254.169.254/latest",
+        "https://169.254.169.254/latest",
+        "https://[::ffff:a9fe:a9fe]/",
+        "http://2852039166/latest",
+        "http://0xa9fea9fe/latest",
+        "http://169.254.169.254./latest",
+    ] {
+        let (answer, seen) = by_proxy(url, b"").await;
+        assert!(matches!(answer, Err(Error::Blocked(_))), "{url}: {answer:?}");
+        assert_eq!(seen, "", "{url}: the proxy is not even dialled");
+    }
+}
+
+#[tokio::test]
+async fn the_proxy_itself_is_dialled_through_the_guard() {
+    let mut request = post("http://sink.example/");
+    let proxy = crate::net::Proxy::parse("http://169.254.169.254:3128").unwrap();
+    request.extensions_mut().insert(Route::By(proxy));
+    let error = client().send(request, SECONDS, 10).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Proxy(why) if why.contains("169.254.169.254:3128") && why.contains("may not be dialled")),
+        "{error}"
+    );
+}

@@ -13,6 +13,7 @@
 //! files. Why one writer: SQLite has one anyway, and queueing for it here makes groups of what would be lock waits.
 
 mod reader;
+mod replays;
 mod rows;
 mod schema;
 mod seal;
@@ -26,6 +27,8 @@ use std::sync::Arc;
 use rusqlite::ErrorCode;
 use serde::{Deserialize, Serialize};
 use tracing::error;
+
+pub use self::replays::{ENDED_KEPT, KeptReplay, Replay, ReplayId, ReplayProgress, ReplayState, ReplayStep};
 
 use self::reader::Reader;
 use self::writer::{Write, Writer};
@@ -107,6 +110,8 @@ pub struct Checkpoint {
     pub dead: Vec<DeadLetter>,
     /// Dead letters that are over because their delivery is among `retries`.
     pub revived: Vec<u64>,
+    /// How far replays have come.
+    pub replays: Vec<ReplayStep>,
 }
 
 /// Everything that was kept, as read at start.
@@ -122,6 +127,8 @@ pub struct Kept {
     pub retries: Vec<Retry>,
     /// Documents: kind, key, value.
     pub documents: Vec<(String, String, serde_json::Value)>,
+    /// Replays, those that have ended too.
+    pub replays: Vec<KeptReplay>,
 }
 
 /// Which dead letters are meant.
@@ -135,6 +142,16 @@ pub struct DeadQuery {
     pub offset: Option<Offset>,
     /// Only with an id after this one (for paging).
     pub after: Option<u64>,
+    /// Only with an id up to this one.
+    pub upto: Option<u64>,
+    /// Only of this bus.
+    pub bus: Option<BusName>,
+    /// Only given up at this time or later.
+    pub since: Option<Timestamp>,
+    /// Only given up before this time.
+    pub until: Option<Timestamp>,
+    /// Only whose reason has these words in it, in whatever case.
+    pub reason: Option<String>,
 }
 
 /// The store. Cheap to clone. One writer thread; every write returns when it is on disk.
@@ -191,6 +208,15 @@ impl Store {
         self.writer.write(Write::Document { kind, key, json }).await.map(drop)
     }
 
+    /// Writes a replay that begins, or one that is called off. One that has ended stays as it is.
+    ///
+    /// # Errors
+    /// `store_unavailable`: nothing was written.
+    pub async fn put_replay(&self, replay: &Replay, progress: &ReplayProgress) -> Result<(), Error> {
+        let kept = Box::new((replay.clone(), progress.clone()));
+        self.writer.write(Write::Replay(kept)).await.map(drop)
+    }
+
     /// Writes a checkpoint. May lag behind a power cut by its last few calls (never torn): that costs repeats only.
     /// What it says of a subscription that is gone by now is left out.
     ///
@@ -210,7 +236,7 @@ impl Store {
             .await
     }
 
-    /// Drops dead letters; how many.
+    /// Drops the first of these dead letters, at most a few thousand; how many. Zero once there are none left.
     ///
     /// # Errors
     /// `store_unavailable`: nothing was dropped.

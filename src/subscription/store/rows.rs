@@ -9,11 +9,14 @@ use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, Row, params, params_from_iter};
 use tracing::error;
 
-use super::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, seal, unavailable};
+use super::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, replays, seal, unavailable};
 use crate::error::Error;
 use crate::log::{BusName, Offset};
 use crate::subscription::{Subscription, SubscriptionId};
 use crate::time::Timestamp;
+
+/// Dead letters that one write drops: whoever waits behind it does not wait long.
+const DROPPED_AT_ONCE: i64 = 2_000;
 
 /// Everything that was kept.
 pub(super) fn read_kept(connection: &Connection) -> Result<Kept, Error> {
@@ -24,6 +27,7 @@ pub(super) fn read_kept(connection: &Connection) -> Result<Kept, Error> {
             cursors: read_cursors(connection)?,
             retries: read_retries(connection)?,
             documents: read_documents(connection)?,
+            replays: replays::read_all(connection)?,
         })
     };
     read().map_err(|error| unavailable("be read", error))
@@ -177,11 +181,13 @@ pub(super) fn count_dead(connection: &Connection) -> rusqlite::Result<Vec<(Subsc
     rows.collect()
 }
 
-/// Drops dead letters; how many.
+/// Drops the first dead letters, at most [`DROPPED_AT_ONCE`]; how many.
 pub(super) fn drop_dead(connection: &Connection, query: &DeadQuery) -> rusqlite::Result<u64> {
-    let (clause, values) = clause(query);
+    let (clause, mut values) = clause(query);
+    values.push(Cell::Integer(DROPPED_AT_ONCE));
+    let some = format!("SELECT id FROM dead WHERE {clause} ORDER BY id LIMIT ?");
     let dropped = connection
-        .prepare_cached(&format!("DELETE FROM dead WHERE {clause}"))?
+        .prepare_cached(&format!("DELETE FROM dead WHERE id IN ({some})"))?
         .execute(params_from_iter(values))?;
     Ok(u64::try_from(dropped).unwrap_or(u64::MAX))
 }
@@ -199,6 +205,26 @@ fn clause(query: &DeadQuery) -> (String, Vec<Cell>) {
     if let Some(after) = query.after {
         parts.push("id > ?");
         values.push(Cell::Integer(i64::try_from(after).unwrap_or(i64::MAX)));
+    }
+    if let Some(upto) = query.upto {
+        parts.push("id <= ?");
+        values.push(Cell::Integer(i64::try_from(upto).unwrap_or(i64::MAX)));
+    }
+    if let Some(bus) = &query.bus {
+        parts.push("bus = ?");
+        values.push(Cell::Text(bus.as_str().to_owned()));
+    }
+    if let Some(since) = query.since {
+        parts.push("at >= ?");
+        values.push(Cell::Integer(since.0));
+    }
+    if let Some(until) = query.until {
+        parts.push("at < ?");
+        values.push(Cell::Integer(until.0));
+    }
+    if let Some(reason) = &query.reason {
+        parts.push("instr(lower(reason), lower(?)) > 0");
+        values.push(Cell::Text(reason.clone()));
     }
     if let Some(ids) = &query.ids {
         // One parameter however many there are.
@@ -269,7 +295,7 @@ pub(super) fn delete(connection: &Connection, id: &SubscriptionId) -> rusqlite::
     ] {
         connection.prepare_cached(query)?.execute([id.as_str()])?;
     }
-    Ok(())
+    replays::delete_of(connection, id)
 }
 
 /// Writes a checkpoint.
@@ -309,6 +335,10 @@ pub(super) fn write_checkpoint(connection: &Connection, checkpoint: &Checkpoint)
             .prepare_cached(query)?
             .execute([i64::try_from(*letter).unwrap_or(i64::MAX)])?;
     }
+    checkpoint
+        .replays
+        .iter()
+        .try_for_each(|step| replays::advance(connection, step))?;
     checkpoint
         .dead
         .iter()
@@ -383,12 +413,12 @@ fn put_dead(connection: &Connection, letter: &DeadLetter) -> rusqlite::Result<()
     connection.prepare_cached(query)?.execute(values).map(drop)
 }
 
-fn written(attempts: &[Attempt]) -> String {
+pub(super) fn written(attempts: &[Attempt]) -> String {
     // Plain structs of numbers and strings: this cannot fail.
     serde_json::to_string(attempts).unwrap_or_else(|_| "[]".into())
 }
 
-fn attempts(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Attempt>> {
+pub(super) fn attempts(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<Attempt>> {
     // History for people: an unreadable one is no reason to lose the delivery.
     Ok(serde_json::from_str(&row.get::<_, String>(column)?).unwrap_or_default())
 }
@@ -397,11 +427,11 @@ fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<SubscriptionId> {
     Ok(SubscriptionId(Arc::from(row.get::<_, String>(column)?)))
 }
 
-fn offset(row: &Row<'_>, column: usize) -> rusqlite::Result<Offset> {
+pub(super) fn offset(row: &Row<'_>, column: usize) -> rusqlite::Result<Offset> {
     Ok(Offset(u64::try_from(row.get::<_, i64>(column)?).unwrap_or_default()))
 }
 
 /// SQLite's integers have a sign; an offset never comes near the limit.
-fn integer(offset: Offset) -> i64 {
+pub(super) fn integer(offset: Offset) -> i64 {
     i64::try_from(offset.0).unwrap_or(i64::MAX)
 }

@@ -15,7 +15,7 @@ use crate::error::{Error, Kind};
 const APPLICATION: i64 = 0x4273_5779;
 
 /// Each runs once, in its order, in a transaction.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE subscription (id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE floor (bus TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;
@@ -36,8 +36,21 @@ const MIGRATIONS: [&str; 4] = [
     "CREATE TABLE document (
         kind TEXT NOT NULL, key TEXT NOT NULL, json TEXT NOT NULL, PRIMARY KEY (kind, key)
     ) WITHOUT ROWID;",
+    REPLAYS,
     SEALS,
 ];
+
+/// Replays, and their deliveries that wait. It needs no migration but the first.
+const REPLAYS: &str = "
+    CREATE TABLE replay (
+        id TEXT PRIMARY KEY, subscription TEXT NOT NULL, asked TEXT NOT NULL, progress TEXT NOT NULL, ended INTEGER
+    ) WITHOUT ROWID;
+    CREATE TABLE replay_retry (
+        replay TEXT NOT NULL, offset INTEGER NOT NULL, due INTEGER NOT NULL,
+        tries INTEGER NOT NULL, attempts TEXT NOT NULL, key TEXT,
+        PRIMARY KEY (replay, offset)
+    ) WITHOUT ROWID;
+";
 
 /// A checksum for each row (`seal.rs`). Rows that are there already have none.
 const SEALS: &str = "

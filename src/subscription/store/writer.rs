@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::{error, info};
 
-use super::{Checkpoint, DeadQuery, rows, schema, unavailable};
+use super::{Checkpoint, DeadQuery, Replay, ReplayProgress, replays, rows, schema, unavailable};
 use crate::error::Error;
 use crate::log::Offset;
 use crate::subscription::SubscriptionId;
@@ -44,6 +44,8 @@ pub(super) enum Write {
     },
     /// How far things are.
     Checkpoint(Checkpoint),
+    /// A replay that begins, or is called off.
+    Replay(Box<(Replay, ReplayProgress)>),
     /// Dead letters that go.
     DropDead(DeadQuery),
 }
@@ -251,6 +253,7 @@ fn apply(connection: &Connection, write: &Write) -> rusqlite::Result<u64> {
         Write::Delete(id) => rows::delete(connection, id).map(|()| 0),
         Write::Document { kind, key, json } => rows::put_document(connection, kind, key, json.as_deref()).map(|()| 0),
         Write::Checkpoint(checkpoint) => rows::write_checkpoint(connection, checkpoint).map(|()| 0),
+        Write::Replay(kept) => replays::put(connection, &kept.0, &kept.1).map(|()| 0),
         Write::DropDead(query) => rows::drop_dead(connection, query),
     }
 }

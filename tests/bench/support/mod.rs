@@ -23,6 +23,12 @@ pub(crate) fn unix_nanos() -> u128 {
     now.expect("after 1970").as_nanos()
 }
 
+/// A number that no other event of this process has.
+pub(crate) fn unique() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
 /// Runs `work` on a fresh multi-thread runtime.
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()

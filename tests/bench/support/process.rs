@@ -133,6 +133,7 @@ pub(crate) fn serve_role() {
             .fallback(|_body: Bytes| async { StatusCode::NO_CONTENT })
             .with_state(seen),
         "clock" => clock(),
+        "half" => half(),
         other => panic!("no such role: {other}"),
     };
     super::block_on(async move {
@@ -146,6 +147,26 @@ pub(crate) fn serve_role() {
         .expect("serve");
     });
     std::process::exit(0);
+}
+
+/// A sink that answers 503 to every other request; `/count` says how many it took.
+fn half() -> Router {
+    type Seen = Arc<[AtomicU64; 2]>;
+    async fn take(State(seen): State<Seen>, _body: Bytes) -> StatusCode {
+        let [asked, taken] = &*seen;
+        if asked.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
+            return StatusCode::SERVICE_UNAVAILABLE;
+        }
+        taken.fetch_add(1, Ordering::Relaxed);
+        StatusCode::NO_CONTENT
+    }
+    Router::new()
+        .route("/", post(take))
+        .route(
+            "/count",
+            get(|State(seen): State<Seen>| async move { seen[1].load(Ordering::Relaxed).to_string() }),
+        )
+        .with_state(Seen::default())
 }
 
 /// A sink that knows from `ce-sent` (nanoseconds since 1970) how long each event took; `/taken` gives the sorted

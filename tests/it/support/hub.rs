@@ -149,6 +149,14 @@ impl HubProcess {
         self.child.id()
     }
 
+    /// The memory that it holds now, in MiB.
+    pub(crate) fn resident_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        kib.expect("kilobytes") / 1024
+    }
+
     /// Kill -9.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().expect("kill");
