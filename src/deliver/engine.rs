@@ -132,12 +132,7 @@ impl Engine {
         let mut state = lane.lock();
         state.stored_row(row);
         let floor = state.window.floor(lane.bus.position.dispatched());
-        let now = self.parts.clock.now();
-        let retries = retries.into_iter().map(|retry| Retry {
-            due: due_after_restart(&retry, now),
-            ..retry
-        });
-        state.restore_all(retries.collect(), floor);
+        state.restore_all(due_after_restart(retries, self.parts.clock.now()), floor);
         let holds = [row, state.retries.oldest()].into_iter().flatten().min();
         let asks = if has_work { state.ask() } else { Asks::default() };
         lane.bus.hold(lane.key, holds);

@@ -17,16 +17,18 @@ const SPREAD: f64 = 0.2;
 /// The step of a schedule that has none.
 const FALLBACK: Duration = Duration::from_secs(5);
 
-/// When a retry is due that was kept over a restart at `now`. If its last attempt lies in the future, the clock has been
-/// set back meanwhile: then it waits as long as it should after that attempt, from now on, and not a day more.
-pub(super) fn due_after_restart(kept: &Retry, now: Timestamp) -> Timestamp {
-    let last = kept.attempts.last().map(|attempt| Timestamp(attempt.at));
-    match last {
-        Some(last) if last > now => kept.due.min(now.plus(kept.due.since(last))),
-        Some(_) => kept.due,
-        // Nobody has refused it yet: it waits for its turn alone.
-        None => kept.due.min(now),
+/// Retries that were kept over a restart at `now`, due when they should be. Where the last attempt lies in the future, the
+/// clock has been set back meanwhile: then one waits as long as it should after that, from now on, and not a day more.
+pub(super) fn due_after_restart(mut kept: Vec<Retry>, now: Timestamp) -> Vec<Retry> {
+    for retry in &mut kept {
+        match retry.attempts.last().map(|attempt| Timestamp(attempt.at)) {
+            Some(last) if last > now => retry.due = retry.due.min(now.plus(retry.due.since(last))),
+            Some(_) => {}
+            // Nobody has refused it yet: it waits for its turn alone.
+            None => retry.due = retry.due.min(now),
+        }
     }
+    kept
 }
 
 /// What the sink said.
@@ -316,7 +318,7 @@ mod tests {
                 tries: 1,
                 key: None,
             };
-            let given = due_after_restart(&kept, NOW).0 - NOW.0;
+            let given = due_after_restart(vec![kept], NOW)[0].due.0 - NOW.0;
             assert_eq!(given, expected, "last at {last:?}, due at {due}");
         };
         check(Some(-5_000), 3_000, 3_000);
