@@ -37,6 +37,7 @@ const DEAD: u64 = 5;
 pub(crate) struct Choices(u64);
 
 impl Choices {
+    #[allow(clippy::print_stdout, reason = "whoever sees a failure needs the seed")]
     pub(crate) fn from_environment() -> Self {
         let given = std::env::var("BUSWAY_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed =
@@ -126,6 +127,7 @@ async fn set_up(folder: &Path, receiver: &Receiver) {
 }
 
 /// Lets everything arrive, and looks into every corner.
+#[allow(clippy::print_stdout, reason = "the ledger is what a long run is for")]
 async fn finish(hub: &HubProcess, ledger: &Ledger, mut traffic: Traffic, kills: u64) {
     traffic.send_again(hub).await;
     hub.post("/v1/subscriptions/paused/resume", &Value::Null).await;
