@@ -1,8 +1,8 @@
 //! The command line: one file a command. `run` reads the arguments and answers with an exit code.
 //!
 //! `exit` has the codes, `out` the output, `client` the way to a hub, `flags` the flags made from the config's keys.
-//! Invariant: commands speak to a hub only over HTTP, so whatever they can do, any program can do. (`token --data` works
-//! on the files of one that does not run.)
+//! Invariant: commands speak to a hub only over HTTP, so whatever they can do, any program can do. `store` and `token --data`
+//! are the exceptions: they are for when no hub runs.
 //! Invariant: stdout carries results and nothing else; what goes wrong is one sentence on stderr and a code.
 
 mod client;
@@ -24,6 +24,7 @@ mod serve;
 mod set;
 mod source;
 pub mod sse;
+mod store;
 mod subscription;
 mod tail;
 mod token;
@@ -83,6 +84,8 @@ enum Command {
     Plugin(plugin::Command),
     /// Make, list and revoke credentials.
     Token(token::Command),
+    /// Look over the files of a hub that is not running.
+    Store(store::Command),
     /// Check and show settings.
     Config(config::Command),
 }
@@ -187,6 +190,7 @@ async fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Explain(explain) => explain.run().await?,
         Command::Plugin(plugin) => plugin.run().await?,
         Command::Token(token) => token.run().await?,
+        Command::Store(store) => return store.run().await,
         Command::Config(config) => config.run().await?,
     }
     Ok(ExitCode::SUCCESS)

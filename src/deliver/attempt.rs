@@ -252,7 +252,7 @@ pub(super) fn tried(
         Outcome::Accepted | Outcome::Disabled { accepted: true }
     );
     if let Some(queued) = item.queued.as_ref().filter(|_| accepted) {
-        let waited = engine.parts.clock.now().since(queued.candidate.record.received);
+        let waited = engine.parts.clock.of_day().since(queued.candidate.record.received);
         engine.parts.metrics.delivery_seconds.observe(waited.as_secs_f64());
     }
     let outcome = match answered.outcome {

@@ -73,7 +73,7 @@ impl Call<'_> {
         let (parts, url) = (&self.engine.parts, self.hook.url.as_str());
         let signed = parts
             .signer
-            .sign(&mut request, url, push.token.as_deref(), parts.clock.now());
+            .sign(&mut request, url, push.token.as_deref(), parts.clock.of_day());
         let why = match tokio::time::timeout(self.time.left(), signed).await {
             Ok(Ok(())) => return Ok(request),
             Ok(Err(error)) => error.message().to_owned(),
@@ -86,7 +86,7 @@ impl Call<'_> {
     async fn post(&self, request: Request<Bytes>) -> Answered {
         let within = (self.time.left(), self.hook.success.as_slice());
         let parts = &self.engine.parts;
-        webhook::send(&parts.client, request, within, parts.clock.now()).await
+        webhook::send(&parts.client, request, within, parts.clock.of_day()).await
     }
 
     async fn post_with_token(&self, request: Request<Bytes>, oauth2: &Arc<OAuth2>) -> Result<Answered, Answered> {

@@ -20,6 +20,7 @@ use super::checkpoint::Written;
 use super::history::History;
 use super::lane::{Asks, Effect, Lane, State, run};
 use super::replays::Replays;
+use super::retry::due_after_restart;
 use super::timer::Timer;
 use super::tokens::Tokens;
 use super::window::Window;
@@ -121,6 +122,10 @@ impl Engine {
         }
         self.restore_replays(replays);
         for (bus, end) in starting.into_values() {
+            // At once: retention may come round before the first checkpoint is written.
+            self.parts
+                .log
+                .keep_from(&bus.name, bus.needed(bus.position.dispatched()));
             drop(self.tasks.spawn(dispatch::dispatch(self.clone(), bus, end)));
         }
         Ok(())
@@ -131,7 +136,7 @@ impl Engine {
         let mut state = lane.lock();
         state.stored_row(row);
         let floor = state.window.floor(lane.bus.position.dispatched());
-        state.restore_all(retries, floor);
+        state.restore_all(due_after_restart(retries, self.parts.clock.now()), floor);
         let holds = [row, state.retries.oldest()].into_iter().flatten().min();
         let asks = if has_work { state.ask() } else { Asks::default() };
         lane.bus.hold(lane.key, holds);
@@ -157,6 +162,7 @@ impl Engine {
         let end = self.parts.log.end(&subscription.bus)?;
         let log_end = *end.borrow();
         let (bus, is_new) = self.bus(&subscription.bus, log_end);
+        self.parts.log.keep_from(&bus.name, from.unwrap_or(log_end));
         let lane = self.add_lane(&bus, subscription, Window::behind(from.unwrap_or(log_end)));
         if is_new {
             drop(self.tasks.spawn(dispatch::dispatch(self.clone(), bus, end)));

@@ -7,11 +7,25 @@
 
 use std::time::Duration;
 
-use crate::subscription::{DeliveryConfig, Schedule, UNLIMITED};
+use crate::subscription::{DeliveryConfig, Retry, Schedule, UNLIMITED};
 use crate::time::Timestamp;
 
 /// The share of a step that jitter may add.
 const SPREAD: f64 = 0.2;
+
+/// Retries that were kept over a restart at `now`, due when they should be. Where the last attempt lies in the future, the
+/// clock has been set back meanwhile: then one waits as long as it should after that, from now on, and not a day more.
+pub(super) fn due_after_restart(mut kept: Vec<Retry>, now: Timestamp) -> Vec<Retry> {
+    for retry in &mut kept {
+        match retry.attempts.last().map(|attempt| Timestamp(attempt.at)) {
+            Some(last) if last > now => retry.due = retry.due.min(now.plus(retry.due.since(last))),
+            Some(_) => {}
+            // Nobody has refused it yet: it waits for its turn alone.
+            None => retry.due = retry.due.min(now),
+        }
+    }
+    kept
+}
 
 /// What the sink said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -289,5 +303,35 @@ mod tests {
             prop_assert!(wait >= step);
             prop_assert!(wait <= step.mul_f64(1.0 + SPREAD).max(MOST));
         }
+    }
+
+    #[test]
+    fn a_clock_set_back_over_a_restart_costs_no_more_than_the_wait() {
+        let check = |last: Option<i64>, due: i64, expected: i64| {
+            let attempt = |at: i64| crate::subscription::Attempt {
+                number: 1,
+                at: NOW.0 + at,
+                took_ms: 0,
+                status: None,
+                outcome: String::new(),
+                answer: None,
+            };
+            let kept = Retry {
+                subscription: crate::subscription::SubscriptionId("s".into()),
+                offset: crate::log::Offset(1),
+                due: Timestamp(NOW.0 + due),
+                attempts: last.map(attempt).into_iter().collect(),
+                tries: 1,
+                key: None,
+            };
+            let given = due_after_restart(vec![kept], NOW)[0].due.0 - NOW.0;
+            assert_eq!(given, expected, "last at {last:?}, due at {due}");
+        };
+        check(Some(-5_000), 3_000, 3_000);
+        check(Some(-5_000), -3_000, -3_000);
+        check(Some(86_400_000), 86_405_000, 5_000);
+        check(Some(1), 5_001, 5_000);
+        check(None, 86_400_000, 0);
+        check(None, -5, -5);
     }
 }

@@ -100,7 +100,7 @@ async fn post(engine: &Engine, subscription: &Subscription, hook: &Webhook, one:
         Err(reason) => return Answered::rejected(reason),
     };
     let trace = one.candidate.event().attribute("traceparent");
-    let now = engine.parts.clock.now();
+    let now = engine.parts.clock.of_day();
     let request = webhook::request(hook, encoded, &id, now, trace.as_deref());
     call(engine, subscription, hook, request).await
 }
@@ -120,7 +120,7 @@ async fn post_batch(engine: &Engine, subscription: &Subscription, hook: &Webhook
         }
         (first, _) => delivery_id(&subscription.id, first.unwrap_or_default()),
     };
-    let request = webhook::request(hook, encode_batch(&events), &id, engine.parts.clock.now(), None);
+    let request = webhook::request(hook, encode_batch(&events), &id, engine.parts.clock.of_day(), None);
     call(engine, subscription, hook, request).await
 }
 

@@ -18,7 +18,7 @@ use crate::deliver;
 use crate::error::Error;
 use crate::event::{Data, DataKind, Draft, Event, Value as Attribute};
 use crate::hub::{Choice, Hub};
-use crate::log::BusName;
+use crate::log::{BusName, Damaged};
 use crate::plugin;
 use crate::subscription::{Subscription, SubscriptionId};
 use crate::tasks::Tasks;
@@ -165,6 +165,16 @@ pub(super) fn stopping() -> Happening {
         ty: "hub.stopping",
         subject: None,
         facts: json!({"version": env!("CARGO_PKG_VERSION")}),
+    }
+}
+
+/// Records were found damaged on disk.
+pub(super) fn damaged(damaged: &Damaged) -> Happening {
+    Happening {
+        ty: "log.damaged",
+        subject: Some(damaged.bus.to_string()),
+        facts: json!({"bus": damaged.bus.as_str(), "from": damaged.range.start, "to": damaged.range.end,
+            "file": damaged.file, "reason": damaged.reason}),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Why this order: the log's lock refuses a second hub before anything is touched; delivery needs all the others.
 //! Invariant: a hub that fails to open leaves no task behind.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::{Hub, Owners, Parts, Settings, life};
 use crate::access::Access;
 use crate::deliver::{self, Delivery};
 use crate::error::{Error, Kind};
-use crate::log::{BusName, EventLog};
+use crate::log::{BusName, EventLog, Offset};
 use crate::metrics::Metrics;
 use crate::net::{Client, Guard};
 use crate::plugin::{self, Plugins};
@@ -59,6 +60,7 @@ impl Hub {
 async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, Error> {
     let metrics = Arc::new(Metrics::new());
     let (log, store, mut kept, ground) = open_files(&settings, &clock, &owners).await?;
+    go_on_after(&log, &kept).await?;
     tell_kept(&log, &kept, &metrics);
     let documents = super::documents::Documents::of(std::mem::take(&mut kept.documents));
     let access = Arc::new(Access::new(settings.access, clock.clone()));
@@ -74,7 +76,8 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         plugins: plugins.clone(),
         client: client.clone(),
         signer: signer.clone(),
-        clock: clock.clone(),
+        // Retries, breakers and rates wait as long as they should, whatever becomes of the time of day.
+        clock: clock.steady(),
         tasks: owners.delivery.clone(),
         metrics: Arc::clone(&metrics),
         notices,
@@ -134,6 +137,24 @@ async fn open_plugins(
     Ok((plugins, told))
 }
 
+/// A log that ends before what has been delivered is an older copy, or its disk has lost what it said it had: offsets
+/// that are given out again would be taken for delivered.
+async fn go_on_after(log: &EventLog, kept: &Kept) -> Result<(), Error> {
+    let mut seen: BTreeMap<&BusName, Offset> = kept.floors.iter().map(|(bus, floor)| (bus, *floor)).collect();
+    let buses: HashMap<_, _> = kept.subscriptions.iter().map(|one| (&one.id, &one.bus)).collect();
+    // Of retries and not of cursors: a cursor may begin where nothing has been yet.
+    for retry in &kept.retries {
+        if let Some(bus) = buses.get(&retry.subscription) {
+            let known = seen.entry(bus).or_default();
+            *known = Offset(retry.offset.0 + 1).max(*known);
+        }
+    }
+    for (bus, offset) in seen {
+        log.go_on_from(bus, offset).await?;
+    }
+    Ok(())
+}
+
 fn tell_kept(log: &EventLog, kept: &Kept, metrics: &Metrics) {
     metrics
         .subscriptions
@@ -183,8 +204,9 @@ fn create_folder(data: &Path) -> Result<(), Error> {
     })
 }
 
-/// Lets the log drop what retention lets go, now and then.
+/// Lets the log drop what retention lets go, now and then, and tells what was found damaged meanwhile.
 async fn trim(hub: Hub, tasks: Tasks) {
+    let mut told = Vec::new();
     loop {
         tokio::select! {
             () = tasks.stopping() => return,
@@ -193,5 +215,10 @@ async fn trim(hub: Hub, tasks: Tasks) {
         if let Err(error) = hub.0.log.trim().await {
             warn!(reason = ?error, "retention could not drop old segments, will try again");
         }
+        let damaged = hub.0.log.damaged();
+        for news in damaged.iter().filter(|one| !told.contains(*one)) {
+            hub.0.life.tell(life::damaged(news));
+        }
+        told = damaged;
     }
 }

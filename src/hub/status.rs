@@ -89,6 +89,7 @@ impl Hub {
         };
         let reasons: Vec<String> = failing
             .into_iter()
+            .chain(self.0.log.damaged().iter().take(MOST_TOLD).map(ToString::to_string))
             .chain(rejected)
             .chain(troubled)
             .chain(more)

@@ -5,8 +5,9 @@
 //! Invariant: there is always at least one segment, and only the last is written. Invariant: `end` moves after the
 //! commit, and after the records are in the tail.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,9 +21,10 @@ use super::dedup::{self, Dedup};
 use super::durability::{self, Durability, InForce};
 use super::fault::Failure;
 use super::lock::FolderLock;
-use super::model::{BusName, BusStats, Offset, Settings};
+use super::model::{BusName, BusStats, Damaged, Offset, Settings};
 use super::queue::Queue;
 use super::reader;
+use super::record::Damage;
 use super::segment::{self, Checkpoint, Segment};
 use super::tail::Tail;
 use super::writer::{Opened, Writer};
@@ -33,6 +35,8 @@ use crate::time::{Clock, Timestamp};
 pub(super) struct Bus {
     pub(super) state: Arc<BusState>,
     pub(super) queue: Queue,
+    /// When the newest record was received, at the start.
+    pub(super) newest: Option<Timestamp>,
 }
 
 /// What is known of a bus.
@@ -45,6 +49,8 @@ pub(super) struct BusState {
     segments: Mutex<VecDeque<Arc<Segment>>>,
     tail: Mutex<Tail>,
     fault: Mutex<Option<String>>,
+    /// What readers have found, by where it begins.
+    damaged: Mutex<BTreeMap<u64, (u64, &'static str)>>,
     /// Connections that no reader uses now, by the first offset of their segment.
     idle: Mutex<Vec<(u64, Connection)>>,
     durability: Durability,
@@ -65,6 +71,8 @@ pub(super) struct Counted {
     pub(super) wal: AtomicU64,
 }
 
+/// Ranges of damage that a bus remembers; of a file in ruins the rest is told in the log.
+const MOST_DAMAGE: usize = 64;
 /// Read connections that a bus keeps open for the next reader.
 const IDLE_CONNECTIONS: usize = 4;
 
@@ -91,6 +99,7 @@ impl Bus {
                 sealed => sealed?,
             }
         }
+        let lost = active.lost()?;
         let (connection, end) = active.open_for_writing()?;
         // A commit that a crash cut off may be readable and yet not on disk. From here on it counts as stored.
         segment::checkpoint(&connection, Checkpoint::Whole)?;
@@ -103,6 +112,7 @@ impl Bus {
             segments: Mutex::new(segments),
             tail: Mutex::default(),
             fault: Mutex::default(),
+            damaged: Mutex::default(),
             idle: Mutex::default(),
             durability: settings.durability,
             in_force: Mutex::new(in_force),
@@ -120,8 +130,15 @@ impl Bus {
             newest,
             segment_size: segment_size(settings),
         };
-        Writer::new(Arc::clone(&state), clock.clone(), opened).start(waiting, lock)?;
-        Ok(Self { state, queue })
+        let mut writer = Writer::new(Arc::clone(&state), clock.clone(), opened);
+        let after_lost = if lost > 0 { end + lost } else { 0 };
+        writer.go_on_from(segment::after_damaged(&state.folder)?.max(after_lost))?;
+        if lost > 0 {
+            reader::tell(&state, &(end..end + lost), Damage("its write-ahead log is damaged"));
+        }
+        writer.start(waiting, lock)?;
+        let newest = (newest.0 > i64::MIN).then_some(newest);
+        Ok(Self { state, queue, newest })
     }
 }
 
@@ -220,6 +237,33 @@ impl BusState {
     pub(super) fn disconnect(&self) {
         let idle = std::mem::take(&mut *lock(&self.idle));
         drop(idle);
+    }
+
+    /// Notes damage; whether it is news.
+    pub(super) fn note_damage(&self, range: &Range<u64>, reason: &'static str) -> bool {
+        let mut damaged = lock(&self.damaged);
+        let known = damaged.range(..=range.start).next_back();
+        if known.is_some_and(|(_, (end, _))| *end >= range.end) || damaged.len() >= MOST_DAMAGE {
+            return false;
+        }
+        damaged.insert(range.start, (range.end, reason)) != Some((range.end, reason))
+    }
+
+    /// The damage that is known, as far as its records would still be there.
+    pub(super) fn damaged(&self) -> Vec<Damaged> {
+        let first = self.first();
+        let known = lock(&self.damaged).clone();
+        let left = known.into_iter().filter(|(_, (end, _))| *end > first);
+        left.map(|(start, (end, reason))| Damaged {
+            bus: self.name.clone(),
+            range: Offset(start)..Offset(end),
+            file: self
+                .segment_at(start)
+                .map(|(segment, _)| segment.name())
+                .unwrap_or_default(),
+            reason: reason.to_owned(),
+        })
+        .collect()
     }
 
     /// Why appends fail now, if they do.

@@ -73,6 +73,17 @@ impl Failure {
         Error::new(Kind::Unavailable, "store_unavailable", message).with_cause(self.clone())
     }
 
+    /// Why the log does not open, and what helps.
+    pub(super) fn refuse_open(&self) -> Error {
+        if !self.damage {
+            return self.refuse("open");
+        }
+        let message = "the newest file of a bus is damaged, so the hub cannot know which offsets it has given out; \
+             `busway store check` says what is left; put a copy of the file back, or rename it from `.sqlite` to \
+             `.sqlite.damaged`: then what it held is lost, and new events go on after it";
+        Error::new(Kind::Unavailable, "store_damaged", message).with_cause(self.clone())
+    }
+
     /// The answer to anything else.
     pub(super) fn refuse(&self, action: &str) -> Error {
         let message = format!(

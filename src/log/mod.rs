@@ -17,8 +17,11 @@
 //! | the power goes | the same, if the disk keeps what it says it has synced |
 //! | the disk is full, or fails | everything acknowledged. Appends are refused (`store_unavailable`), [`EventLog::fault`] says why, reads go on, and the first append or probe that succeeds ends it |
 //! | a file is damaged | every record outside the damage. If it is the last file, the next append begins a new one |
+//! | the clock is set | times in the records never go back: they stand still until the clock has caught up. A clock that jumps ahead drops nothing by age for an hour (`age.rs`) |
+//! | the log ends before offsets that subscriptions have seen (an older copy was put back) | everything in it; new events go on after what was seen, the rest is a gap |
+//! | the write-ahead log of the last file is damaged before its last commit | what comes before the damage; the loss is told, and new events go on past all that can have been lost |
 //! | records vanish from the last file while the hub runs | the others; offsets go on where the acknowledged ones end |
-//! | the last file cannot be read at a start | everything; but the hub refuses to start and names the file, for it cannot know which offsets it has given out |
+//! | the last file cannot be read at a start | everything; but the hub refuses to start and names the file, for it cannot know which offsets it has given out. Renamed to `….sqlite.damaged` it is left aside, and offsets go on past all that it can have held |
 //!
 //! # On disk
 //!
@@ -62,7 +65,9 @@
 //! - `end` moves after the commit; nothing at or past it is ever served.
 //! - Nothing here knows subscriptions: who needs old records says so by [`EventLog::protect`].
 
+mod age;
 mod bus;
+mod check;
 mod commit;
 mod dedup;
 mod durability;
@@ -76,6 +81,7 @@ pub mod record;
 mod retention;
 mod segment;
 mod tail;
+pub mod wal;
 mod writer;
 
 #[cfg(test)]
@@ -88,6 +94,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, oneshot, watch};
 
+use self::age::AgeClock;
 use self::bus::{Bus, BusState};
 use self::fault::Failure;
 use self::queue::{Wish, shutting_down};
@@ -97,9 +104,10 @@ use crate::event::Event;
 use crate::tasks::Tasks;
 use crate::time::{Clock, Timestamp};
 
+pub use self::check::{Checked, check};
+pub use self::durability::{Durability, InForce};
 pub use self::lock::FolderLock;
-pub use self::model::{Appended, Batch, BusName, BusStats, Offset, ReadLimit, Record, Retention, Settings};
-pub use durability::{Durability, InForce};
+pub use self::model::{Appended, Batch, BusName, BusStats, Damaged, Offset, ReadLimit, Record, Retention, Settings};
 
 /// Reads from disk that run at once, over all buses; more wait. Each holds a thread and up to its limit in memory.
 const READERS: usize = 8;
@@ -113,6 +121,8 @@ struct Inner {
     dir: PathBuf,
     settings: Settings,
     clock: Clock,
+    steady: Clock,
+    age: Mutex<AgeClock>,
     tasks: Tasks,
     buses: RwLock<BTreeMap<BusName, Arc<Bus>>>,
     /// Held while a bus is created, so that two callers do not; gone when the log is closed.
@@ -129,16 +139,28 @@ impl EventLog {
     pub fn open(dir: &Path, settings: Settings, clock: Clock, tasks: Tasks) -> Result<Self, Error> {
         let create = fs::create_dir_all(dir);
         create.map_err(|error| Failure::from(error).during("create", dir).refuse("open"))?;
+        // Whoever made the folders may have died before their names were durable. One that may not be opened was not made here.
+        for above in dir
+            .ancestors()
+            .skip(1)
+            .take(2)
+            .filter(|above| !above.as_os_str().is_empty())
+        {
+            let _ = segment::sync_folder(above);
+        }
         let lock = Arc::new(FolderLock::take(dir)?);
         let mut buses = BTreeMap::new();
         for name in bus_names(dir).map_err(|failure| failure.refuse("open"))? {
             let folder = (dir.join(name.as_str()), name.clone());
             let bus = Bus::open(folder, &settings, &clock, Arc::clone(&lock));
-            buses.insert(name, Arc::new(bus.map_err(|failure| failure.refuse("open"))?));
+            buses.insert(name, Arc::new(bus.map_err(|failure| failure.refuse_open())?));
         }
+        let newest = buses.values().filter_map(|bus| bus.newest).max();
         Ok(Self(Arc::new(Inner {
             dir: dir.to_owned(),
             settings,
+            age: Mutex::new(AgeClock::new(clock.now(), newest)),
+            steady: clock.steady(),
             clock,
             tasks,
             buses: RwLock::new(buses),
@@ -238,14 +260,37 @@ impl EventLog {
         bus::lock(&self.0.floors).insert(bus.clone(), floor);
     }
 
+    /// Somebody needs records from `floor` on: retention keeps them, whatever was protected before.
+    pub fn keep_from(&self, bus: &BusName, floor: Offset) {
+        let mut floors = bus::lock(&self.0.floors);
+        let kept = floors.entry(bus.clone()).or_insert(floor);
+        *kept = floor.min(*kept);
+    }
+
+    /// Sees that nothing before `least` is given out as an offset of this bus: others have seen it used. Whether the log
+    /// had fallen behind that; the offsets between are a gap then. Creates the bus.
+    ///
+    /// # Errors
+    /// As [`EventLog::append`].
+    pub async fn go_on_from(&self, bus: &BusName, least: Offset) -> Result<bool, Error> {
+        let bus = self.find_or_create(bus)?;
+        if bus.state.end() >= least.0 {
+            return Ok(false);
+        }
+        let (answer, done) = oneshot::channel();
+        bus.queue.ask(Wish::GoOn(least.0, answer))?;
+        done.await.unwrap_or_else(|_| Err(shutting_down()))?;
+        Ok(true)
+    }
+
     /// Drops what retention says may go. Called now and then by the hub.
     ///
     /// # Errors
     /// `store_unavailable` when a file cannot be deleted; what may go is tried again with the next call.
     pub async fn trim(&self) -> Result<(), Error> {
+        let now = bus::lock(&self.0.age).now(self.0.clock.now(), self.0.steady.now());
         for bus in self.all() {
             let floor = bus::lock(&self.0.floors).get(&bus.state.name).copied();
-            let now = self.0.clock.now();
             let rules = Rules {
                 retention: &self.0.settings.retention,
                 floor,
@@ -271,6 +316,11 @@ impl EventLog {
     /// All buses.
     pub fn buses(&self) -> Vec<BusName> {
         self.all().iter().map(|bus| bus.state.name.clone()).collect()
+    }
+
+    /// What was found damaged since the start, and is still there.
+    pub fn damaged(&self) -> Vec<Damaged> {
+        self.all().iter().flat_map(|bus| bus.state.damaged()).collect()
     }
 
     /// Why appends fail now, if they do.

@@ -170,6 +170,30 @@ pub struct BusStats {
     pub dedup_reach: Duration,
 }
 
+/// Records that are in no state to be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    /// Of which bus.
+    pub bus: BusName,
+    /// Which ones.
+    pub range: Range<Offset>,
+    /// In which file of the bus's folder.
+    pub file: String,
+    /// What is wrong with them.
+    pub reason: String,
+}
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, last) = (self.range.start.0, self.range.end.0.saturating_sub(1));
+        let (bus, file, reason) = (&self.bus, &self.file, &self.reason);
+        write!(
+            f,
+            "records {from} to {last} of bus `{bus}` are damaged on disk and are skipped ({file}: {reason})"
+        )
+    }
+}
+
 impl BusName {
     /// The bus that is meant when none is named.
     pub fn default_bus() -> Self {

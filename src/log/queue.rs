@@ -40,6 +40,8 @@ pub(super) enum Wish {
     Append(Append),
     /// Close the segment, so that retention can drop it.
     Rotate(oneshot::Sender<Result<()>>),
+    /// Give out no offset before this one.
+    GoOn(u64, oneshot::Sender<Result<()>>),
     /// Store what has come before this, and end.
     Close(oneshot::Sender<()>),
     /// Behave as if the disk had no room for another page, or had room again.

@@ -4,7 +4,7 @@
 //! threads that may block, over connections that are kept for the next reader.
 //!
 //! Offsets leave no holes, so every offset between the first and the end must turn up, with a checksum that fits.
-//! One that does not is told in the log once per read, skipped, and shows as a gap: damage never stops a reader, and
+//! One that does not is told in the log, skipped, and shows as a gap: damage never stops a reader, and
 //! is never served. Everything else that goes wrong (no file handles, an I/O error) is an error to be tried again,
 //! for what may be there must not be skipped.
 //!
@@ -216,8 +216,11 @@ impl Reading {
     }
 }
 
-/// Damage is the operator's: a disk or a file system is failing.
-fn tell(state: &BusState, range: &Range<u64>, damage: Damage) {
+/// Damage is the operator's: a disk or a file system is failing. Told once.
+pub(super) fn tell(state: &BusState, range: &Range<u64>, damage: Damage) {
+    if !state.note_damage(range, damage.0) {
+        return;
+    }
     let file = state
         .segment_at(range.start)
         .map(|(segment, _)| segment.path().display().to_string());
@@ -249,14 +252,14 @@ fn read_segment(
     Ok(ControlFlow::Continue(()))
 }
 
-enum Found {
+pub(super) enum Found {
     Record(Arc<Record>),
     Damaged(Range<u64>, Damage),
 }
 
 /// Hands every offset of `range` to `found`, as a record or as damage, in order, up to `most` rows or a break.
 /// Returns where to scan on from. Always gets on by at least one offset, unless it is broken off.
-fn scan(
+pub(super) fn scan(
     connection: &Connection,
     range: Range<u64>,
     most: usize,

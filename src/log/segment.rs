@@ -17,10 +17,17 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::fault::Failure;
+use super::wal;
 use crate::time::Timestamp;
 
 /// "BWlg": what `file` and SQLite tools show as the application of these files.
 const APPLICATION_ID: i32 = 0x4257_6c67;
+/// How the name of a segment ends.
+const END: &str = ".sqlite";
+/// How it ends once an operator has set it aside.
+const SET_ASIDE: &str = ".sqlite.damaged";
+/// Bytes that a row takes at least: its offset, time, checksum and head, and a letter of each attribute.
+const SMALLEST_ROW: u64 = 24;
 /// The version of the schema below.
 const FORMAT: i32 = 1;
 /// How long a statement waits for a lock of another process (somebody who looks with `sqlite3`).
@@ -66,7 +73,7 @@ impl Segment {
     pub(super) fn new(folder: &Path, first: u64) -> Self {
         Self {
             first,
-            path: folder.join(format!("{first:020}.sqlite")),
+            path: folder.join(format!("{first:020}{END}")),
             sealed: AtomicBool::new(false),
             oldest: OnceLock::new(),
             newest: OnceLock::new(),
@@ -79,9 +86,7 @@ impl Segment {
         let mut segments = Vec::new();
         for entry in fs::read_dir(folder)? {
             let name = entry?.file_name();
-            let first = name
-                .to_str()
-                .and_then(|name| name.strip_suffix(".sqlite")?.parse().ok());
+            let first = name.to_str().and_then(|name| name.strip_suffix(END)?.parse().ok());
             segments.extend(first.map(|first| Self::new(folder, first)));
         }
         segments.sort_by_key(|segment: &Self| segment.first);
@@ -96,6 +101,18 @@ impl Segment {
     /// Its file.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The name of its file, without its folder.
+    pub(super) fn name(&self) -> String {
+        format!("{:020}{END}", self.first)
+    }
+
+    /// How many records its write-ahead log can have lost to damage. Before it is opened.
+    pub(super) fn lost(&self) -> Result<u64, Failure> {
+        let wal = self.beside("-wal");
+        let lost = wal::lost(&wal).map_err(|error| Failure::from(error).during("read", &wal))?;
+        Ok(lost / SMALLEST_ROW)
     }
 
     /// Opens it for the writer, creates it if it is new, and says where it ends.
@@ -239,6 +256,25 @@ pub(super) fn checkpoint(connection: &Connection, how: Checkpoint) -> Result<boo
     });
     let (busy, in_wal, written) = done.optional()?.unwrap_or((1, 0, 0));
     Ok(busy == 0 && in_wal == written)
+}
+
+/// The first offset past all that the files which were set aside can have held; 0 if there are none.
+pub(super) fn after_damaged(folder: &Path) -> Result<u64, Failure> {
+    let mut after = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(SET_ASIDE)) else {
+            continue;
+        };
+        let Ok(first) = stem.parse::<u64>() else {
+            continue;
+        };
+        let wal = folder.join(format!("{stem}{END}-wal"));
+        let bytes = entry.metadata()?.len() + fs::metadata(wal).map_or(0, |wal| wal.len());
+        after = after.max(first + bytes / SMALLEST_ROW + 1);
+    }
+    Ok(after)
 }
 
 /// Makes a new or deleted name in a folder durable.

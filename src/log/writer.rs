@@ -145,6 +145,9 @@ impl Writer {
                 let rotated = self.recover().and_then(|()| self.rotate());
                 let _ = answer.send(rotated.map_err(|failure| failure.refuse("begin a new segment")));
             }
+            Wish::GoOn(least, answer) => {
+                let _ = answer.send(self.go_on_from(least).map_err(|failure| failure.refuse("go on")));
+            }
             Wish::Close(closed) => return Some(closed),
             #[cfg(test)]
             Wish::DiskFull(full, done) => {
@@ -261,6 +264,19 @@ impl Writer {
         (self.full, self.in_wal) = (false, 0);
         if let Err(failure) = sealed.seal(sealing) {
             warn!(bus = %self.state.name, file = %sealed.path().display(), %failure, "a full segment could not be sealed; it is tried again at the next start");
+        }
+        Ok(())
+    }
+
+    /// Gives out no offset before `least`: a new segment begins there.
+    pub(super) fn go_on_from(&mut self, least: u64) -> Result<(), Failure> {
+        if self.next < least {
+            error!(bus = %self.state.name, end = self.next, least, "the log ends before offsets that have been used: records are lost, or an older copy was put back; new events go on after them");
+            self.next = least;
+            self.full = true;
+            self.recover()?;
+            self.rotate()?;
+            self.state.end.send_replace(Offset(self.next));
         }
         Ok(())
     }

@@ -39,6 +39,6 @@ pub use signing::{PrivateKey, Secret, SigningSecret};
 pub use step::Step;
 pub use store::{
     Attempt, Checkpoint, DeadLetter, DeadQuery, ENDED_KEPT, Kept, KeptReplay, Replay, ReplayId, ReplayProgress,
-    ReplayState, ReplayStep, Retry, Store,
+    ReplayState, ReplayStep, Retry, Store, check as check_store,
 };
 pub use tls::Tls;

@@ -9,8 +9,10 @@
 
 mod access; // credentials and scopes on /v1, the command line and the older surfaces
 mod amqp; // the AMQP notifier: a real RabbitMQ, and Qpid's dialect byte for byte
-mod authority;
-mod backpressure; // callbacks over TLS: whose certificates are taken
+mod authority; // callbacks over TLS: whose certificates are taken
+mod backpressure; // publishers beyond what can be written
+#[cfg(target_os = "linux")]
+mod bad_disk; // a disk that is slow, fails or cannot be written, and a clock that jumps
 mod bus_sink; // other buses as sinks and for what is given up, over a kill
 mod callback_settings; // tokens, timeouts, secrets that are rotated
 mod callback_way; // client certificates and proxies
@@ -52,9 +54,12 @@ mod push; // signed EventBridge pushes, verified by a receiver that has the cert
 mod readme; // what the README says can be run, runs
 mod replay; // replays: beside live events, over a kill, a pause, a dead sink, to their end
 mod rollback; // a generation that fails where the one before it worked
+mod rounds; // kill -9 round after round with everything at work: a ledger of what was promised
 mod schema; // configs held to the schemas of their plugins: subscriptions, the operator's, and after a swap
 mod secrets; // no secret in any log, answer, event or output, at any level
 mod standard_webhooks; // signatures, verified by the libraries of their own project
+mod stop_under_load; // SIGTERM with everything in flight: in time, nothing lost, nothing twice
+mod store_faults; // bytes of the store that change: found, told, never served
 mod stream; // streams: filters, resumption over a kill, heartbeats, gaps, slow readers
 mod subscriptions_api; // the CloudEvents Subscriptions API under its own paths
 #[allow(dead_code, reason = "shared by all tests, and each uses its part")]

@@ -139,3 +139,91 @@ async fn any_byte_may_break() {
         log.log.close().await;
     }
 }
+
+/// What stands in the check of a closed log: damaged ranges, and how many records are whole.
+fn checked(log: &Fixture) -> (Vec<(u64, u64)>, u64) {
+    let checked = crate::log::check(log.dir.path()).unwrap();
+    let ranges = checked.damaged.iter().map(|one| (one.range.start.0, one.range.end.0));
+    (ranges.collect(), checked.whole)
+}
+
+#[tokio::test]
+async fn a_check_finds_what_a_read_would_skip() {
+    let log = Fixture::new();
+    log.fill(1..61, 1_000).await;
+    let locked = crate::log::check(log.dir.path()).unwrap_err();
+    assert_eq!(locked.code(), "store_locked", "not under a hub");
+    log.log.close().await;
+    assert_eq!(checked(&log), (vec![], 60));
+    let sql = "DELETE FROM event WHERE \"offset\" IN (3, 4); UPDATE event SET crc = crc + 1 WHERE \"offset\" = 7";
+    Connection::open(&log.files()[0]).unwrap().execute_batch(sql).unwrap();
+    assert_eq!(checked(&log), (vec![(3, 5), (7, 8)], 57));
+    let second: u64 = log.files()[1].file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    fs::write(&log.files()[0], b"no database at all").unwrap();
+    assert_eq!(checked(&log), (vec![(1, second)], 61 - second));
+    let nowhere = crate::log::check(&log.dir.path().join("none")).unwrap_err();
+    assert_eq!(nowhere.code(), "store_not_found");
+}
+
+#[tokio::test]
+async fn damage_is_shown_once_until_its_records_are_gone() {
+    let mut log = Fixture::with(Settings {
+        segment_size: 16 << 10,
+        ..settings()
+    });
+    log.settings.retention.size = Some(64 << 10);
+    log.fill(1..61, 1_000).await;
+    log.log.close().await;
+    let sql = "DELETE FROM event WHERE \"offset\" IN (3, 4)";
+    Connection::open(&log.files()[0]).unwrap().execute_batch(sql).unwrap();
+    let log = reopened(log);
+    assert_eq!(log.log.damaged(), []);
+    for _ in 0..2 {
+        log.read_all(1).await;
+        let damaged = log.log.damaged();
+        assert_eq!(damaged.len(), 1);
+        assert_eq!(
+            damaged[0].to_string(),
+            "records 3 to 4 of bus `default` are damaged on disk and are skipped (00000000000000000001.sqlite: the rows are missing)"
+        );
+    }
+    log.log.trim().await.unwrap();
+    assert_eq!(log.log.damaged(), []);
+}
+
+/// The newest file is in ruins: refused with what helps, and what helps does.
+#[tokio::test]
+async fn the_newest_file_is_set_aside_and_offsets_go_on_past_it() {
+    let log = closed().await;
+    let newest = log.files().pop().unwrap();
+    let first: u64 = newest.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    fs::write(&newest, vec![0xa5; 12_345]).unwrap();
+    let error = EventLog::open(log.dir.path(), log.settings.clone(), log.clock.clone(), Tasks::new()).unwrap_err();
+    assert_eq!(error.code(), "store_damaged");
+    assert!(error.message().contains("`.sqlite.damaged`"), "{error}");
+    fs::rename(&newest, newest.with_extension("sqlite.damaged")).unwrap();
+    let mut log = reopened(log);
+    let next = log.end();
+    assert!(next > 61, "{next} could have been given out");
+    assert_eq!(log.append(&["new"], 10).await, [next]);
+    log.reopen().await;
+    assert_eq!(log.append(&["newer"], 10).await, [next + 1], "and once is enough");
+    let (read, gaps) = log.read_all(1).await;
+    assert_eq!(gaps, [(first, next)]);
+    assert_eq!(read.len() as u64, first - 1 + 2);
+}
+
+#[tokio::test]
+async fn an_older_copy_gives_out_no_offset_twice() {
+    let mut log = Fixture::new();
+    log.append(&["a", "b"], 10).await;
+    assert!(!log.log.go_on_from(&log.bus, Offset(3)).await.unwrap());
+    assert!(log.log.go_on_from(&log.bus, Offset(8)).await.unwrap());
+    assert_eq!(log.append(&["c"], 10).await, [8]);
+    for _ in 0..2 {
+        let (read, gaps) = log.read_all(1).await;
+        assert_eq!(gaps, [(3, 8)]);
+        assert_eq!(read.last().unwrap(), &(8, "c".to_owned()));
+        log.reopen().await;
+    }
+}

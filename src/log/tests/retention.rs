@@ -104,3 +104,60 @@ async fn a_quiet_log_is_not_trimmed_to_pieces() {
     assert_eq!(log.files().len(), 1);
     assert_eq!(log.end(), 2);
 }
+
+#[tokio::test]
+async fn a_clock_that_jumps_drops_nothing_unless_it_keeps_to_it() {
+    const YEAR: i64 = 365 * 86_400_000;
+    let mut log = Fixture::with(keeping(Some(7 * 86_400), None));
+    log.fill(1..31, 1_000).await;
+    let files = log.files().len();
+    for _ in 0..2 {
+        log.clock.set(YEAR);
+        log.log.trim().await.unwrap();
+        log.clock.advance(Duration::from_secs(1_800));
+        log.log.trim().await.unwrap();
+        assert_eq!(log.files().len(), files, "a year in a moment");
+        // A record of that time: times never go back, so those after it stay at it until the clock is there.
+        log.clock.set(-YEAR);
+        log.log.trim().await.unwrap();
+        log.clock.set(YEAR);
+        // A start under the wrong time is no better.
+        log.reopen().await;
+        log.log.trim().await.unwrap();
+        assert_eq!(log.files().len(), files);
+        log.clock.set(-YEAR);
+    }
+    log.clock.set(YEAR);
+    log.log.trim().await.unwrap();
+    log.clock.advance(Duration::from_secs(3_600));
+    log.log.trim().await.unwrap();
+    assert_eq!(log.log.first(&log.bus), Offset(31), "an hour later it is the time");
+}
+
+#[tokio::test]
+async fn a_clock_set_back_stamps_nothing_earlier_and_dedup_goes_on() {
+    let log = Fixture::new();
+    log.append(&["a"], 10).await;
+    log.clock.set(-86_400_000);
+    assert_eq!(log.append(&["b", "a"], 10).await, [2, 1], "still known");
+    let batch = log.read(1, ALL).await;
+    assert!(batch.records.iter().all(|record| record.received == START));
+    log.clock.set(2 * 86_400_000);
+    assert_eq!(log.append(&["a"], 10).await, [3], "the window is past by the clock");
+    let at = |log: &Fixture, by: u64| {
+        let (log, bus) = (log.log.clone(), log.bus.clone());
+        async move { log.offset_at(&bus, START.plus(Duration::from_secs(by))).await.unwrap() }
+    };
+    assert_eq!((at(&log, 0).await, at(&log, 1).await), (Offset(1), Offset(3)));
+}
+
+#[tokio::test]
+async fn what_somebody_needs_lowers_what_is_protected() {
+    let log = Fixture::with(keeping(None, Some(64 << 10)));
+    log.fill(1..101, 1_000).await;
+    log.log.protect(&log.bus, Offset(100));
+    log.log.keep_from(&log.bus, Offset(20));
+    log.log.keep_from(&log.bus, Offset(50));
+    log.log.trim().await.unwrap();
+    assert!(log.log.first(&log.bus).0 <= 20);
+}

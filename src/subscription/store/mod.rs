@@ -16,6 +16,7 @@ mod reader;
 mod replays;
 mod rows;
 mod schema;
+mod seal;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -23,7 +24,9 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
+use rusqlite::ErrorCode;
 use serde::{Deserialize, Serialize};
+use tracing::error;
 
 pub use self::replays::{ENDED_KEPT, KeptReplay, Replay, ReplayId, ReplayProgress, ReplayState, ReplayStep};
 
@@ -31,7 +34,7 @@ use self::reader::Reader;
 use self::writer::{Write, Writer};
 use super::{Subscription, SubscriptionId};
 use crate::error::{Error, Kind};
-use crate::log::{BusName, Offset};
+use crate::log::{BusName, Offset, wal};
 use crate::time::Timestamp;
 
 /// One try of one delivery.
@@ -164,6 +167,7 @@ impl Store {
     /// # Errors
     /// `store_unavailable` if the file cannot be opened; `store_newer` if a later version wrote it.
     pub fn open(path: &Path) -> Result<(Self, Kept), Error> {
+        tell_lost(path);
         let connection = schema::open(path)?;
         let kept = rows::read_kept(&connection)?;
         let reader = Reader::start(path)?;
@@ -278,11 +282,63 @@ impl Store {
     }
 }
 
-/// The store cannot do it now; it goes on trying by itself.
+/// Looks over the file at `path`, which no hub has open. None is not an error: a hub would make one.
+///
+/// # Errors
+/// `store_damaged` and its like: what is wrong with it.
+pub fn check(path: &Path) -> Result<(), Error> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let connection = schema::open_reading(path)?;
+    let found = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
+    match found {
+        Ok(found) if found == "ok" => {}
+        Ok(found) => return Err(damaged(anyhow::anyhow!(found))),
+        Err(error) => return Err(unavailable("be read", error)),
+    }
+    // One of an earlier version has no checksums yet.
+    match schema::is_current(&connection) {
+        Ok(true) => rows::read_kept(&connection).map(drop),
+        Ok(false) => Ok(()),
+        Err(error) => Err(unavailable("be read", error)),
+    }
+}
+
+/// A break in the write-ahead log, which SQLite passes over in silence. After a power cut it may be nothing but
+/// checkpoints that were never synced, so it is no reason to refuse.
+fn tell_lost(path: &Path) {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    if let Ok(bytes @ 1..) = wal::lost(Path::new(&wal)) {
+        error!(
+            bytes,
+            "the newest changes in state.db were lost to a power cut or a damaged disk: subscriptions may be as they were before, and deliveries repeat"
+        );
+    }
+}
+
+/// The store cannot do it now; it goes on trying by itself, unless the file is damaged.
 fn unavailable(doing: &str, cause: impl Into<anyhow::Error>) -> Error {
     let cause = cause.into();
+    let broken = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
+    let code = cause
+        .downcast_ref::<rusqlite::Error>()
+        .and_then(rusqlite::Error::sqlite_error_code);
+    if code.is_some_and(|code| broken.contains(&code)) {
+        return damaged(cause);
+    }
     let text = format!(
         "the store of subscriptions cannot {doing} now ({cause}); it recovers by itself once the cause is gone"
     );
     Error::new(Kind::Unavailable, "store_unavailable", text).with_cause(cause)
+}
+
+/// Time mends nothing here: an operator has to.
+fn damaged(cause: anyhow::Error) -> Error {
+    let text = format!(
+        "state.db is damaged ({cause}); put a copy of it back (its deliveries repeat from there), or move it away with \
+         its -wal and -shm: then subscriptions, cursors and dead letters are lost, and the events are not"
+    );
+    Error::new(Kind::Unavailable, "store_damaged", text).with_cause(cause)
 }

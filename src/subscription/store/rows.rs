@@ -9,7 +9,7 @@ use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, Row, params, params_from_iter};
 use tracing::error;
 
-use super::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, replays, unavailable};
+use super::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, replays, seal, unavailable};
 use crate::error::Error;
 use crate::log::{BusName, Offset};
 use crate::subscription::{Subscription, SubscriptionId};
@@ -24,7 +24,7 @@ pub(super) fn read_kept(connection: &Connection) -> Result<Kept, Error> {
         Ok(Kept {
             subscriptions: read_subscriptions(connection)?,
             floors: read_floors(connection)?,
-            cursors: read_pairs(connection, "SELECT subscription, offset FROM cursor")?,
+            cursors: read_cursors(connection)?,
             retries: read_retries(connection)?,
             documents: read_documents(connection)?,
             replays: replays::read_all(connection)?,
@@ -34,9 +34,17 @@ pub(super) fn read_kept(connection: &Connection) -> Result<Kept, Error> {
 }
 
 fn read_subscriptions(connection: &Connection) -> rusqlite::Result<Vec<Subscription>> {
-    let mut statement = connection.prepare("SELECT json FROM subscription ORDER BY id")?;
+    let mut statement = connection.prepare("SELECT json, id, crc FROM subscription ORDER BY id")?;
     let texts = statement
-        .query_map([], |row| row.get(0))?
+        .query_map([], |row| {
+            let text: String = row.get(0)?;
+            seal::check(
+                "subscription",
+                row.get(2)?,
+                &[row.get_ref(1)?.as_bytes()?, text.as_bytes()],
+            )?;
+            Ok(text)
+        })?
         .collect::<rusqlite::Result<Vec<String>>>()?;
     // Parsing is what takes the time when there are a million: all cores share it.
     let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -70,25 +78,38 @@ fn subscription(text: &str) -> Option<Subscription> {
 }
 
 fn read_floors(connection: &Connection) -> rusqlite::Result<Vec<(BusName, Offset)>> {
-    let mut statement = connection.prepare("SELECT bus, offset FROM floor")?;
-    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, offset(row, 1)?)))?;
-    let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let rows = read_pairs(connection, "floor", "bus")?.into_iter();
     Ok(rows
-        .into_iter()
         .filter_map(|(bus, offset)| BusName::parse(&bus).ok().map(|bus| (bus, offset)))
         .collect())
 }
 
-fn read_pairs(connection: &Connection, query: &str) -> rusqlite::Result<Vec<(SubscriptionId, Offset)>> {
-    let mut statement = connection.prepare(query)?;
-    statement
-        .query_map([], |row| Ok((id(row, 0)?, offset(row, 1)?)))?
-        .collect()
+fn read_cursors(connection: &Connection) -> rusqlite::Result<Vec<(SubscriptionId, Offset)>> {
+    let rows = read_pairs(connection, "cursor", "subscription")?.into_iter();
+    Ok(rows
+        .map(|(id, offset)| (SubscriptionId(Arc::from(id)), offset))
+        .collect())
+}
+
+/// The rows of a table that is a name and an offset.
+fn read_pairs(connection: &Connection, table: &str, name: &str) -> rusqlite::Result<Vec<(String, Offset)>> {
+    let mut statement = connection.prepare(&format!("SELECT {name}, offset, crc FROM {table}"))?;
+    let pair = |row: &Row<'_>| {
+        let (name, at): (String, i64) = (row.get(0)?, row.get(1)?);
+        seal::check(table, row.get(2)?, &[name.as_bytes(), &at.to_le_bytes()])?;
+        Ok((name, offset(row, 1)?))
+    };
+    statement.query_map([], pair)?.collect()
 }
 
 fn read_retries(connection: &Connection) -> rusqlite::Result<Vec<Retry>> {
-    let mut statement = connection.prepare("SELECT subscription, offset, due, tries, attempts, key FROM retry")?;
+    let mut statement = connection.prepare("SELECT subscription, offset, due, tries, attempts, key, crc FROM retry")?;
     let rows = statement.query_map([], |row| {
+        let (at, due, tries): (i64, i64, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
+        let (tried, key) = (row.get_ref(4)?.as_bytes()?, row.get_ref(5)?.as_bytes_or_null()?);
+        let numbers = [at, due, tries].map(i64::to_le_bytes).concat();
+        let columns = [row.get_ref(0)?.as_bytes()?, &numbers, tried, key.unwrap_or_default()];
+        seal::check("retry", row.get(6)?, &columns)?;
         Ok(Retry {
             subscription: id(row, 0)?,
             offset: offset(row, 1)?,
@@ -106,7 +127,7 @@ pub(super) fn read_dead(connection: &Connection, query: &DeadQuery, limit: usize
     let (clause, mut values) = clause(query);
     values.push(Cell::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
     let text = format!(
-        "SELECT id, subscription, bus, offset, at, reason, attempts, tries, event FROM dead WHERE {clause} ORDER BY id LIMIT ?"
+        "SELECT id, subscription, bus, offset, at, reason, attempts, tries, event, crc FROM dead WHERE {clause} ORDER BY id LIMIT ?"
     );
     let mut statement = connection.prepare_cached(&text)?;
     let rows = statement.query_map(params_from_iter(values), dead_letter)?;
@@ -117,6 +138,21 @@ fn dead_letter(row: &Row<'_>) -> rusqlite::Result<Option<DeadLetter>> {
     let Ok(bus) = BusName::parse(&row.get::<_, String>(2)?) else {
         return Ok(None);
     };
+    let numbers = [row.get(3)?, row.get(4)?, row.get(7)?].map(i64::to_le_bytes).concat();
+    let [subscription, bus_text, reason, tried] = [1, 2, 5, 6].map(|at| row.get_ref(at));
+    let columns = [
+        subscription?.as_bytes()?,
+        bus_text?.as_bytes()?,
+        &numbers,
+        reason?.as_bytes()?,
+        tried?.as_bytes()?,
+        row.get_ref(8)?.as_bytes()?,
+    ];
+    if let Err(damage) = seal::check("dead", row.get(9)?, &columns) {
+        // One letter fewer, and all others are served.
+        error!(id = row.get::<_, i64>(0)?, %damage, "a dead letter is damaged on disk and is not served");
+        return Ok(None);
+    }
     Ok(Some(DeadLetter {
         id: u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default(),
         subscription: id(row, 1)?,
@@ -205,8 +241,11 @@ pub(super) fn put(
     json: &str,
     cursor: Option<Offset>,
 ) -> rusqlite::Result<()> {
-    let query = "INSERT INTO subscription (id, json) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET json = ?2";
-    connection.prepare_cached(query)?.execute(params![id.as_str(), json])?;
+    let query = "INSERT INTO subscription (id, json, crc) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET json = ?2, crc = ?3";
+    let crc = seal::seal(&[id.as_str().as_bytes(), json.as_bytes()]);
+    connection
+        .prepare_cached(query)?
+        .execute(params![id.as_str(), json, crc])?;
     match cursor {
         Some(cursor) => put_cursor(connection, id, cursor),
         None => Ok(()),
@@ -219,9 +258,13 @@ pub(super) fn put_document(connection: &Connection, kind: &str, key: &str, json:
         let query = "DELETE FROM document WHERE kind = ?1 AND key = ?2";
         return connection.prepare_cached(query)?.execute([kind, key]).map(drop);
     };
-    let query =
-        "INSERT INTO document (kind, key, json) VALUES (?1, ?2, ?3) ON CONFLICT (kind, key) DO UPDATE SET json = ?3";
-    connection.prepare_cached(query)?.execute([kind, key, json]).map(drop)
+    let query = "INSERT INTO document (kind, key, json, crc) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (kind, key) DO UPDATE SET json = ?3, crc = ?4";
+    let crc = seal::seal(&[key.as_bytes(), kind.as_bytes(), json.as_bytes()]);
+    connection
+        .prepare_cached(query)?
+        .execute(params![kind, key, json, crc])
+        .map(drop)
 }
 
 /// Whether there is a document of this kind.
@@ -231,8 +274,13 @@ pub(super) fn has_documents(connection: &Connection, kind: &str) -> rusqlite::Re
 }
 
 fn read_documents(connection: &Connection) -> rusqlite::Result<Vec<(String, String, serde_json::Value)>> {
-    let mut statement = connection.prepare("SELECT kind, key, json FROM document")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?)))?;
+    let mut statement = connection.prepare("SELECT kind, key, json, crc FROM document")?;
+    let rows = statement.query_map([], |row| {
+        let (kind, key, json): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let columns = [key.as_bytes(), kind.as_bytes(), json.as_bytes()];
+        seal::check("document", row.get(3)?, &columns)?;
+        Ok((kind, key, json))
+    })?;
     let mut documents = Vec::new();
     for row in rows {
         let (kind, key, json): (String, String, String) = row?;
@@ -259,10 +307,12 @@ pub(super) fn delete(connection: &Connection, id: &SubscriptionId) -> rusqlite::
 /// Writes a checkpoint.
 pub(super) fn write_checkpoint(connection: &Connection, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
     for (bus, offset) in &checkpoint.floors {
-        let query = "INSERT INTO floor (bus, offset) VALUES (?1, ?2) ON CONFLICT (bus) DO UPDATE SET offset = ?2";
+        let query = "INSERT INTO floor (bus, offset, crc) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (bus) DO UPDATE SET offset = ?2, crc = ?3";
+        let crc = seal::seal(&[bus.as_str().as_bytes(), &integer(*offset).to_le_bytes()]);
         connection
             .prepare_cached(query)?
-            .execute(params![bus.as_str(), integer(*offset)])?;
+            .execute(params![bus.as_str(), integer(*offset), crc])?;
     }
     for (subscription, cursor) in &checkpoint.cursors {
         match cursor {
@@ -304,19 +354,31 @@ pub(super) fn write_checkpoint(connection: &Connection, checkpoint: &Checkpoint)
 // A subscription may be gone by the time that a checkpoint is written: nothing of it may come back, hence the SELECT.
 
 fn put_cursor(connection: &Connection, id: &SubscriptionId, cursor: Offset) -> rusqlite::Result<()> {
-    let query = "INSERT INTO cursor (subscription, offset) SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM subscription WHERE id = ?1)
-                 ON CONFLICT (subscription) DO UPDATE SET offset = ?2";
+    let query = "INSERT INTO cursor (subscription, offset, crc)
+                 SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT 1 FROM subscription WHERE id = ?1)
+                 ON CONFLICT (subscription) DO UPDATE SET offset = ?2, crc = ?3";
+    let crc = seal::seal(&[id.as_str().as_bytes(), &integer(cursor).to_le_bytes()]);
     connection
         .prepare_cached(query)?
-        .execute(params![id.as_str(), integer(cursor)])
+        .execute(params![id.as_str(), integer(cursor), crc])
         .map(drop)
 }
 
 fn put_retry(connection: &Connection, retry: &Retry) -> rusqlite::Result<()> {
-    let query = "INSERT INTO retry (subscription, offset, due, tries, attempts, key)
-                 SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM subscription WHERE id = ?1)
-                 ON CONFLICT (subscription, offset) DO UPDATE SET due = ?3, tries = ?4, attempts = ?5, key = ?6";
+    let query = "INSERT INTO retry (subscription, offset, due, tries, attempts, key, crc)
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE EXISTS (SELECT 1 FROM subscription WHERE id = ?1)
+                 ON CONFLICT (subscription, offset) DO UPDATE SET due = ?3, tries = ?4, attempts = ?5, key = ?6, crc = ?7";
     let attempts = written(&retry.attempts);
+    let numbers = [integer(retry.offset), retry.due.0, i64::from(retry.tries)]
+        .map(i64::to_le_bytes)
+        .concat();
+    let key = retry.key.as_deref().unwrap_or_default();
+    let crc = seal::seal(&[
+        retry.subscription.as_str().as_bytes(),
+        &numbers,
+        attempts.as_bytes(),
+        key.as_bytes(),
+    ]);
     connection
         .prepare_cached(query)?
         .execute(params![
@@ -325,16 +387,24 @@ fn put_retry(connection: &Connection, retry: &Retry) -> rusqlite::Result<()> {
             retry.due.0,
             retry.tries,
             attempts,
-            retry.key.as_deref()
+            retry.key.as_deref(),
+            crc
         ])
         .map(drop)
 }
 
 fn put_dead(connection: &Connection, letter: &DeadLetter) -> rusqlite::Result<()> {
-    let query = "INSERT INTO dead (subscription, bus, offset, at, reason, attempts, tries, event) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                 ON CONFLICT (subscription, bus, offset) DO UPDATE SET at = ?4, reason = ?5, attempts = ?6, tries = ?7, event = ?8";
+    let query = "INSERT INTO dead (subscription, bus, offset, at, reason, attempts, tries, event, crc)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (subscription, bus, offset)
+                 DO UPDATE SET at = ?4, reason = ?5, attempts = ?6, tries = ?7, event = ?8, crc = ?9";
     let (subscription, bus) = (letter.subscription.as_str(), letter.bus.as_str());
     let attempts = written(&letter.attempts);
+    let numbers = [integer(letter.offset), letter.at.0, i64::from(letter.tries)]
+        .map(i64::to_le_bytes)
+        .concat();
+    let texts = [subscription, bus, &letter.reason, &attempts].map(str::as_bytes);
+    let [subscription_text, bus_text, reason, tried] = texts;
+    let crc = seal::seal(&[subscription_text, bus_text, &numbers, reason, tried, &letter.event]);
     let values = params![
         subscription,
         bus,
@@ -343,7 +413,8 @@ fn put_dead(connection: &Connection, letter: &DeadLetter) -> rusqlite::Result<()
         letter.reason,
         attempts,
         letter.tries,
-        letter.event
+        letter.event,
+        crc
     ];
     connection.prepare_cached(query)?.execute(values).map(drop)
 }

@@ -15,7 +15,7 @@ use crate::error::{Error, Kind};
 const APPLICATION: i64 = 0x4273_5779;
 
 /// Each runs once, in its order, in a transaction.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     "
     CREATE TABLE subscription (id TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE floor (bus TEXT PRIMARY KEY, offset INTEGER NOT NULL) WITHOUT ROWID;
@@ -37,6 +37,7 @@ const MIGRATIONS: [&str; 4] = [
         kind TEXT NOT NULL, key TEXT NOT NULL, json TEXT NOT NULL, PRIMARY KEY (kind, key)
     ) WITHOUT ROWID;",
     REPLAYS,
+    SEALS,
 ];
 
 /// Replays, and their deliveries that wait. It needs no migration but the first.
@@ -49,6 +50,16 @@ const REPLAYS: &str = "
         tries INTEGER NOT NULL, attempts TEXT NOT NULL, key TEXT,
         PRIMARY KEY (replay, offset)
     ) WITHOUT ROWID;
+";
+
+/// A checksum for each row (`seal.rs`). Rows that are there already have none.
+const SEALS: &str = "
+    ALTER TABLE subscription ADD COLUMN crc INTEGER;
+    ALTER TABLE floor ADD COLUMN crc INTEGER;
+    ALTER TABLE cursor ADD COLUMN crc INTEGER;
+    ALTER TABLE retry ADD COLUMN crc INTEGER;
+    ALTER TABLE dead ADD COLUMN crc INTEGER;
+    ALTER TABLE document ADD COLUMN crc INTEGER;
 ";
 
 /// Opens or creates the file for writing.
@@ -67,6 +78,12 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
             .map_err(|error| unavailable("be brought to this version's format", error))?;
     }
     Ok(connection)
+}
+
+/// Whether a file has been through all migrations.
+pub(super) fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(usize::try_from(version).is_ok_and(|version| version == MIGRATIONS.len()))
 }
 
 /// Opens the file, which is there, for reading alone.

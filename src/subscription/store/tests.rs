@@ -351,7 +351,10 @@ fn a_file_of_the_first_format_is_brought_up() {
     rows::put(&first, &id("s"), &stored, None).unwrap();
     first
         .execute_batch(
-            "ALTER TABLE retry DROP COLUMN key; DROP TABLE document; DROP TABLE replay; DROP TABLE replay_retry; PRAGMA user_version = 1;
+            "ALTER TABLE subscription DROP COLUMN crc; ALTER TABLE floor DROP COLUMN crc;
+             ALTER TABLE cursor DROP COLUMN crc; ALTER TABLE retry DROP COLUMN crc; ALTER TABLE dead DROP COLUMN crc;
+             ALTER TABLE retry DROP COLUMN key; DROP TABLE document; DROP TABLE replay; DROP TABLE replay_retry;
+             PRAGMA user_version = 1;
              INSERT INTO retry (subscription, offset, due, tries, attempts) VALUES ('s', 7, 1, 2, '[]');",
         )
         .unwrap();
@@ -373,7 +376,7 @@ fn what_is_no_database_is_refused_and_left_alone() {
         "precious words, more than a hundred bytes of them, so that SQLite takes them for a damaged header of a file",
     )
     .unwrap();
-    assert_eq!(Store::open(&path).err().unwrap().code(), "store_unavailable");
+    assert_eq!(Store::open(&path).err().unwrap().code(), "store_damaged");
     assert!(std::fs::read_to_string(&path).unwrap().starts_with("precious"));
 }
 
@@ -525,4 +528,51 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// Whatever a bit that flips makes of a row: the file is not served from, but for a dead letter, which is left out.
+#[tokio::test]
+async fn a_row_that_changed_on_disk_is_damage() {
+    let check = async |sql: &str| {
+        let (_dir, path) = folder();
+        let (store, _) = Store::open(&path).unwrap();
+        store.put(&subscription("s"), Some(Offset(4))).await.unwrap();
+        store
+            .put_document("kind", "key", Some(&serde_json::json!({"a": 1})))
+            .await
+            .unwrap();
+        let checkpoint = Checkpoint {
+            floors: vec![(BusName::default_bus(), Offset(9))],
+            retries: vec![retry("s", 6, 2), retry("s", 7, 2)],
+            dead: vec![letter("s", 5, "no"), letter("s", 6, "no")],
+            ..Checkpoint::default()
+        };
+        store.checkpoint(checkpoint).await.unwrap();
+        store.close().await;
+        assert!(super::check(&path).is_ok());
+        rusqlite::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let checked = super::check(&path).err().map(|error| error.code());
+        let (store, _) = Store::open(&path).map_err(|error| (error.code(), checked))?;
+        Ok::<_, (&str, Option<&str>)>(store.dead(DeadQuery::default(), 10).await.unwrap().len())
+    };
+    for sql in [
+        "UPDATE subscription SET json = replace(json, 'http', 'htto')",
+        "UPDATE floor SET offset = 8",
+        "UPDATE floor SET bus = 'other'",
+        "UPDATE cursor SET offset = offset + 1",
+        "UPDATE retry SET offset = 8 WHERE offset = 7",
+        "UPDATE retry SET due = due + 1",
+        "UPDATE retry SET key = 'j' WHERE key = 'k'",
+        "UPDATE document SET json = '{\"a\":2}'",
+    ] {
+        assert_eq!(check(sql).await, Err(("store_damaged", Some("store_damaged"))), "{sql}");
+    }
+    for sql in [
+        "UPDATE dead SET event = x'00' WHERE offset = 5",
+        "UPDATE dead SET offset = 8 WHERE offset = 5",
+        "UPDATE dead SET reason = 'yes' WHERE offset = 5",
+    ] {
+        assert_eq!(check(sql).await, Ok(1), "{sql}");
+    }
+    assert_eq!(check("VACUUM").await, Ok(2));
 }

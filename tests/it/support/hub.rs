@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use busway::net::Trust;
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::{PATIENCE, client, comes_true};
+use super::{Faults, PATIENCE, client, comes_true};
 
 /// A hub on a free port, with everything in the folder it is started in.
 const SERVE: [&str; 9] = [
@@ -54,14 +55,18 @@ impl HubProcess {
     pub(crate) async fn start_with(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_busway"));
         command.args(SERVE).args(arguments);
-        Self::launch(folder, command).await
+        Self::launch(folder, command)
+            .await
+            .unwrap_or_else(|said| panic!("{said}"))
     }
 
     /// The same, with these variables in its environment.
     pub(crate) async fn start_under(folder: &Path, env: &[(&str, &str)], arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_busway"));
         command.args(SERVE).args(arguments).envs(env.iter().copied());
-        Self::launch(folder, command).await
+        Self::launch(folder, command)
+            .await
+            .unwrap_or_else(|said| panic!("{said}"))
     }
 
     /// The same, under a shell's limit on the size of files, once somebody sets it: writing past it is an error then,
@@ -70,10 +75,40 @@ impl HubProcess {
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_busway")]);
         command.args(SERVE);
+        Self::launch(folder, command)
+            .await
+            .unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// The same, on a disk and by a clock that have these faults.
+    pub(crate) async fn start_faulty(folder: &Path, faults: &Faults, arguments: &[impl AsRef<OsStr>]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_busway"));
+        command.args(SERVE).args(arguments).envs(faults.environment());
+        Self::launch(folder, command)
+            .await
+            .unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// Starts a hub and kills it so soon after, ready or not.
+    pub(crate) async fn kill_while_starting(folder: &Path, arguments: &[impl AsRef<OsStr>], after: Duration) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_busway"));
+        command.args(SERVE).args(arguments).current_dir(folder);
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = quiet.spawn().expect("start the hub");
+        // Not a wait for anything: the moment of the kill is the caller's choice.
+        tokio::time::sleep(after).await;
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+    }
+
+    /// The same as [`HubProcess::start_with`], for a hub that may refuse to start: then what it said.
+    pub(crate) async fn try_start(folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Result<Self, String> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_busway"));
+        command.args(SERVE).args(arguments);
         Self::launch(folder, command).await
     }
 
-    async fn launch(folder: &Path, mut command: Command) -> Self {
+    async fn launch(folder: &Path, mut command: Command) -> Result<Self, String> {
         let ports = folder.join("ports");
         let mut child = command
             .current_dir(folder)
@@ -87,21 +122,22 @@ impl HubProcess {
         let waited = tokio::time::timeout(PATIENCE, ready).await;
         if !matches!(waited, Ok(Ok(()))) {
             let _ = child.kill();
-            panic!(
+            let _ = child.wait();
+            return Err(format!(
                 "the hub did not get ready; it said:\n{}",
                 log.lock().unwrap().join("\n")
-            );
+            ));
         }
         let places = std::fs::read_to_string(&ports).expect("the ports file");
         let places: Vec<String> = places.lines().map(str::to_owned).collect();
         let base = places.first().expect("an address").clone();
-        Self {
+        Ok(Self {
             child,
             base: format!("http://{base}"),
             places,
             trust: None,
             log,
-        }
+        })
     }
 
     /// The URL of a path.
@@ -177,6 +213,17 @@ impl HubProcess {
     pub(crate) async fn terminate(&mut self) -> Option<i32> {
         self.signal("TERM");
         tokio::task::block_in_place(|| self.child.wait().expect("wait")).code()
+    }
+
+    /// Waits for its end; its exit code.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        let mut ended = None;
+        let over = comes_true(async || {
+            ended = self.child.try_wait().expect("wait");
+            ended.is_some()
+        });
+        assert!(over.await, "it does not end");
+        ended.and_then(|status| status.code())
     }
 
     /// A request as it is; status and body.

@@ -6,6 +6,8 @@
 mod broker;
 mod clients;
 mod command;
+#[cfg(target_os = "linux")]
+mod faults;
 mod guests;
 mod hub;
 mod mail;
@@ -21,6 +23,8 @@ use std::time::Duration;
 pub(crate) use broker::Broker;
 pub(crate) use clients::Clients;
 pub(crate) use command::{busway, run};
+#[cfg(target_os = "linux")]
+pub(crate) use faults::{Fault, Faults};
 pub(crate) use guests::{built, keep_compiled, lend_compiled, tools};
 pub(crate) use hub::HubProcess;
 pub(crate) use mail::{Letter, MailServer};
