@@ -35,7 +35,7 @@ fn full() -> Value {
         "transform": {"form": "JSONPATH", "value": "$.data"},
         "config": {
             "start": "earliest", "schedule": ["5s", "30s", "1m..2m"], "jitter": false, "max_attempts": 3, "max_age": "1d", "dead_letter": {"bus": "dead"}, "timeout": "1m30s",
-            "concurrency": 2, "ordering": "none", "on_error": "drop", "rate": "100/s", "burst": 200, "retry_after_most": "10m", "batch": {"count": 7, "bytes": 2048, "wait": "500ms"}
+            "concurrency": 2, "ordering": "none", "on_error": "drop", "breaker": {"failures": 3, "probe": "1s", "probe_most": "1m"}, "rate": "100/s", "burst": 200, "retry_after_most": "10m", "batch": {"count": 7, "bytes": 2048, "wait": "500ms"}
         }
     })
 }
