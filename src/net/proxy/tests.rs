@@ -5,10 +5,12 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::tasks::Tasks;
 
+/// A URL and credentials, or what the refusal says.
+type Read = Result<(&'static str, Option<(&'static str, &'static str)>), &'static str>;
+
 #[test]
 fn a_proxy_is_an_http_url_and_nothing_more() {
-    let check = |text: &str, expected: Result<(&str, Option<(&str, &str)>), &str>| match (Proxy::parse(text), expected)
-    {
+    let check = |text: &str, expected: Read| match (Proxy::parse(text), expected) {
         (Ok(proxy), Ok((url, credentials))) => {
             assert_eq!(
                 (proxy.url().as_str(), proxy.credentials()),
