@@ -22,8 +22,9 @@ use super::lane::{Asks, Effect, Lane, State, run};
 use super::replays::Replays;
 use super::timer::Timer;
 use super::tokens::Tokens;
+use super::told::log_of_plugin;
 use super::window::Window;
-use super::{Notice, Parts, ReplayStatus, dispatch};
+use super::{Notice, Parts, dispatch};
 use crate::error::Error;
 use crate::log::{Batch, BusName, Offset, ReadLimit};
 use crate::metrics;
@@ -394,43 +395,12 @@ impl Engine {
                 turn: Turn::Closed,
                 ..
             } => info!(%subscription, "sink works again"),
-            Notice::Held {
-                subscription,
-                held: true,
-                plugin,
-            } => {
-                warn!(%subscription, plugin, "subscription waits for a plugin that is not loaded");
-            }
-            Notice::Held {
-                subscription,
-                held: false,
-                plugin,
-            } => info!(%subscription, plugin, "subscription goes on"),
-            Notice::Parked {
-                subscription,
-                plugin,
-                generation,
-                offset,
-                reason,
-            } => {
-                warn!(%subscription, plugin, generation, offset = offset.0, reason, "plugin failed, deliveries are parked until another generation of it is loaded");
-            }
-            Notice::Released {
-                subscription,
-                plugin,
-                deliveries,
-            } => info!(%subscription, plugin, deliveries, "parked deliveries go on"),
+            Notice::Held { .. } | Notice::Parked { .. } | Notice::Released { .. } => log_of_plugin(&notice),
             Notice::Gone { subscription } => {
                 warn!(%subscription, "sink wants no more events, subscription paused")
             }
             Notice::Replay(replay) => {
-                let ReplayStatus {
-                    id,
-                    subscription,
-                    state,
-                    ..
-                } = &**replay;
-                info!(%subscription, replay = %id, state, "a replay ended");
+                info!(subscription = %replay.subscription, replay = %replay.id, state = replay.state, "a replay ended");
             }
             Notice::Gap { subscription, from, to } => {
                 warn!(%subscription, from = from.0, to = to.0, "retention removed records before they were delivered");

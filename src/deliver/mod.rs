@@ -42,6 +42,7 @@ mod sign;
 mod timer;
 mod token;
 mod tokens;
+mod told;
 mod webhook;
 mod window;
 
