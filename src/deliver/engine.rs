@@ -11,10 +11,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::{Semaphore, watch};
-use tracing::{error, info, warn};
+use tracing::error;
 
 use super::admission::Admission;
-use super::breaker::Turn;
 use super::bus::Bus;
 use super::checkpoint::Written;
 use super::history::History;
@@ -24,7 +23,7 @@ use super::retry::due_after_restart;
 use super::timer::Timer;
 use super::tokens::Tokens;
 use super::window::Window;
-use super::{Notice, Parts, ReplayStatus, dispatch};
+use super::{Notice, Parts, dispatch, told};
 use crate::error::Error;
 use crate::log::{Batch, BusName, Offset, ReadLimit};
 use crate::metrics;
@@ -371,67 +370,11 @@ impl Engine {
 
     /// Says what happened: in the log of the program, and to whoever makes events of it.
     pub(super) fn tell(&self, notice: Notice) {
-        match &notice {
-            Notice::Dead {
-                subscription,
-                bus,
-                offset,
-                reason,
-            } => {
-                self.parts
-                    .metrics
-                    .deliveries
-                    .get_or_create(&metrics::Outcome { outcome: "dead" })
-                    .inc();
-                warn!(%subscription, %bus, offset = offset.0, reason, "delivery given up, it is in the dead letters");
-            }
-            Notice::Breaker {
-                subscription,
-                turn,
-                reason,
-            } => log_breaker(subscription, *turn, reason),
-            Notice::Held {
-                subscription,
-                held: true,
-                plugin,
-            } => {
-                warn!(%subscription, plugin, "subscription waits for a plugin that is not loaded");
-            }
-            Notice::Held {
-                subscription,
-                held: false,
-                plugin,
-            } => info!(%subscription, plugin, "subscription goes on"),
-            Notice::Parked {
-                subscription,
-                plugin,
-                generation,
-                offset,
-                reason,
-            } => {
-                warn!(%subscription, plugin, generation, offset = offset.0, reason, "plugin failed, deliveries are parked until another generation of it is loaded");
-            }
-            Notice::Released {
-                subscription,
-                plugin,
-                deliveries,
-            } => info!(%subscription, plugin, deliveries, "parked deliveries go on"),
-            Notice::Paused { subscription, reason } => {
-                warn!(%subscription, reason, "sink wants no more events, subscription paused")
-            }
-            Notice::Replay(replay) => {
-                let ReplayStatus {
-                    id,
-                    subscription,
-                    state,
-                    ..
-                } = &**replay;
-                info!(%subscription, replay = %id, state, "a replay ended");
-            }
-            Notice::Gap { subscription, from, to } => {
-                warn!(%subscription, from = from.0, to = to.0, "retention removed records before they were delivered");
-            }
+        if matches!(notice, Notice::Dead { .. }) {
+            let dead = metrics::Outcome { outcome: "dead" };
+            self.parts.metrics.deliveries.get_or_create(&dead).inc();
         }
+        told::log(&notice);
         // Nobody listens any more: the hub is ending.
         let _ = self.parts.notices.send(notice);
     }
@@ -469,14 +412,6 @@ impl Engine {
 
     fn lanes_mut(&self) -> RwLockWriteGuard<'_, HashMap<SubscriptionId, Arc<Lane>>> {
         self.lanes.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn log_breaker(subscription: &SubscriptionId, turn: Turn, reason: &str) {
-    match turn {
-        Turn::Opened => warn!(%subscription, reason, "sink keeps failing, it is only probed now"),
-        Turn::HalfOpened => info!(%subscription, "sink answered a probe, it gets a few deliveries at a time"),
-        Turn::Closed => info!(%subscription, "sink works again"),
     }
 }
 

@@ -44,6 +44,7 @@ mod sign;
 mod timer;
 mod token;
 mod tokens;
+mod told;
 mod webhook;
 mod window;
 

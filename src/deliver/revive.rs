@@ -72,10 +72,16 @@ impl Delivery {
         if checkpoint.revived.is_empty() {
             return Ok(done);
         }
-        let (revived, retries) = (checkpoint.revived.clone(), checkpoint.retries.clone());
-        self.0.parts.store.checkpoint(checkpoint).await?;
-        done.revived = revived;
-        self.take_in(retries, &lanes);
+        done.revived = checkpoint.revived.clone();
+        // On its own: were a caller who hangs up to end this in between, what the store has as retries would be in no
+        // lane before a restart.
+        let (delivery, retries) = (self.clone(), checkpoint.retries.clone());
+        let written = self.0.tasks.spawn(async move {
+            delivery.0.parts.store.checkpoint(checkpoint).await?;
+            delivery.take_in(retries, &lanes);
+            Ok::<_, Error>(())
+        });
+        written.await.map_err(Error::internal)??;
         Ok(done)
     }
 

@@ -343,7 +343,7 @@ fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
             subscription,
             turn,
             reason,
-        } => (breaker(turn), subscription, json!({"reason": reason})),
+        } => (turned(turn), subscription, json!({"reason": reason})),
         deliver::Notice::Held {
             subscription,
             held,
@@ -377,14 +377,7 @@ fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
             subscription,
             json!({"plugin": plugin, "deliveries": deliveries}),
         ),
-        deliver::Notice::Replay(replay) => {
-            let ty = match replay.state {
-                "done" => "replay.done",
-                _ => "replay.cancelled",
-            };
-            let facts = serde_json::to_value(&replay).unwrap_or_default();
-            (ty, replay.subscription, facts)
-        }
+        deliver::Notice::Replay(replay) => replay_ended(*replay),
         deliver::Notice::Paused { subscription, reason } => {
             ("subscription.paused", subscription, json!({"reason": reason}))
         }
@@ -392,12 +385,21 @@ fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
     }
 }
 
-fn breaker(turn: deliver::Turn) -> &'static str {
+fn turned(turn: deliver::Turn) -> &'static str {
     match turn {
         deliver::Turn::Opened => "breaker.opened",
         deliver::Turn::HalfOpened => "breaker.half_open",
         deliver::Turn::Closed => "breaker.closed",
     }
+}
+
+fn replay_ended(replay: deliver::ReplayStatus) -> (&'static str, SubscriptionId, Value) {
+    let ty = match replay.state {
+        "done" => "replay.done",
+        _ => "replay.cancelled",
+    };
+    let facts = serde_json::to_value(&replay).unwrap_or_default();
+    (ty, replay.subscription, facts)
 }
 
 /// Whether a subscription listens to the hub's own life.
