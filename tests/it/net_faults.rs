@@ -300,6 +300,27 @@ async fn secure((certificate, key): &(String, String)) -> Scripted {
     .await
 }
 
+/// What else may answer a greeting: alerts byte for byte, plain HTTP, an end, nothing.
+const GREETINGS: &[(&str, Then, &str)] = &[
+    (
+        "ancient",
+        Closes("\x15\x03\x03\0\x02\x02\x46"),
+        "it speaks no TLS 1.2 or 1.3",
+    ),
+    (
+        "no-cipher",
+        Closes("\x15\x03\x03\0\x02\x02\x28"),
+        "it has no cipher in common",
+    ),
+    (
+        "plain",
+        Waits("HTTP/1.1 400 Bad Request\r\n\r\n"),
+        "what came is not TLS; is it a port for plain HTTP?",
+    ),
+    ("leaves", Closes(""), "in the middle of the handshake"),
+    ("mute", Waits(""), "the handshake did not end within"),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_that_fails_says_who_must_act() {
     let folder = tempfile::tempdir().unwrap();
@@ -343,27 +364,15 @@ async fn a_handshake_that_fails_says_who_must_act() {
         subscribe(&hub, id, &format!("https://{}/", sink.address), settings).await;
         sinks.push(sink);
     }
-    // What else may answer a greeting: alerts byte for byte, plain HTTP, an end, nothing.
-    let alert = |code: char| -> &'static str { Box::leak(format!("\x15\x03\x03\0\x02\x02{code}").into_boxed_str()) };
-    let answers = [
-        ("ancient", Closes(alert('\x46')), "it speaks no TLS 1.2 or 1.3"),
-        ("no-cipher", Closes(alert('\x28')), "it has no cipher in common"),
-        (
-            "plain",
-            Waits("HTTP/1.1 400 Bad Request\r\n\r\n"),
-            "what came is not TLS; is it a port for plain HTTP?",
-        ),
-        ("leaves", Closes(""), "in the middle of the handshake"),
-        ("mute", Waits(""), "the handshake did not end within"),
-    ];
-    for (id, then, _) in answers {
+    for (id, then, _) in GREETINGS {
+        let then = *then;
         let sink = Scripted::start(move |stream| act(stream, then)).await;
         subscribe(&hub, id, &format!("https://{}/", sink.address), json!({})).await;
         sinks.push(sink);
     }
     hub.publish_many("n", 0..1, 0).await;
     let said = certificates.iter().map(|(id, .., says)| (*id, *says));
-    for (id, says) in said.chain(answers.iter().map(|(id, _, says)| (*id, *says))) {
+    for (id, says) in said.chain(GREETINGS.iter().map(|(id, _, says)| (*id, *says))) {
         let told = outcome(&hub, id).await;
         assert!(told.contains(says), "{id}: {told}, not {says}");
         assert!(
