@@ -28,7 +28,7 @@ pub(super) async fn refuse_strangers(State(door): State<Door>, mut request: Requ
         None => admit(&door, access, &request),
     };
     match admitted {
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
         Ok(None) => next.run(request).await,
         Ok(Some(who)) => {
             // What they may do besides hangs on the body: `scope` hands this to who reads it.
@@ -38,17 +38,17 @@ pub(super) async fn refuse_strangers(State(door): State<Door>, mut request: Requ
     }
 }
 
-fn admit(door: &Door, access: &Access, request: &Request) -> Result<Option<Principal>, Response> {
+fn admit(door: &Door, access: &Access, request: &Request) -> Result<Option<Principal>, Box<Response>> {
     let Some((scope, place)) = needed(request.method(), request.uri().path()) else {
         return Ok(None);
     };
     let header = request.headers().get(header::AUTHORIZATION).map(HeaderValue::to_str);
     let who = header.and_then(Result::ok).and_then(|value| access.header(value));
-    let who = who.ok_or_else(unauthorized)?;
+    let who = who.ok_or_else(|| Box::new(unauthorized()))?;
     let allowed = who
         .spend()
         .and_then(|()| allow(&door.hub, &who, scope, place.named(request)));
-    allowed.map_err(|error| Problem::from(error).into_response())?;
+    allowed.map_err(|error| Box::new(Problem::from(error).into_response()))?;
     Ok(Some(who))
 }
 

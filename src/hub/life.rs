@@ -54,6 +54,19 @@ pub(super) struct Sources {
 }
 
 impl Sources {
+    /// All of them.
+    pub(super) fn new(
+        told: UnboundedReceiver<(Happening, Caller)>,
+        from_plugins: UnboundedReceiver<plugin::Notice>,
+        from_delivery: UnboundedReceiver<deliver::Notice>,
+    ) -> Self {
+        Self {
+            told,
+            from_plugins,
+            from_delivery,
+        }
+    }
+
     /// Tells how much waits, besides so many at hand.
     fn count(&self, hub: &Hub, at_hand: usize) {
         let waiting = self.told.len() + self.from_plugins.len() + self.from_delivery.len();

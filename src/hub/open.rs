@@ -63,8 +63,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
     go_on_after(&log, &kept).await?;
     tell_kept(&log, &kept, &metrics);
     let documents = super::documents::Documents::of(std::mem::take(&mut kept.documents));
-    let access = Arc::new(Access::new(settings.access, clock.clone()));
-    super::tokens::take_up(&access, &documents);
+    let access = super::tokens::take_up(Access::new(settings.access, clock.clone()), &documents);
     let client = Client::new(Guard::new(settings.egress)).through(settings.proxies);
     let (notices, from_delivery) = mpsc::unbounded_channel();
     let (plugins, from_plugins) = open_plugins(settings.plugins, &client, &clock, &owners, &metrics).await?;
@@ -115,12 +114,7 @@ async fn wire(settings: Settings, clock: Clock, owners: Owners) -> Result<Hub, E
         reviving: Default::default(),
         owners,
     }));
-    let sources = life::Sources {
-        told,
-        from_plugins,
-        from_delivery,
-    };
-    set_going(&hub, sources);
+    set_going(&hub, life::Sources::new(told, from_plugins, from_delivery));
     Ok(hub)
 }
 

@@ -7,6 +7,7 @@
 //! Invariant: the text of a token is answered once, when it is made, and kept nowhere.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -48,13 +49,14 @@ impl std::fmt::Debug for IssuedText {
 }
 
 /// Lets everybody in who has a token in the store.
-pub(super) fn take_up(access: &Access, documents: &Documents) {
+pub(super) fn take_up(access: Access, documents: &Documents) -> Arc<Access> {
     for (id, kept) in documents.of_kind(KIND) {
         match Token::from_stored(&id, &kept) {
             Some(token) => access.admit(token),
             None => tracing::error!(id, "a token in state.db cannot be read and opens nothing"),
         }
     }
+    Arc::new(access)
 }
 
 impl Hub {
@@ -114,7 +116,7 @@ pub enum Forced {
 /// The tokens of a hub that does not run, in its data folder: the way to a first token for one that everybody reaches.
 pub struct Offline {
     store: Store,
-    access: Access,
+    access: Arc<Access>,
     clock: Clock,
     /// Keeps a hub from starting meanwhile.
     _lock: FolderLock,
@@ -145,8 +147,10 @@ impl Offline {
         })?;
         let lock = FolderLock::take(&log)?;
         let (store, kept) = Store::open(&data.join("state.db"))?;
-        let access = Access::new(Default::default(), clock.clone());
-        take_up(&access, &Documents::of(kept.documents));
+        let access = take_up(
+            Access::new(Default::default(), clock.clone()),
+            &Documents::of(kept.documents),
+        );
         Ok(Self {
             store,
             access,

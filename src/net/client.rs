@@ -318,4 +318,6 @@ fn host_header(authority: &Authority) -> Result<HeaderValue, Error> {
 }
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod tests;

@@ -114,6 +114,11 @@ async fn a_place_is_the_same_place_for_everybody() {
         .find(|one| one["from"] == 1)
         .unwrap();
     assert_eq!(missed["missed"], first - 1, "and after: {missed}");
+    nothing_yet(&hub).await;
+}
+
+/// Past the end there is nothing yet, and nobody is refused for it.
+async fn nothing_yet(hub: &HubProcess) {
     for text in ["latest", "201", "99999", "2999-01-01T00:00:00Z"] {
         let page = hub.get(&format!("/v1/events?from={text}")).await;
         assert_eq!(

@@ -45,16 +45,10 @@ async fn ended(hub: &HubProcess, replay: &str) -> Value {
 async fn a_range_comes_again_beside_live_events_and_says_so() {
     let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
     let hub = HubProcess::start(folder.path()).await;
-    hub.put(
-        "/v1/subscriptions/life",
-        &json!({"bus": "busway", "types": ["busway.replay.*"], "sink": receiver.url("/life")}),
-    )
-    .await;
-    hub.put(
-        "/v1/subscriptions/s",
-        &json!({"types": ["a"], "sink": receiver.url("/s")}),
-    )
-    .await;
+    let life = json!({"bus": "busway", "types": ["busway.replay.*"], "sink": receiver.url("/life")});
+    hub.put("/v1/subscriptions/life", &life).await;
+    let plain = json!({"types": ["a"], "sink": receiver.url("/s")});
+    hub.put("/v1/subscriptions/s", &plain).await;
     hub.publish_many("a", 0..20, 0).await;
     hub.publish_many("b", 20..30, 0).await;
     receiver.wait_for(20).await;

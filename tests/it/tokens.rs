@@ -117,23 +117,13 @@ async fn a_token_opens_what_it_says_in_every_form() {
 async fn another_buses_subscriptions_are_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let (hub, root) = guarded(folder.path()).await;
-    let shop = make(
-        &hub,
-        Some(&root),
-        json!({"name": "shop", "scopes": ["subscribe:orders"]}),
-    )
-    .await;
+    let wish = json!({"name": "shop", "scopes": ["subscribe:orders"]});
+    let shop = make(&hub, Some(&root), wish).await;
     let sink = "http://127.0.0.1:9/x";
     for (id, bus) in [("mine", "orders"), ("theirs", "other")] {
         let body = json!({"sink": sink, "bus": bus}).to_string();
-        let (status, answer) = ask(
-            &hub,
-            Some(&root),
-            Method::PUT,
-            &format!("/v1/subscriptions/{id}"),
-            &body,
-        )
-        .await;
+        let path = format!("/v1/subscriptions/{id}");
+        let (status, answer) = ask(&hub, Some(&root), Method::PUT, &path, &body).await;
         assert_eq!(status, 201, "{answer}");
     }
     let on = |bus: &str| json!({"sink": sink, "bus": bus}).to_string();
