@@ -37,6 +37,13 @@ pub fn refuse(settings: &Settings) -> Result<(), Refused> {
                 .to_owned(),
         );
     }
+    if settings.limits.body_bytes < settings.limits.batch_bytes {
+        faults.push(format!(
+            "`limits.body_memory` ({}) is smaller than `limits.batch_size` ({}): one batch must fit into it",
+            show_size(settings.limits.body_bytes as u64),
+            show_size(settings.limits.batch_bytes as u64)
+        ));
+    }
     if faults.is_empty() {
         Ok(())
     } else {

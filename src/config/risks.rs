@@ -26,6 +26,7 @@ const RULES: &[Rule] = &[
     long_drain,
     slow_headers,
     large_headers,
+    streams_take_all,
     relative_socket,
     not_on_disk,
     drops_unacknowledged,
@@ -159,11 +160,21 @@ fn large_headers(s: &Settings) -> Option<String> {
     let all = (s.listen.header_size as u64).saturating_mul(s.listen.connections as u64);
     when(all > 16 << 30, || {
         format!(
-            "{} connections (`listen.connections`) with headers of {} (`listen.header_size`) may take {} of memory \
-             together; lower one of them",
+            "{} connections (`listen.connections`) with headers of {} (`listen.header_size`) may take {} of memory: \
+             lower one of them",
             s.listen.connections,
             show_size(s.listen.header_size as u64),
             show_size(all)
+        )
+    })
+}
+
+fn streams_take_all(s: &Settings) -> Option<String> {
+    when(s.limits.streams >= s.listen.connections, || {
+        format!(
+            "{} streams may be open (`limits.streams`), on {} connections (`listen.connections`): once they are, nobody \
+             can publish or look: let there be more connections than streams",
+            s.limits.streams, s.listen.connections
         )
     })
 }
@@ -291,7 +302,7 @@ fn one_at_a_time(s: &Settings) -> Option<String> {
 }
 
 fn too_many_at_once(s: &Settings) -> Option<String> {
-    when(s.delivery.concurrency > 1_000, || {
+    when(s.delivery.concurrency > 500, || {
         format!(
             "a subscription may have {} deliveries in flight (`delivery.concurrency`): a sink that comes back after an \
              outage is met by all of them at once; give such subscriptions a `rate`",
@@ -311,7 +322,7 @@ fn short_timeout(s: &Settings) -> Option<String> {
 }
 
 fn long_timeout(s: &Settings) -> Option<String> {
-    when(s.delivery.timeout > 5 * MINUTE, || {
+    when(s.delivery.timeout > 2 * MINUTE, || {
         format!(
             "an attempt may take {} (`delivery.timeout`): {} of them that hang (`delivery.concurrency`) stop a \
              subscription for so long; a minute is much",
