@@ -48,10 +48,12 @@ const POINTER: &str = "Busway, an event hub. The API is under /v1:
   GET  /v1/events?from=&type=&limit=     read the log        GET /v1/events/{offset}
   GET  /v1/stream                        live events: server-sent events, or a WebSocket
   POST /v1/subscriptions                 subscribe           GET PUT PATCH DELETE /v1/subscriptions/{id}
-  POST /v1/subscriptions/{id}/test       also /pause, /resume;  GET /v1/subscriptions/{id}/deliveries
+  POST /v1/subscriptions/{id}/test       also /pause, /resume, /rotate-secret;  GET /v1/subscriptions/{id}/deliveries
   POST /subscriptions                    the same, in the words of the CloudEvents Subscriptions API
-  GET  /v1/dead-letters                  what was given up   POST /v1/dead-letters/redeliver
-  GET  /v1/plugins                       what is loaded
+  GET  /v1/explain?offset=&subscription= why an event did, or did not, reach a subscriber
+  GET  /v1/dead-letters                  what was given up   POST /v1/dead-letters/redeliver, GET /v1/dead-letters/{id}
+  POST /v1/replay                        deliver a range of the log again   GET /v1/replays, GET DELETE /v1/replays/{id}
+  GET  /v1/plugins                       what is loaded      GET /v1/plugins/{name}, POST …/trial, …/promote
   POST /v1/tokens                        credentials         GET /v1/tokens, DELETE /v1/tokens/{id}
 
 /v1/buses/{bus}/events and its like mean another bus than `default`.

@@ -14,6 +14,9 @@ use super::{HubClient, Remote};
 /// Before lanes that had no room are asked again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What a dry run shows of a letter.
+const BRIEF: [&str; 5] = ["/id", "/at", "/subscription", "/type", "/reason"];
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   busway dead list --subscription orders --since 2h
@@ -185,7 +188,7 @@ impl Chosen {
             let next = answer.get("next").cloned().unwrap_or_default();
             add(&mut sum, answer);
             if next.is_null() {
-                return Ok(self.remote.output.out().document(&Value::Object(sum))?);
+                return self.tell("redeliver", &Value::Object(sum));
             }
             body.insert("after".to_owned(), next);
             if moved == 0 {
@@ -197,7 +200,33 @@ impl Chosen {
     async fn discard(self) -> Result<(), Failure> {
         let client = self.remote.client()?;
         let answer = call(&client, Method::DELETE, "/v1/dead-letters", &self.body()?).await?;
-        Ok(self.remote.output.out().document(&answer)?)
+        self.tell("drop", &answer)
+    }
+
+    /// What was done, or with `--dry-run` would be: a line for a person, and the letters that say more.
+    fn tell(&self, verb: &str, answer: &Value) -> Result<(), Failure> {
+        let mut out = self.remote.output.out();
+        if out.form == Form::Json {
+            return Ok(out.document(answer)?);
+        }
+        let count = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let letters = |name: &str| answer.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+        if self.dry_run {
+            out.line(&format!("it would {verb} {}", count("matched")))?;
+            let rows: Vec<Vec<String>> = letters("first").iter().map(|one| row(one, &BRIEF)).collect();
+            return match rows.is_empty() {
+                true => Ok(()),
+                false => Ok(out.table(&["ID", "AT", "SUBSCRIPTION", "TYPE", "REASON"], &rows)?),
+            };
+        }
+        match verb {
+            "drop" => out.line(&format!("dropped {}", count("dropped")))?,
+            _ => out.line(&format!("redelivered {} of {}", count("redelivered"), count("matched")))?,
+        }
+        for one in letters("failed") {
+            out.line(&row(&one, &["/id", "/reason"]).join(": "))?;
+        }
+        Ok(())
     }
 
     fn body(&self) -> Result<Map<String, Value>, Failure> {

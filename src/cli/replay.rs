@@ -190,8 +190,8 @@ impl Start {
             missed => format!("; retention has removed {missed} of them"),
         };
         let covers = format!(
-            "{} offsets, from {} to before {}{missed}",
-            field("offsets"),
+            "{}, from {} to before {}{missed}",
+            counted(&field("offsets")),
             field("from"),
             field("to")
         );
@@ -240,4 +240,9 @@ fn progress(replay: &Value) -> String {
         field("retrying"),
         field("dead"),
     )
+}
+
+fn counted(offsets: &str) -> String {
+    let plural = if offsets == "1" { "" } else { "s" };
+    format!("{offsets} offset{plural}")
 }

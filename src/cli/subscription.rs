@@ -10,7 +10,7 @@ use super::Remote;
 use super::client::escape;
 use super::delivery::DeliveryFlags;
 use super::exit::{Code, Failure};
-use super::out::{Form, row};
+use super::out::{Form, Out, cell, row};
 use super::set::{self, Target};
 
 #[derive(Debug, Args)]
@@ -120,8 +120,8 @@ impl Command {
             Verb::Create(create) => create.run().await,
             Verb::Get(named) => named.call(Method::GET, "").await,
             Verb::Delete(named) => named.call(Method::DELETE, "").await,
-            Verb::Pause(named) => named.call(Method::POST, "/pause").await,
-            Verb::Resume(named) => named.call(Method::POST, "/resume").await,
+            Verb::Pause(named) => named.turn("/pause").await,
+            Verb::Resume(named) => named.turn("/resume").await,
             Verb::Test(named) => named.call(Method::POST, "/test").await,
             Verb::RotateSecret(rotate) => rotate.run().await,
         }
@@ -137,22 +137,45 @@ impl Rotate {
             body.extend(text.map(|text| (name.to_owned(), Value::from(text))));
         }
         let body = Value::Object(body);
-        self.named.send(Method::POST, "/rotate-secret", Some(&body)).await
+        let answer = self.named.ask(Method::POST, "/rotate-secret", Some(&body)).await?;
+        let mut out = self.named.remote.output.out();
+        match (out.form, answer.get("secret").and_then(Value::as_str)) {
+            (Form::Json, _) => out.document(&answer)?,
+            (Form::Table, None) => out.line(&format!("{} signs with the secret that was given", self.named.id))?,
+            (Form::Table, Some(secret)) => {
+                out.line(secret)?;
+                Out::aside("this is shown once; what signed before signs beside it until its grace ends");
+            }
+        }
+        Ok(())
     }
 }
 
 impl Named {
     async fn call(self, method: Method, verb: &str) -> Result<(), Failure> {
-        self.send(method, verb, None).await
-    }
-
-    async fn send(self, method: Method, verb: &str, body: Option<&Value>) -> Result<(), Failure> {
-        let path = format!("{}/subscriptions/{}{verb}", self.remote.base(), escape(&self.id));
-        let answer = self.remote.client()?.call(method, &path, body).await?;
+        let answer = self.ask(method, verb, None).await?;
         if !answer.is_null() {
             self.remote.output.out().document(&answer)?;
         }
         Ok(())
+    }
+
+    /// Pauses or resumes; for a person, the state that this led to is enough.
+    async fn turn(self, verb: &str) -> Result<(), Failure> {
+        let answer = self.ask(Method::POST, verb, None).await?;
+        let mut out = self.remote.output.out();
+        if out.form == Form::Json {
+            return Ok(out.document(&answer)?);
+        }
+        let because = answer.get("reason").and_then(Value::as_str);
+        let because = because.map(|why| format!(": {why}")).unwrap_or_default();
+        let state = answer.get("state").map(cell).unwrap_or_default();
+        Ok(out.line(&format!("{} is {state}{because}", self.id))?)
+    }
+
+    async fn ask(&self, method: Method, verb: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let path = format!("{}/subscriptions/{}{verb}", self.remote.base(), escape(&self.id));
+        self.remote.client()?.call(method, &path, body).await
     }
 }
 

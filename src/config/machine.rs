@@ -42,7 +42,7 @@ fn risks_on(settings: &Settings, machine: &Machine) -> Vec<String> {
             "one bus may take {} (`log.retention_size`), and {} are free where {dir} is: the disk may be full before \
              retention begins, and then publishing stops; lower it",
             show_size(size),
-            show_size(free)
+            show_size(free >> 20 << 20)
         )
     });
     let wanted = (settings.listen.connections as u64).saturating_add(OWN_FILES);

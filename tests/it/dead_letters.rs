@@ -126,11 +126,11 @@ async fn a_subscription_recovers_what_failed_since_a_time() {
     };
     let (code, out, _) = dead(&["redeliver", "--subscription", "s", "--until", "2h"]);
     assert!(
-        code == 0 && out.contains("\"redelivered\": 0"),
+        code == 0 && out == "redelivered 0 of 0\n",
         "none is that old: {out}"
     );
     let (code, out, _) = dead(&["redeliver", "--subscription", "s", "--since", "2h"]);
-    assert!(code == 0 && out.contains("\"redelivered\": 4"), "{out}");
+    assert!(code == 0 && out == "redelivered 4 of 4\n", "{out}");
     let seen = receiver.wait_for(before + 4).await;
     let paths: BTreeSet<&str> = seen[before..].iter().map(|request| request.path.as_str()).collect();
     assert_eq!(paths, BTreeSet::from(["/s"]));
@@ -140,7 +140,7 @@ async fn a_subscription_recovers_what_failed_since_a_time() {
     let (_, out, _) = dead(&["list", "--subscription", "t", "--limit", "2"]);
     assert!(out.contains("there may be more: --after"), "{out}");
     let (code, out, _) = dead(&["drop", "--all"]);
-    assert!(code == 0 && out.contains("\"dropped\": 3"), "{out}");
+    assert!(code == 0 && out == "dropped 3\n", "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
