@@ -22,12 +22,28 @@
 //!   clients know them. [`devkit`]: from a plugin's source, in any language, to a component.
 //! - [`hub`]: what every front door calls, and nothing below it; its `trial` shadows live traffic, its `explain` tells
 //!   why an event arrived or did not.
-//! - [`deliver`]: lanes, retry, hold, breaker, webhooks, notifiers.
+//! - [`deliver`]: lanes, retry, hold, breaker, replays, webhooks, notifiers.
 //! - [`subscription`]: what subscribers asked for, kept. [`filter`]: which subscriptions an event matches.
 //!   [`transform`]: what an event becomes for one of them. [`log`]: the events, on disk. [`plugin`]: components, their
 //!   limits, grants, schemas and key-value spaces; their swap and roll-back.
 //! - [`net`]: the only way out. [`event`]: CloudEvents in every form.
-//! - [`access`]: who may do what. [`error`], [`time`], [`chance`], [`units`], [`nearest`], [`rate`], [`tasks`], [`metrics`]: what everything uses.
+//! - [`access`]: who may do what. [`error`], [`time`], [`chance`], [`units`], [`nearest`], [`rate`], [`tasks`], [`metrics`]:
+//!   what everything uses.
+//!
+//! # Where does it happen?
+//! | what | where |
+//! |---|---|
+//! | a config key | a row of `config/keys/`; what is risky about it in `config/risks` and `config/machine` |
+//! | a route | `api/mod.rs`; who may call it `api/guard`; a path of an older system `compat/` |
+//! | 202, and what a kill may cost | `log` (its header), `log/writer`; refused when it is too much: `log/queue`, `api/room` |
+//! | when a delivery is tried, and given up | `deliver/retry`, `deliver/lane/settle`; order: `deliver/lane/keys`; a sink that is down: `deliver/breaker` |
+//! | how a callback is called | `deliver/call`, `deliver/webhook`; OAuth2 `deliver/tokens`; TLS and proxies `net/` |
+//! | dead letters, replays | `hub/dead_letters`, `deliver/revive`; `hub/replay`, `deliver/replay` |
+//! | credentials | `access` (what one may), `hub/tokens` (made, kept, revoked), `api/gate` (asked for) |
+//! | what may be dialled | `net/guard`, `net/rule`, `net/ranges` |
+//! | TLS of the listeners | `server/tls` |
+//! | a plugin's load, swap, limits, grants | `plugin` (its header names each step's file) |
+//! | a figure of `/metrics`, a line of `/healthz` | `metrics`, `hub/measure`; `hub/status`, `hub/concern` |
 //!
 //! # Invariants, most of them about what is absent
 //! - No event is acknowledged before it is on disk ([`log`]); no cursor passes a record that is not settled

@@ -1,5 +1,8 @@
 //! The HTTP API, version 1: translate, never decide. The route table is this file; each noun has one of its own.
 //!
+//! A request passes `gate` (who is it? for every front door), `origin` (no web page of another site), `guard` (may they?
+//! for `/v1`), and finds its bus by `scope`, its words by `query` and `body` (within the `room` that all bodies share).
+//! `cloudevents` is the Subscriptions API; `rpc` and `tutum` tell older clients apart that use paths of ours.
 //! `/v1/…` means the bus `default` for events, and every bus for subscriptions; `/v1/buses/{bus}/…` means that bus.
 //! Invariant: every refusal, of whatever route or none, is `application/problem+json` with a stable code (`error`).
 //! Invariant: no body is read past its limit, and none whose announced length is over it is read at all.

@@ -130,9 +130,10 @@ impl HubClient {
             Error::Blocked(blocked) => blocked.to_string(),
         };
         let url = &self.url;
-        let hint = match why.contains("TLS with") {
-            true => "does `--ca` (or BUSWAY_CA) name the authority of its certificate, and `--url` the name in it?",
-            false => "is `busway serve` running, and does `--url` (or BUSWAY_URL) name its address?",
+        let hint = match (why.contains("is not TLS"), why.contains("TLS with")) {
+            (true, _) => "call it by http://",
+            (_, true) => "does `--ca` (or BUSWAY_CA) name the authority of its certificate, and `--url` the name in it?",
+            _ => "is `busway serve` running, and does `--url` (or BUSWAY_URL) name its address?",
         };
         Failure::new(Code::Unavailable, format!("cannot reach a hub at {url}: {why}; {hint}"))
     }
@@ -183,12 +184,20 @@ fn problem(status: StatusCode, body: &[u8]) -> Failure {
     let text = |name: &str| document.get(name).and_then(Value::as_str);
     let words = text("detail")
         .or_else(|| text("title"))
-        .map_or_else(|| status.to_string(), str::to_owned);
+        .map_or_else(|| format!("{status}{}", sentence(body)), str::to_owned);
     let message = match text("code") {
+        Some(stable @ "unauthorized") => format!("{words} ({stable}); here that is `--token` or BUSWAY_TOKEN"),
         Some(stable) => format!("{words} ({stable})"),
         None => words,
     };
     Failure::new(code, message)
+}
+
+/// What was said in plain words, where that is no page: by a TLS listener that was called by http, or a proxy.
+fn sentence(body: &[u8]) -> String {
+    let text = std::str::from_utf8(body).unwrap_or_default().trim();
+    let plain = !text.is_empty() && text.len() <= 200 && !text.contains(['<', '{', '\n']);
+    plain.then(|| format!(": {text}")).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -213,6 +222,8 @@ mod tests {
             assert_eq!(failure.message, "`sink` is missing (sink_missing)");
         }
         assert_eq!(problem(StatusCode::BAD_GATEWAY, b"<html>").message, "502 Bad Gateway");
+        let told = problem(StatusCode::BAD_REQUEST, b"this address speaks TLS: call it by https://\n");
+        assert_eq!(told.message, "400 Bad Request: this address speaks TLS: call it by https://");
     }
 
     #[test]

@@ -4,6 +4,9 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
+/// A cell that is wider than this stands out of its column, instead of moving the next one off everybody's screen.
+const WIDEST: usize = 60;
+
 /// The form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Form {
@@ -57,6 +60,7 @@ impl Out {
                     .iter()
                     .filter_map(|row| row.get(at))
                     .map(|cell| cell.chars().count());
+                let cells = cells.filter(|width| *width <= WIDEST);
                 cells.chain([title.chars().count()]).max().unwrap_or(0)
             })
             .collect();

@@ -82,7 +82,11 @@ impl Publish {
             let sent = client
                 .send(Method::POST, &path, &media, Bytes::from(events.to_string()))
                 .await;
-            let answer = sent.map_err(|failure| located(failure, first.number, last.number, stored.len()))?;
+            let located = |failure| match self.file {
+                Some(_) => located(failure, first.number, last.number, stored.len()),
+                None => failure,
+            };
+            let answer = sent.map_err(located)?;
             stored.extend(
                 answer
                     .get("events")

@@ -1,13 +1,15 @@
 //! Delivery: from the log to every subscriber, at least once.
 //!
-//! One dispatcher a bus (`dispatch`) reads the log in order, finds who wants each record, and offers it to their
-//! lanes. A `lane` is a subscription's own queue, schedule and state; it gets a task only while it has something to
-//! do, and when it is full, blocked or new it reads the log by itself and is handed back later (`window`). An
-//! `attempt` waits for a place in flight (`admission`), asks plugin filters (`evaluate`), then calls the sink (`send`: what `shape` makes of the event, by `webhook`
-//! and `call`, signed by `sign` and `push`, with a `token` of `tokens`, by `notifier`, or `forward` to another bus), which
-//! `consent` has asked before where that is wanted, and whose answer may carry a word of `control`; `retry` and `breaker`
-//! say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
+//! One dispatcher a `bus` (`dispatch`) reads the log in order, finds who wants each record, and offers it (a `candidate`)
+//! to their lanes. A `lane` is a subscription's own queue, schedule and state; it gets a task only while it has something
+//! to do, and when it is full, blocked or new it reads the log by itself and is handed back later (`window`).
+//! An `attempt` waits for a place in flight (`admission`), asks plugin filters (`evaluate`), then calls the sink (`send`):
+//! what `shape` makes of the event goes by `webhook` and `call`, signed by `sign` and `push`, with a `token` of `tokens`;
+//! by `notifier`; or `forward` publishes it on another bus. A callback may have been asked for its `consent` before, and
+//! its answer may carry a word of `control`. What comes after, `retry` and `breaker` say.
 //! A `replay` is one more lane beside a subscription's own (`replays` has them all); `revive` brings dead letters back.
+//! `engine` is what all of these share; `checkpoint` writes down how far things are, `timer` wakes who waits, `census`
+//! counts lanes, `history` keeps recent attempts and `told` says in the log what happened.
 //!
 //! Why a cursor and not a row a delivery: a healthy subscription costs nothing on disk, one that is behind a row,
 //! and only deliveries that failed cost a row each.

@@ -1,10 +1,15 @@
 //! The hub: publish, read, subscribe, status. Every front door calls this and nothing below it.
 //!
-//! `open` builds and wires what the hub is made of; `events` takes events in and reads them, `stream` follows the
-//! log (`fan` hands new records to many at once), `subscriptions` and `dead_letters` change who gets what, `replay` brings what was again, `plugins`
-//! checks what a subscription needs, `misfit` finds those that a swap left behind, `consent` asks callbacks whether they
-//! want events, `secrets` replaces what they are signed with, `trial` compares a candidate with what is live, `explain` tells why an event
-//! did or did not arrive, `documents` keeps what front doors want kept, `tokens` makes and revokes credentials, `status` says how it goes, and `life` reports the hub's own life on the bus `busway`.
+//! - `open` builds and wires what the hub is made of, on a `ground` that it looks at first.
+//! - `events` takes events in and reads them; `stream` follows the log (`fan` hands new records to many at once, each from
+//!   its `tray`); `explain` tells why an event did or did not arrive.
+//! - `subscriptions` changes who gets what, `secrets` what it is signed with; `consent` asks callbacks whether they want
+//!   events. `dead_letters` and `replay` bring back what was, from a `moment` on.
+//! - `plugins` checks what a subscription needs, `misfit` finds those that a swap left behind, `trial` compares a candidate
+//!   with what is live.
+//! - `tokens` makes and revokes credentials; `documents` keeps what front doors want kept.
+//! - `status` says how it goes, `measure` in figures, and why it is not well by each `concern`; `life` reports the hub's
+//!   own life on the bus `busway`.
 //!
 //! Order of the stop ([`Hub::stop`], then [`Hub::drain`]): no new work and streams end; deliveries in flight end and
 //! the last checkpoint is written; plugins; the hub's own tasks; the log; the store.

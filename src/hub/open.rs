@@ -193,7 +193,7 @@ async fn open_files(settings: &Settings, clock: &Clock, owners: &Owners) -> Resu
 
 fn create_folder(data: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(data).map_err(|cause| {
-        let text = format!("the data folder {} cannot be created: {cause}", data.display());
+        let text = format!("the data folder {} cannot be created", data.display());
         Error::new(Kind::Unavailable, "store_unavailable", text).with_cause(cause)
     })
 }

@@ -142,7 +142,7 @@ impl Offline {
     pub fn open_or_create(data: &Path, clock: Clock) -> Result<Self, Error> {
         let log = data.join("log");
         std::fs::create_dir_all(&log).map_err(|cause| {
-            let text = format!("the folder {} cannot be created: {cause}", log.display());
+            let text = format!("the folder {} cannot be created", log.display());
             Error::new(Kind::Unavailable, "store_unavailable", text).with_cause(cause)
         })?;
         let lock = FolderLock::take(&log)?;

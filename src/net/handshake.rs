@@ -42,7 +42,7 @@ fn certificate(fault: &CertificateError) -> Option<&'static str> {
         Fault::NotValidForName | Fault::NotValidForNameContext { .. } => "its certificate is for another name",
         Fault::UnknownIssuer => {
             "its certificate is signed by itself, by an authority that is not trusted, or comes without its chain; \
-             `protocolsettings.tls.ca` names an authority to trust"
+             `protocolsettings.tls.ca` names an authority to trust, and for a command `--ca` does"
         }
         Fault::Revoked => "its certificate is revoked",
         _ => return None,

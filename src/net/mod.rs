@@ -2,7 +2,8 @@
 //!
 //! `guard` judges by the operator's `rule`s and by the closed `ranges`, `resolve` looks names up for it; `dial` opens
 //! connections through it, `proxy` takes them further, `tls` secures them (as whom: `identity`; `handshake` says why not),
-//! `pool` keeps them alive, `client` speaks HTTP on them and `reach` says how far it came.
+//! `pool` keeps them alive, `client` speaks HTTP on them and `reach` says how far it came. `direct` is the command line's
+//! way to the one hub that it was told of, which no rule judges.
 //! Why one place: a server-side request forgery is one forgotten `connect`; native delivery and plugins share this one.
 //! Invariant: the address that is checked is the address that is dialled (no second look-up in between).
 //! Invariant: nothing outside this folder opens an outgoing connection: a plugin's sockets are dialled here too.

@@ -1,12 +1,15 @@
 //! The only place that builds things: refuse, open, wire, bind, ready; and the way back, drain.
 //!
-//! The order of the start: (1) settings that must not run are refused; (2) the hub is opened: store, plugins,
-//! delivery; (what would let everybody in is refused here: whether there are tokens, the store knows); (3) the front doors are wired to it, and the older systems' own records brought in line; (4) addresses are bound, so that whoever can connect is served;
-//! (5) the ports file is written. A failure undoes the steps before it, last first.
+//! The order of the start: (1) settings that must not run are refused; (2) the hub is opened: store, plugins, delivery
+//! (what would let everybody in is refused here: whether there are tokens, the store knows); (3) the front doors are wired
+//! to it, and the older systems' own records brought in line; (4) addresses are bound, so that whoever can connect is
+//! served; (5) the ports file is written. A failure undoes the steps before it, last first.
 //!
 //! The order of the stop: (1) no new connections, and open ones end after the request at hand; (2) streams say goodbye;
 //! (3) deliveries in flight end; (4) plugins, log and store close; (5) sockets and the ports file go. All within the
 //! drain timeout; what is cut off has not been acknowledged and is delivered after the next start.
+//!
+//! `bind` binds an address, `tls` secures it, `accept` serves its connections; `reload` takes up a changed config.
 //!
 //! Why so: signals, the log's subscriber and the exit code belong to the process, so to `cli/serve.rs`; two servers run
 //! in one test, and the demo runs one beside its sinks.

@@ -1,7 +1,10 @@
 //! What subscribers asked for, and how far each has come; kept across restarts.
 //!
-//! `model` is the resource, `read` its JSON as callers send it (`delivery` that of its `config`), `show` its JSON as they get it back and as the store
-//! keeps it, `patch` a change of it, `store` the file on disk.
+//! `model` is the resource, `read` its JSON as callers send it (field by field: `fields`), `show` its JSON as they get it
+//! back and as the store keeps it, `patch` a change of it, `store` the file on disk.
+//! `config`, when and how often, is `delivery` with its `schedule` of `step`s and its `breaker`. `protocolsettings`, how, is
+//! `webhook` with `auth`, `tls`, `proxy` and `signing`; `secret` keeps what of it is never shown, `rotation` the signing
+//! secrets that are on their way out, and `consent` what the target said when it was asked.
 //! Invariant: a [`Subscription`] has been checked; nothing that delivery cannot act on can be held in one.
 //! Invariant: a secret leaves this module only for the store and for the sink itself.
 
