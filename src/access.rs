@@ -36,8 +36,9 @@ pub use principal::{Principal, Standing};
 pub use secret::{Secret, value_of};
 pub use strangers::Refusals;
 
+use crate::digest::sha256;
 use crate::time::Clock;
-use secret::{Form, sha256};
+use secret::Form;
 use strangers::Strangers;
 
 /// Options of the access.

@@ -27,8 +27,8 @@
 //!   [`transform`]: what an event becomes for one of them. [`log`]: the events, on disk. [`plugin`]: components, their
 //!   limits, grants, schemas and key-value spaces; their swap and roll-back.
 //! - [`net`]: the only way out. [`event`]: CloudEvents in every form.
-//! - [`access`]: who may do what. [`error`], [`time`], [`chance`], [`units`], [`nearest`], [`rate`], [`tasks`], [`metrics`]:
-//!   what everything uses.
+//! - [`access`]: who may do what. [`error`], [`time`], [`chance`], [`units`], [`digest`], [`nearest`], [`rate`],
+//!   [`tasks`], [`metrics`]: what everything uses.
 //!
 //! # Where does it happen?
 //! | what | where |
@@ -80,6 +80,7 @@ pub mod net;
 
 pub mod access;
 pub mod chance;
+pub mod digest;
 pub mod error;
 pub mod metrics;
 pub mod nearest;

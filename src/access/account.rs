@@ -5,7 +5,8 @@
 use serde_json::{Value, json};
 
 use super::permission::Permission;
-use super::secret::{Secret, mint, sha256};
+use super::secret::{Secret, mint};
+use crate::digest::sha256;
 use crate::rate::Rate;
 use crate::time::Timestamp;
 

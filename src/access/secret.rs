@@ -9,8 +9,6 @@
 use std::fmt;
 use std::path::Path;
 
-use ring::digest::{SHA256, digest};
-
 /// What a secret is compared with.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
@@ -32,17 +30,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(***)")
     }
-}
-
-/// A text's SHA-256, in small hexadecimal digits.
-pub(super) fn sha256(text: &str) -> String {
-    use fmt::Write as _;
-    let mut digits = String::with_capacity(64);
-    for byte in digest(&SHA256, text.as_bytes()).as_ref() {
-        // Writing to a String cannot fail.
-        let _ = write!(digits, "{byte:02x}");
-    }
-    digits
 }
 
 /// What begins every token: scanners of sources and logs know it by this.
@@ -97,6 +84,7 @@ pub fn value_of(key: &str, text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::sha256;
 
     #[test]
     fn a_token_is_taken_apart_as_it_was_made() {

@@ -132,7 +132,9 @@ impl HubClient {
         let url = &self.url;
         let hint = match (why.contains("is not TLS"), why.contains("TLS with")) {
             (true, _) => "call it by http://",
-            (_, true) => "does `--ca` (or BUSWAY_CA) name the authority of its certificate, and `--url` the name in it?",
+            (_, true) => {
+                "does `--ca` (or BUSWAY_CA) name the authority of its certificate, and `--url` the name in it?"
+            }
             _ => "is `busway serve` running, and does `--url` (or BUSWAY_URL) name its address?",
         };
         Failure::new(Code::Unavailable, format!("cannot reach a hub at {url}: {why}; {hint}"))
@@ -197,7 +199,10 @@ fn problem(status: StatusCode, body: &[u8]) -> Failure {
 fn sentence(body: &[u8]) -> String {
     let text = std::str::from_utf8(body).unwrap_or_default().trim();
     let plain = !text.is_empty() && text.len() <= 200 && !text.contains(['<', '{', '\n']);
-    plain.then(|| format!(": {text}")).unwrap_or_default()
+    match plain {
+        true => format!(": {text}"),
+        false => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -222,8 +227,14 @@ mod tests {
             assert_eq!(failure.message, "`sink` is missing (sink_missing)");
         }
         assert_eq!(problem(StatusCode::BAD_GATEWAY, b"<html>").message, "502 Bad Gateway");
-        let told = problem(StatusCode::BAD_REQUEST, b"this address speaks TLS: call it by https://\n");
-        assert_eq!(told.message, "400 Bad Request: this address speaks TLS: call it by https://");
+        let told = problem(
+            StatusCode::BAD_REQUEST,
+            b"this address speaks TLS: call it by https://\n",
+        );
+        assert_eq!(
+            told.message,
+            "400 Bad Request: this address speaks TLS: call it by https://"
+        );
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! `exit` has the codes, `out` the output, `client` the way to a hub, `flags` the flags made from the config's keys, and
 //! `delivery` and `set` those made from a subscription's fields and a plugin's schema.
-//! Invariant: commands speak to a hub only over HTTP, so whatever they can do, any program can do. `store` and `token --data`
-//! are the exceptions: they are for when no hub runs.
+//! Invariant: commands speak to a hub only over HTTP, so whatever they can do, any program can do. `store` and `token
+//! --data` are the exceptions: they are for when no hub runs.
 //! Invariant: stdout carries results and nothing else; what goes wrong is one sentence on stderr and a code.
 
 mod client;

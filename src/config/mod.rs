@@ -1,10 +1,10 @@
 //! The operator's settings: default < file < environment < flag, each value with where it came from.
 //!
 //! `keys` is the table of every key: its name, flag, variable, default and meaning stand in one row, and the file
-//! reader, the flags, the variables, `config print` and the README's table are all made from it. `settings` is
-//! what the rows fill. `file` reads TOML, `auth` `[auth.NAME]`, `plugins` `[plugins.NAME]`, `value` the small notations (sizes, durations, addresses),
-//! `print` shows, `check` refuses; `risks` tells what is allowed and may be regretted, `machine` what of that depends on
-//! the machine.
+//! reader, the flags, the variables, `config print` and the README's table are all made from it. `settings` is what the
+//! rows fill. `file` reads TOML, `auth` `[auth.NAME]`, `plugins` `[plugins.NAME]`, `value` the small notations (sizes,
+//! durations, addresses), `print` shows, `check` refuses; `risks` tells what is allowed and may be regretted, `machine`
+//! what of that depends on the machine.
 //! Why so: with one struct for serde, one for clap and one hand-written table, three places disagree sooner or later.
 //! Invariant: an unknown key is refused with file, line and the nearest known one; nothing is silently ignored.
 

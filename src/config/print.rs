@@ -1,7 +1,7 @@
 //! Shows settings: the effective ones with where each came from, or the reference of all keys.
 //!
-//! Invariant: secrets do not leave: values of `grants.env`, config entries that sound like one, and of a URL all but the host show
-//! as `***`.
+//! Invariant: secrets do not leave: values of `grants.env`, config entries that sound like one, and of a URL all but
+//! the host show as `***`.
 
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,8 @@
 //! What the parts of delivery share: all lanes and buses, and the ways from one part to another.
 //!
 //! Lock order: `changing`, then `lanes`, then a bus's routes or `buses`, and a lane's own lock alone or last; a bus's
-//! holds, `noted`, admission's and the timer's are leaves; `troubled` and `failing` are taken before a lane's. None is held across an await but `written`, which orders the checkpoints.
+//! holds, `noted`, admission's and the timer's are leaves; `troubled` and `failing` are taken before a lane's. None is
+//! held across an await but `written`, which orders the checkpoints.
 //! Invariant: a lane that has something to do has a task, an alarm, or waits for somebody who will wake it.
 //! Invariant: a lane is noted under the same lock under which it changed: no checkpoint sees the dispatcher pass a
 //! record and misses the lane that took it, or left it to the log.

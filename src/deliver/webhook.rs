@@ -1,9 +1,10 @@
 //! HTTP callbacks: an encoded event to a request, an answer to an outcome.
 //!
-//! 2xx delivers (of it what the subscription names, if it names some), 410 ends the subscription, everything else is tried again; an address or a name
-//! that the guard refuses is not, since no wait makes it allowed. But where a name leads to such an address it is: it may
-//! lead elsewhere the next time, and a mistake of the name servers' shall not cost a subscriber its events. The subscriber's own headers win over ours, except for those that sign and
-//! those that frame the message.
+//! 2xx delivers (of it what the subscription names, if it names some), 410 ends the subscription, everything else is
+//! tried again; an address or a name that the guard refuses is not, since no wait makes it allowed. But where a name
+//! leads to such an address it is: it may lead elsewhere the next time, and a mistake of the name servers' shall not
+//! cost a subscriber its events. The subscriber's own headers win over ours, except for those that sign and those that
+//! frame the message.
 //! Invariant: secrets and credentials are in the request and nowhere else: no outcome or log line has them.
 
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! What a subscription wants: type patterns and filter dialects, and the index that finds who wants an event.
 //!
 //! `types` are patterns for event types; `dialect` reads and writes the filters of the CloudEvents Subscriptions API
-//! and `decide` evaluates them; `pattern` is EventBridge's own language, `sql` that of CloudEvents; `selector` is all that one subscription
-//! asks for, and `index` finds the selectors that want an event without asking each.
+//! and `decide` evaluates them; `pattern` is EventBridge's own language, `sql` that of CloudEvents; `selector` is all
+//! that one subscription asks for, and `index` finds the selectors that want an event without asking each.
 //!
 //! A plugin filter is only a name and a config here: natively it is unknown, and so a filter has three answers
 //! (Kleene's logic). Who calls plugins gives their verdicts to [`Filter::decide`].

@@ -122,7 +122,8 @@ impl EventStream {
         self
     }
 
-    /// The next item; `None` once the hub stops, or the credentials end ([`EventStream::farewell`]). Dropping the future loses nothing.
+    /// The next item; `None` once the hub stops, or the credentials end ([`EventStream::farewell`]). Dropping the
+    /// future loses nothing.
     ///
     /// # Errors
     /// `store_unavailable` when the log cannot be read.

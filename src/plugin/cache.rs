@@ -20,6 +20,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::engine::fingerprint;
+use crate::digest::sha256;
 
 /// More files than this, and the oldest go.
 const FILES: usize = 64;
@@ -176,13 +177,4 @@ fn prepare(folder: &Path) -> Result<(), String> {
         true => Ok(()),
         false => Err("it belongs to somebody else".to_owned()),
     }
-}
-
-/// Hex SHA-256.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    ring::digest::digest(&ring::digest::SHA256, bytes)
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::cache::{Cache, sha256};
+use super::cache::Cache;
 use super::engine::Engines;
 use super::kv::Spaces;
 use super::load::{Load, Loader, Outline};
 use super::status::Figures;
 use super::workbench::loadable;
 use super::{Grants, PluginSettings, World};
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::net;

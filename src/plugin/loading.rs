@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use tokio::runtime::Handle;
 
-use super::cache::sha256;
 use super::generation::Generation;
 use super::load::{LARGEST, Load, Loader, Source};
 use super::watch::Stamp;
+use crate::digest::sha256;
 use crate::tasks::Tasks;
 
 /// What came of a load.

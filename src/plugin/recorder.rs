@@ -15,8 +15,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
 use serde::Serialize;
 
-use super::cache::sha256;
 use super::kv::Space;
+use crate::digest::sha256;
 
 /// Log lines and effects kept of one call, each.
 const KEPT: usize = 100;

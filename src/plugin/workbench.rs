@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::cache::{Cache, sha256};
+use super::cache::Cache;
 use super::engine::Engines;
 use super::generation::Generation;
 use super::kv::Spaces;
@@ -18,6 +18,7 @@ use super::observe::{Observed, Observer};
 use super::recorder::Effects;
 use super::status::Figures;
 use super::{Grants, PluginSettings, grants};
+use crate::digest::sha256;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::net;

@@ -1,4 +1,5 @@
-//! Binds one address: TCP, with TLS on it or without, or a unix socket with a stale one removed and its mode set before anyone can see it.
+//! Binds one address: TCP, with TLS on it or without, or a unix socket with a stale one removed and its mode set before
+//! anyone can see it.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};

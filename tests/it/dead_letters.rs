@@ -125,10 +125,7 @@ async fn a_subscription_recovers_what_failed_since_a_time() {
         tokio::task::block_in_place(|| run(folder.path(), &all))
     };
     let (code, out, _) = dead(&["redeliver", "--subscription", "s", "--until", "2h"]);
-    assert!(
-        code == 0 && out == "redelivered 0 of 0\n",
-        "none is that old: {out}"
-    );
+    assert!(code == 0 && out == "redelivered 0 of 0\n", "none is that old: {out}");
     let (code, out, _) = dead(&["redeliver", "--subscription", "s", "--since", "2h"]);
     assert!(code == 0 && out == "redelivered 4 of 4\n", "{out}");
     let seen = receiver.wait_for(before + 4).await;

@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["subscription", "filter", "transform", "log", "plugin"],
     &["net", "event"],
     &[
-        "error", "time", "tasks", "metrics", "units", "nearest", "rate", "chance", "access",
+        "error", "time", "tasks", "metrics", "units", "nearest", "rate", "chance", "access", "digest",
     ],
 ];
 
@@ -34,6 +34,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("metrics", "time"),
     ("access", "nearest"),
     ("access", "chance"),
+    ("access", "digest"),
     ("access", "error"),
     ("access", "rate"),
     ("access", "time"),

@@ -37,13 +37,14 @@ use std::sync::Arc;
 
 use axum::routing::{any, get, post};
 use axum::{Extension, Router};
-use ring::{digest, hmac};
+use ring::hmac;
 use serde_json::{Value, json};
 
 pub use settings::{Limits, PublishTime, Settings, Webhook};
 
 use super::Door;
 use crate::deliver::push::CERTIFICATE_PATH;
+use crate::digest::short_sha256;
 use crate::error::Error;
 use fault::Fault;
 
@@ -106,13 +107,7 @@ fn request_id() -> String {
 
 /// Twelve hex digits of the SHA-256 of these names.
 fn hash(names: &[&str]) -> String {
-    let digest = digest::digest(&digest::SHA256, names.join("\n").as_bytes());
-    digest
-        .as_ref()
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    short_sha256(names.join("\n"), 12)
 }
 
 /// Whether two texts are the same, in a time that does not tell where they differ.

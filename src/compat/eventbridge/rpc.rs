@@ -1,4 +1,5 @@
-//! RPC, version 2020-04-01: `POST /` or `GET /`, the action in a header or a parameter, parameters in the query and in a form.
+//! RPC, version 2020-04-01: `POST /` or `GET /`, the action in a header or a parameter, parameters in the query and in
+//! a form.
 //!
 //! A refusal comes in the service's two forms: what the caller can mend in its own data (409 elsewhere) as 200 with
 //! `Success: false` and a `Code`, which is what Terraform reads; credentials, limits and faults with their status.

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use ring::digest;
 use serde_json::{Value, json};
 
 use super::asked::Asked;
@@ -20,6 +19,7 @@ use super::endpoint::Endpoint;
 use super::own;
 use super::refusal::Refusal;
 use crate::compat::Door;
+use crate::digest::short_sha256;
 use crate::error::{Error, Kind};
 use crate::log::BusName;
 use crate::subscription::{State, Subscription};
@@ -168,8 +168,7 @@ fn host_name() -> String {
 
 /// `marathon-` and twelve digits that follow from the bus and the URL.
 fn id(bus: &BusName, endpoint: &Endpoint) -> String {
-    let hash = digest::digest(&digest::SHA256, format!("{bus} {}", endpoint.as_str()).as_bytes());
-    let digits: String = hash.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let digits = short_sha256(format!("{bus} {}", endpoint.as_str()), 12);
     format!("marathon-{digits}")
 }
 

@@ -6,7 +6,6 @@
 //! Invariant: the listener is written first; [`mend`] does what a crash kept from being done.
 //! Invariant: what stands as it should is left alone, so that its owner may pause it or give it another schedule.
 
-use ring::digest::{SHA256, digest};
 use serde_json::json;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -14,6 +13,7 @@ use tracing::{info, warn};
 use super::listener::{Listener, known_form};
 use super::sink::{self, Wanted, subscription_id};
 use crate::compat::Door;
+use crate::digest::short_sha256;
 use crate::error::{Error, Kind};
 use crate::log::BusName;
 
@@ -208,6 +208,5 @@ fn is_there(door: &Door, id: &str) -> bool {
 }
 
 fn fingerprint(wanted: &Wanted) -> String {
-    let hash = digest(&SHA256, wanted.subscription.to_string().as_bytes());
-    hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    short_sha256(wanted.subscription.to_string(), 16)
 }

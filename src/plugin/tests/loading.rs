@@ -159,7 +159,7 @@ async fn the_status_shows_what_is_loaded() {
         (Some("filter"), "active", 1)
     );
     assert_eq!(status.summary.as_deref(), Some("counts sheep"));
-    assert_eq!(status.digest, Some(super::super::cache::sha256(&bytes)));
+    assert_eq!(status.digest, Some(crate::digest::sha256(&bytes)));
     assert!(
         status.imports.iter().any(|import| import == "busway:plugin/log@0.1.0"),
         "{:?}",

@@ -3,11 +3,11 @@
 //! Crash rule: a [`Checkpoint`] is one transaction. A cursor never moves past a record that is not delivered,
 //! filtered, or in the same transaction written as a retry or a dead letter. What a crash undoes is delivered again.
 //!
-//! On disk (`schema` has the tables): one SQLite file in WAL mode. A write that a caller was told of
-//! ([`Store::put`], [`Store::delete`], [`Store::drop_dead`], [`Store::put_document`]) has been synced and survives a power cut; a checkpoint
-//! survives the end of the process, and a power cut may undo the last few (repeats, never losses).
-//! `writer` takes whatever is queued into one transaction; `reader` answers about dead letters on its own connection,
-//! so that a long listing never holds up a checkpoint. Both are threads of their own: SQLite blocks.
+//! On disk (`schema` has the tables): one SQLite file in WAL mode. A write that a caller was told of ([`Store::put`],
+//! [`Store::delete`], [`Store::drop_dead`], [`Store::put_document`]) has been synced and survives a power cut; a
+//! checkpoint survives the end of the process, and a power cut may undo the last few (repeats, never losses). `writer`
+//! takes whatever is queued into one transaction; `reader` answers about dead letters on its own connection, so that a
+//! long listing never holds up a checkpoint. Both are threads of their own: SQLite blocks.
 //!
 //! Why not rows in the event log: a cursor changes many times a second and an event never; and the log drops whole
 //! files. Why one writer: SQLite has one anyway, and queueing for it here makes groups of what would be lock waits.

@@ -2,12 +2,13 @@
 
 use axum::http::HeaderMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use ring::{digest, hmac};
+use ring::hmac;
 use url::form_urlencoded;
 
 use super::super::fault::Fault;
 use super::super::request::Whole;
 use super::{Claim, unreadable};
+use crate::digest::sha256;
 use crate::event::parse_rfc3339;
 
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
@@ -102,11 +103,6 @@ pub(super) fn joined(mut pairs: Vec<(String, String)>) -> String {
 /// Escaped by RFC 3986.
 pub(super) fn escaped(text: &str) -> String {
     utf8_percent_encode(text, ESCAPED).to_string()
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    let digest = digest::digest(&digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
