@@ -47,7 +47,7 @@ enum Verb {
     Pause(Named),
     /// Go on after a pause; of one that is not paused, try its failing sink now.
     Resume(Named),
-    /// Deliver one test event now, and show what the sink said.
+    /// Deliver one test event now, and show what the sink said; exit code 1 if it did not take it.
     Test(Named),
     /// Sign with a new secret; the old ones sign beside it for a while.
     RotateSecret(Rotate),
@@ -122,7 +122,7 @@ impl Command {
             Verb::Delete(named) => named.call(Method::DELETE, "").await,
             Verb::Pause(named) => named.turn("/pause").await,
             Verb::Resume(named) => named.turn("/resume").await,
-            Verb::Test(named) => named.call(Method::POST, "/test").await,
+            Verb::Test(named) => named.test().await,
             Verb::RotateSecret(rotate) => rotate.run().await,
         }
     }
@@ -171,6 +171,27 @@ impl Named {
         let because = because.map(|why| format!(": {why}")).unwrap_or_default();
         let state = answer.get("state").map(cell).unwrap_or_default();
         Ok(out.line(&format!("{} is {state}{because}", self.id))?)
+    }
+
+    /// Has one event delivered now. Exit code 1 if the sink did not take it.
+    async fn test(self) -> Result<(), Failure> {
+        let attempt = self.ask(Method::POST, "/test", None).await?;
+        let mut out = self.remote.output.out();
+        let field = |name: &str| attempt.get(name).map(cell).unwrap_or_default();
+        if out.form == Form::Json {
+            out.document(&attempt)?;
+        } else {
+            let status = attempt.get("status").and_then(Value::as_u64);
+            let status = status.map(|status| format!("status {status}, ")).unwrap_or_default();
+            out.line(&format!("{} ({status}{} ms)", field("outcome"), field("took_ms")))?;
+            if !field("answer").is_empty() {
+                out.line(&field("answer"))?;
+            }
+        }
+        match field("outcome").as_str() {
+            "delivered" => Ok(()),
+            _ => Err(Failure::new(Code::No, "the test event was not delivered")),
+        }
     }
 
     async fn ask(&self, method: Method, verb: &str, body: Option<&Value>) -> Result<Value, Failure> {

@@ -152,6 +152,55 @@ async fn a_hub_listens_at_a_unix_socket_and_drains_on_sigterm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn people_are_told_in_a_line_and_programs_in_json() {
+    let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
+    let hub = HubProcess::start(folder.path()).await;
+    let sink = receiver.url("/hook");
+    let said = |arguments: &[&str]| {
+        tokio::task::block_in_place(|| at(&hub, folder.path(), &[&["subscription"], arguments].concat()))
+    };
+    let create = ["create", "--id", "s", "--type", "*", "--sink"];
+    assert_eq!(said(&[&create[..], &[&sink]].concat()).1, "s\n");
+    assert_eq!(said(&["pause", "s"]).1, "s is paused: requested\n");
+    assert_eq!(said(&["resume", "s"]).1, "s is active\n");
+    let (code, shown, _) = said(&["pause", "s", "--output", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((code, shown["state"].as_str()), (0, Some("paused")));
+    assert_eq!(said(&["resume", "s"]).0, 0);
+    let (code, secret, aside) = said(&["rotate-secret", "s"]);
+    assert!(
+        code == 0 && secret.starts_with("whsec_") && secret.lines().count() == 1,
+        "{secret}"
+    );
+    assert!(aside.contains("shown once"), "{aside}");
+    let (code, shown, error) = said(&["test", "s"]);
+    assert!(code == 0 && shown.starts_with("delivered (status 2"), "{shown}{error}");
+    let (_, _, error) = said(&[&create[..], &["http://127.0.0.1:1/"]].concat());
+    assert_eq!(error, "");
+    let (code, shown, error) = said(&["test", "s"]);
+    assert!(code == 1 && shown.starts_with("no connection: "), "{shown}");
+    assert!(error.contains("was not delivered"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_hub_refuses_names_no_line_that_nobody_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, _, error) = run(
+        folder.path(),
+        &[
+            "publish",
+            "--type",
+            "t",
+            "--source",
+            "/s",
+            "--url",
+            "http://127.0.0.1:1",
+        ],
+    );
+    assert!(code == 69 && error.starts_with("busway: cannot reach a hub"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn oversized_headers_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let hub = HubProcess::start(folder.path()).await;
