@@ -3,7 +3,7 @@
 //! Why apart from [`super::risks`]: a config is often checked elsewhere than where it runs, and these sentences are true
 //! only here. `serve` logs them, `config check` says them of the machine that it runs on.
 //! What cannot be found out (another system, a container without `df`) is left unsaid.
-//! Invariant: what is read of the machine is read in one place ([`Machine::here`]); the rules are pure.
+//! Invariant: what is read of the machine is read in one place (`Machine::here`); the rules are pure.
 
 use std::path::Path;
 use std::process::Command;
