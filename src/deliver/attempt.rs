@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use super::candidate::Candidate;
 use super::engine::Engine;
 use super::evaluate::{Failed, Judged, judge};
-use super::lane::{Done, End, Fault, Item, Queued, Work, exactly};
+use super::lane::{End, Fault, Item, Queued, Work, exactly};
 use super::retry::{Outcome, RetryPolicy};
 use super::send::send;
 use super::webhook::Answered;
@@ -42,8 +42,9 @@ pub(super) struct Begun {
     instant: Instant,
 }
 
-/// Makes one attempt at a work, for which the caller has a place.
-pub(super) async fn attempt(engine: &Engine, mut work: Work) -> Done {
+/// Makes one attempt at a work, for which the caller has a place; the end of each item. Who drops it half-way has called
+/// the sink or not.
+pub(super) async fn attempt(engine: &Engine, work: &mut Work) -> Vec<End> {
     let mut ends: Vec<Option<End>> = Vec::with_capacity(work.items.len());
     for item in &mut work.items {
         ends.push(fetch(engine, &work.subscription, item).await);
@@ -73,8 +74,7 @@ pub(super) async fn attempt(engine: &Engine, mut work: Work) -> Done {
     }
     drop(passed);
     // An item without an end cannot be; were there one, it would wait and be tried again.
-    let ends = ends.into_iter().map(|end| end.unwrap_or(End::Unread)).collect();
-    Done { work, ends }
+    ends.into_iter().map(|end| end.unwrap_or(End::Unread)).collect()
 }
 
 /// Sends one record to a sink outside of any lane, unfiltered; what came of it.

@@ -151,7 +151,7 @@ impl Engine {
             lane.bus.route(lane.clone(), &subscription);
             let subscription = Arc::new(subscription);
             let mut state = lane.lock();
-            let effects = state.replace(subscription.clone(), self.parts.clock.now());
+            let effects = lane.replace(&mut state, subscription.clone(), self.parts.clock.now());
             let asks = state.ask();
             self.follow(&lane, state, asks);
             self.apply(effects, &lane);

@@ -70,6 +70,8 @@ pub(super) struct Lane {
     pub(super) bus: Arc<Bus>,
     /// Wakes the lane's task, if there is one.
     pub(super) wake: Notify,
+    /// Ends its attempts at a sink that is its sink no longer.
+    pub(super) moved: Notify,
     /// What it replays, if it is no live one.
     pub(super) replay: Option<Arc<Replaying>>,
     quickness: Mutex<Quickness>,
@@ -187,10 +189,23 @@ impl Lane {
             key,
             bus,
             wake: Notify::new(),
+            moved: Notify::new(),
             replay: None,
             quickness: Mutex::default(),
             state: Mutex::new(State::new(subscription, window)),
         }
+    }
+
+    /// Goes by a new version of the subscription. Attempts at another sink than its own end: one that says nothing
+    /// would keep the new one waiting for its whole `timeout`.
+    pub(super) fn replace(&self, state: &mut State, subscription: Arc<Subscription>, now: Timestamp) -> Vec<Effect> {
+        let moves = state.subscription.sink != subscription.sink;
+        let effects = state.replace(subscription, now);
+        if moves {
+            // Under the lane's lock: attempts of the new version have not begun.
+            self.moved.notify_waiters();
+        }
+        effects
     }
 
     /// How long its attempts take.
@@ -285,7 +300,7 @@ impl State {
     }
 
     /// A new version of the subscription: what kept it from delivering may be mended, so that is tried at once.
-    pub(super) fn replace(&mut self, subscription: Arc<Subscription>, now: Timestamp) -> Vec<Effect> {
+    fn replace(&mut self, subscription: Arc<Subscription>, now: Timestamp) -> Vec<Effect> {
         let mut effects = self.release(|_| u64::MAX, now);
         if let Some(hold) = &mut self.hold {
             hold.trial = true;

@@ -185,7 +185,7 @@ impl Engine {
             }
             let mut state = lane.lock();
             // What this tells of breakers and plugins is told of the subscription's own lane already.
-            drop(state.replace(Arc::new(replaying.of(subscription)), now));
+            drop(lane.replace(&mut state, Arc::new(replaying.of(subscription)), now));
             let asks = state.ask();
             self.follow(&lane, state, asks);
         }

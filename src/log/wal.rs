@@ -48,10 +48,15 @@ impl<'a> Frames<'a> {
         let big_endian = word(header, 0)? & 1 == 1;
         let sum = sum((0, 0), header.get(..24)?, big_endian);
         let broken = (word(header, 24)?, word(header, 28)?) != sum;
+        let frames = rest.chunks_exact(FRAME + if broken { PAGE } else { size });
         Some(Self {
-            frames: rest.chunks_exact(FRAME + if broken { PAGE } else { size }),
             // The header is synced before any frame: one that is broken was whole, and its frames still bear its salts.
-            salts: if broken { rest.get(8..16)? } else { header.get(16..24)? },
+            salts: if broken {
+                shared_salts(&frames)?
+            } else {
+                header.get(16..24)?
+            },
+            frames,
             big_endian,
             sum,
             broken,
@@ -74,8 +79,8 @@ impl<'a> Frames<'a> {
                     continue;
                 }
             } else if head.get(8..16) != Some(self.salts) {
-                // From here on the file is older than its header.
-                break;
+                // Older than the header, or damaged itself, and then the frames that follow it say so.
+                continue;
             }
             lost += frame.len() as u64;
             follows |= committed;
@@ -83,6 +88,13 @@ impl<'a> Frames<'a> {
         }
         if follows { lost } else { 0 }
     }
+}
+
+/// The salts of the first two frames in a row that have the same: what broke the header may have hit a frame too.
+fn shared_salts<'a>(frames: &std::slice::ChunksExact<'a, u8>) -> Option<&'a [u8]> {
+    let salts = || frames.clone().filter_map(|frame| frame.get(8..16));
+    let shared = salts().zip(salts().skip(1)).find(|(one, next)| one == next);
+    shared.map(|(salts, _)| salts)
 }
 
 /// SQLite's checksum, over pairs of words.
@@ -150,6 +162,12 @@ mod tests {
             if !last {
                 check(&bytes, true, &format!("flipped at {at}"));
             }
+        }
+        // A page at another's place: the end of one frame, and the head of the next or the file's own.
+        for page in 0..whole.len() / PAGE - 12 {
+            let mut bytes = whole.clone();
+            bytes.copy_within((page + 1) * PAGE..(page + 2) * PAGE, page * PAGE);
+            check(&bytes, true, &format!("misplaced at {page}"));
         }
         // Written over from the start: what is left of the older commits is no loss.
         connection

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Fault, Faults, HubProcess, PATIENCE, Receiver, Request, client, run, status};
+use crate::support::{Fault, Faults, HubProcess, PATIENCE, Receiver, Request, client, status};
 
 const NONE: [&str; 0] = [];
 const DAY: i64 = 86_400;
@@ -206,48 +206,27 @@ async fn a_disk_that_cannot_be_read_now_is_no_gap() {
     );
 }
 
-/// A file system that is mounted read-only before the start, where that is permitted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_cannot_be_written_is_refused_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    std::fs::create_dir(&data).unwrap();
-    let mount = |arguments: &[&str]| {
-        let done = Command::new("mount").args(arguments).arg(&data).output();
-        done.is_ok_and(|done| done.status.success())
-    };
-    if !mount(&["-t", "tmpfs", "-o", "size=16m", "busway-test"]) {
-        eprintln!("mounting is not permitted here");
-        return;
-    }
+    let faults = Faults::new(folder.path());
     let mut hub = HubProcess::start(folder.path()).await;
     hub.publish_many("n", 0..5, 0).await;
     assert_eq!(hub.terminate().await, Some(0));
-    let read_only = mount(&["-o", "remount,ro"]);
-    let (code, _, said) = tokio::task::block_in_place(|| {
-        run(
-            folder.path(),
-            &[
-                "serve",
-                "--listen",
-                "127.0.0.1:0",
-                "--data",
-                "data",
-                "--plugins",
-                "plugins",
-            ],
-        )
-    });
-    let writable = mount(&["-o", "remount,rw"]);
-    if read_only && writable {
-        let hub = HubProcess::start(folder.path()).await;
-        assert_eq!(stored(&hub).await.len(), 5);
-        drop(hub);
-    }
-    let unmounted = Command::new("umount").arg("--lazy").arg(&data).status();
-    assert!(read_only && writable && unmounted.is_ok_and(|done| done.success()));
-    assert_eq!(code, 69, "{said}");
+    faults.set(Fault::ReadOnly, 1);
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data", "data"];
+    let refused = Command::new(env!("CARGO_BIN_EXE_busway"))
+        .args(serve)
+        .current_dir(folder.path())
+        .envs(faults.environment())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(69), "{said}");
     assert!(said.contains("may not be written"), "{said}");
+    assert!(faults.struck() > 0);
+    let hub = HubProcess::start(folder.path()).await;
+    assert_eq!(stored(&hub).await.len(), 5);
 }
 
 fn seconds(request: &Request) -> i64 {

@@ -5,8 +5,9 @@
 //! same files. `BUSWAY_CRASH_ROUNDS` sets how often.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -23,12 +24,12 @@ fn open(dir: &Path) -> EventLog {
     let settings = Settings {
         retention: Retention {
             age: None,
-            // A few files: kills hit retention too.
-            size: Some(2 << 20),
+            // A few files: kills hit retention too, and `check` says that it was at work.
+            size: Some(512 << 10),
             drop_unacknowledged: false,
         },
-        // A few hundred appends a file: kills hit rotations too.
-        segment_size: 256 << 10,
+        // A hundred appends a file: kills hit rotations too.
+        segment_size: 64 << 10,
         ..Settings::default()
     };
     loop {
@@ -89,7 +90,9 @@ async fn crash_child() {
         }
     });
     let retention = async {
-        while log.trim().await.is_ok() {
+        loop {
+            // What cannot be deleted now goes the next time.
+            let _ = log.trim().await;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -111,17 +114,44 @@ async fn append_until_stored(log: &EventLog, events: &[Event]) -> Vec<Appended> 
     }
 }
 
-fn start(run: u64, dir: &Path) -> Child {
-    // Past a limit on file sizes the kernel sends a signal, unless it is ignored: then writing is an error.
-    Command::new("sh")
-        .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "log_crash::crash_child", "--nocapture", "--test-threads=1"])
-        .env(CHILD, format!("{run} {}", dir.display()))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+/// A child, and where its complaints go.
+struct Worker {
+    process: Child,
+    complaints: PathBuf,
+}
+
+impl Worker {
+    fn start(run: u64, dir: &Path) -> Self {
+        let complaints = dir.with_extension("stderr");
+        // Past a limit on file sizes the kernel sends a signal, unless it is ignored: then writing is an error.
+        let process = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .arg(this_program())
+            .args(["--exact", "log_crash::crash_child", "--nocapture", "--test-threads=1"])
+            .env(CHILD, format!("{run} {}", dir.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&complaints).unwrap())
+            .spawn()
+            .unwrap();
+        Self { process, complaints }
+    }
+
+    /// Waits for its end; how it ended, in words for an assertion that fails.
+    fn end(mut self) -> String {
+        let ended = self.process.wait().unwrap();
+        let said = std::fs::read_to_string(&self.complaints).unwrap_or_default();
+        format!("the child ended with {ended}; it said: {said}")
+    }
+}
+
+/// The program that runs, even if a build has put another one in its place since.
+fn this_program() -> PathBuf {
+    let held = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+    if held.exists() {
+        return held;
+    }
+    std::env::current_exe().unwrap()
 }
 
 /// A line of the child's.
@@ -143,21 +173,20 @@ fn listen(child: &mut Child) -> impl Iterator<Item = Told> + use<> {
 }
 
 /// Lets the child acknowledge so many events, kills it, and returns what it told: offsets and ids.
-fn kill_after(mut child: Child, acknowledged: usize) -> Vec<(u64, String)> {
+fn kill_after(mut child: Worker, acknowledged: usize) -> Vec<(u64, String)> {
     let mut told = Vec::new();
-    for line in listen(&mut child) {
+    for line in listen(&mut child.process) {
         if let Told::Stored(offset, id) = line {
             told.push((offset, id));
         }
         if told.len() == acknowledged {
-            child.kill().unwrap();
+            child.process.kill().unwrap();
         }
     }
-    child.wait().unwrap();
+    let (count, ended) = (told.len(), child.end());
     assert!(
-        told.len() >= acknowledged,
-        "the child ended by itself after {}",
-        told.len()
+        count >= acknowledged,
+        "by itself after {count} of {acknowledged}: {ended}"
     );
     told
 }
@@ -207,8 +236,8 @@ fn check_whole(read: &[(u64, String, String)]) {
     }
 }
 
-/// Opens the log and looks for everything that was told.
-fn check(dir: &Path, told: &HashMap<u64, String>) {
+/// Opens the log and looks for everything that was told; the first offset that retention has left.
+fn check(dir: &Path, told: &HashMap<u64, String>) -> u64 {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let log = open(dir);
         let (first, read) = (log.first(&BusName::default_bus()).0, read_all(&log).await);
@@ -223,7 +252,8 @@ fn check(dir: &Path, told: &HashMap<u64, String>) {
         tokio::time::timeout(Duration::from_secs(60), log.close())
             .await
             .unwrap();
-    });
+        first
+    })
 }
 
 #[test]
@@ -231,14 +261,18 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
     let rounds = std::env::var("BUSWAY_CRASH_ROUNDS")
         .ok()
         .and_then(|rounds| rounds.parse().ok());
-    let dir = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
     let mut told = HashMap::new();
     for run in 0..rounds.unwrap_or(10_u64) {
-        // Anywhere: in the first commits, in a rotation, in a write-back.
+        // Anywhere: in the first commits, in a rotation, in a write-back, in retention.
         let acknowledged = 1 + (busway::chance::share() * 600.0) as usize;
-        told.extend(kill_after(start(run, dir.path()), acknowledged));
-        check(dir.path(), &told);
+        told.extend(kill_after(Worker::start(run, &log), acknowledged));
+        check(&log, &told);
     }
+    // More than retention leaves.
+    told.extend(kill_after(Worker::start(u64::MAX, &log), 2_000));
+    assert!(check(&log, &told) > 1, "retention was not at work");
 }
 
 /// From here on the kernel refuses what the process writes past so many bytes of any file; with none, nothing.
@@ -256,29 +290,30 @@ fn limit_files(child: &Child, bytes: Option<u64>) {
 #[cfg(target_os = "linux")]
 #[test]
 fn writes_that_the_kernel_refuses_are_survived_without_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut child = start(0, dir.path());
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let mut child = Worker::start(0, &log);
     let (mut told, mut refused, mut enough) = (HashMap::new(), 0, usize::MAX);
-    for line in listen(&mut child) {
+    for line in listen(&mut child.process) {
         match line {
             Told::Refused => refused += 1,
             Told::Stored(offset, id) => _ = told.insert(offset, id),
         }
         match (told.len(), refused) {
-            (200, 0) => limit_files(&child, Some(4_096)),
+            (200, 0) => limit_files(&child.process, Some(4_096)),
             (stored, 20..) if enough == usize::MAX => {
-                limit_files(&child, None);
+                limit_files(&child.process, None);
                 enough = stored + 300;
             }
-            (stored, _) if stored >= enough => child.kill().unwrap(),
+            (stored, _) if stored >= enough => child.process.kill().unwrap(),
             _ => {}
         }
     }
-    let ended = child.wait().unwrap();
+    let ended = child.end();
     assert!(
         refused >= 20 && told.len() >= enough,
-        "{refused} refused, {} stored, {ended}",
+        "{refused} refused, {} stored; {ended}",
         told.len()
     );
-    check(dir.path(), &told);
+    check(&log, &told);
 }

@@ -262,7 +262,9 @@ async fn an_operator_finds_out_what_is_damaged_and_goes_on() {
     hub.until("it is an event", "/v1/buses/busway/events?limit=1000", told)
         .await;
     drop(hub);
-    std::fs::write(folder.path().join("data/state.db"), "ruin").unwrap();
+    let state = folder.path().join("data/state.db");
+    std::fs::write(&state, "ruin").unwrap();
+    std::fs::write(state.with_extension("db-wal"), "").unwrap();
     let Err(said) = HubProcess::try_start(folder.path(), &ARGUMENTS).await else {
         panic!("it started on a ruin");
     };

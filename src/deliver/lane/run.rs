@@ -96,22 +96,30 @@ async fn fly(engine: Arc<Engine>, lane: Arc<Lane>, flight: Flight) -> Landed {
     }
 }
 
-/// Makes an attempt once there is a place for it. It may have waited long: what has changed meanwhile sends it back.
-async fn land(engine: &Arc<Engine>, lane: &Arc<Lane>, work: Work) -> Landed {
+/// Makes an attempt once there is a place for it. It may have waited long: what has changed meanwhile sends it back,
+/// and so does a change of the sink while it is made.
+async fn land(engine: &Arc<Engine>, lane: &Arc<Lane>, mut work: Work) -> Landed {
     let place = tokio::select! {
         place = engine.admission.place(lane, &work.subscription) => place,
         () = engine.tasks.stopping() => None,
     };
     let loaded = *engine.parts.plugins.changes().borrow();
+    // From before the look at the subscription, so that no change falls in between.
+    let moved = lane.moved.notified();
     let wanted = lane.lock().still_wants(&work);
-    let done = match place {
-        Some(_place) if wanted => attempt(engine, work).await,
+    let ends = match place {
+        Some(_place) if wanted => tokio::select! {
+            biased;
+            ends = attempt(engine, &mut work) => Some(ends),
+            () = moved => None,
+        },
         place => {
             place.into_iter().for_each(Admitted::give_back);
-            let ends = work.items.iter().map(|_| End::Outdated).collect();
-            Done { work, ends }
+            None
         }
     };
+    let ends = ends.unwrap_or_else(|| work.items.iter().map(|_| End::Outdated).collect());
+    let done = Done { work, ends };
     Landed::Done { done, loaded }
 }
 

@@ -104,3 +104,29 @@ async fn a_change_applies_to_what_comes_next_and_keeps_the_place() {
         Offset(9)
     );
 }
+
+#[tokio::test]
+async fn a_new_sink_does_not_wait_for_the_old_one() {
+    let (rig, mut silent) = (Rig::new().await, Sink::new(Reply::Hang).await);
+    let mut good = Sink::new(Reply::Status(200)).await;
+    let to = |sink: &Sink, rate: &str| json!({"sink": sink.url, "config": {"concurrency": 2, "timeout": "5m", "rate": rate}});
+    rig.subscribe("s", to(&silent, "none"), 1).await;
+    rig.publish(1..=4).await;
+    silent.numbers(2).await;
+    let put = |wanted: &serde_json::Value| {
+        let now = rig.parts.clock.now();
+        let defaults = crate::subscription::DeliveryConfig::default();
+        let bus = super::rig::bus();
+        let changed = crate::subscription::Subscription::from_json(id("s"), bus, wanted, &defaults, now).unwrap();
+        rig.delivery.put(changed, None);
+    };
+    // Another rate is no reason to call the same sink twice.
+    put(&to(&silent, "100/s"));
+    put(&to(&good, "100/s"));
+    let mut numbers = good.numbers(4).await;
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    rig.until("s", "done", |status| status.delivered == 4 && status.behind == 0)
+        .await;
+    assert_eq!(silent.rest(), Vec::<u64>::new(), "called again");
+}

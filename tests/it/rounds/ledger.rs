@@ -181,10 +181,17 @@ impl Ledger {
                 .cloned()
                 .collect::<Vec<_>>()
         };
-        until(&format!("everything has arrived at {sink}"), async || {
-            missing().is_empty()
-        })
-        .await;
+        // As long as it becomes less, the backlog of a long run is only long.
+        let mut left = missing();
+        while !left.is_empty() {
+            let what = format!(
+                "something has arrived at {sink}, which lacks {}: {:?}",
+                left.len(),
+                left.first()
+            );
+            until(&what, async || missing().len() < left.len()).await;
+            left = missing();
+        }
     }
 
     /// Nobody got what was never sent, and what was asked for in order came in order; repeats by sink.

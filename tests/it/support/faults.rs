@@ -19,6 +19,10 @@ pub(crate) enum Fault {
     Read = 3,
     /// The clock is so many seconds ahead of the machine's.
     Clock = 4,
+    /// With 1, files cannot grow: the disk is full.
+    Full = 6,
+    /// With 1, nothing can be opened for writing: the file system is read-only.
+    ReadOnly = 7,
 }
 
 /// The faults of one process, set while it runs.
