@@ -23,6 +23,7 @@ mod bus;
 mod call;
 mod candidate;
 mod census;
+mod changing;
 mod checkpoint;
 pub mod consent;
 mod control;
@@ -52,6 +53,7 @@ mod window;
 mod tests;
 
 pub use census::{Census, STEPS};
+pub use changing::Changing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -98,7 +100,7 @@ pub struct Parts {
     /// Where life events go.
     pub notices: mpsc::UnboundedSender<Notice>,
     /// Held by whoever writes a changed subscription, until delivery knows it too.
-    pub changing: Arc<tokio::sync::Mutex<()>>,
+    pub changing: Arc<Changing>,
     /// How much may be in flight.
     pub bounds: Bounds,
 }
