@@ -293,7 +293,10 @@ async fn a_head_without_the_end_of_its_body_decides() {
         outcome(&hub, id).await;
         let recent = hub.get(&format!("{path}/deliveries")).await;
         let kept = recent["deliveries"][0]["answer"].as_str().unwrap_or_default();
-        assert!(kept.starts_with(answer) && kept.contains("its body did not end: "), "{id}: {kept}");
+        assert!(
+            kept.starts_with(answer) && kept.contains("its body did not end: "),
+            "{id}: {kept}"
+        );
     };
     let done = |shown: &Value| shown["status"]["delivered"] == 1 && shown["status"]["retrying"] == 0;
     let gone = |shown: &Value| shown["status"]["state"] == "paused" && shown["status"]["reason"] == "gone";
