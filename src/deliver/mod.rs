@@ -8,6 +8,7 @@
 //! `consent` has asked before where that is wanted, and whose answer may carry a word of `control`; `retry` and `breaker`
 //! say what comes after. `checkpoint` writes down how far things are; `timer` wakes who waits.
 //! A `replay` is one more lane beside a subscription's own (`replays` has them all); `revive` brings dead letters back.
+//! `changing` keeps two changes of one subscription apart.
 //!
 //! Why a cursor and not a row a delivery: a healthy subscription costs nothing on disk, one that is behind a row,
 //! and only deliveries that failed cost a row each.
