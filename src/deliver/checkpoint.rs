@@ -58,8 +58,9 @@ impl Written {
 pub(super) async fn keep_writing(engine: Arc<Engine>) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(PAUSE) => {}
+            biased;
             () = engine.tasks.stopping() => return,
+            () = tokio::time::sleep(PAUSE) => {}
         }
         write(&engine).await;
     }

@@ -419,7 +419,7 @@ impl Engine {
 /// Keeps a subscription as its sink has ended it, unless somebody has changed or removed it since: what they were
 /// told must not be undone.
 async fn keep(engine: Arc<Engine>, lane: Arc<Lane>, ended: Arc<Subscription>) {
-    let _changing = engine.parts.changing.lock().await;
+    let _changing = engine.parts.changing.of(&lane.id).await;
     if !lane.lock().is_still(&ended) {
         return;
     }

@@ -12,6 +12,7 @@
 //! under the same lock, so that no record can slip in unseen.
 
 mod beside;
+mod complaint;
 mod keys;
 mod pace;
 mod parked;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use self::complaint::Complaint;
 use self::keys::Keys;
 use self::pace::Pace;
 use self::parked::Blames;
@@ -97,6 +99,7 @@ pub(super) struct State {
     /// The load of its notifier, if it has one, as last seen.
     notifier: u64,
     breaker: Breaker,
+    complaint: Complaint,
     pace: Pace,
     hold: Option<Hold>,
     in_flight: usize,
@@ -240,6 +243,7 @@ impl State {
             blames: Blames::new(),
             notifier: 0,
             breaker: Breaker::default(),
+            complaint: Complaint::default(),
             pace: Pace::default(),
             hold: None,
             in_flight: 0,

@@ -9,7 +9,8 @@
 //! its answer may carry a word of `control`. What comes after, `retry` and `breaker` say.
 //! A `replay` is one more lane beside a subscription's own (`replays` has them all); `revive` brings dead letters back.
 //! `engine` is what all of these share; `checkpoint` writes down how far things are, `timer` wakes who waits, `census`
-//! counts lanes, `history` keeps recent attempts and `told` says in the log what happened.
+//! counts lanes, `history` keeps recent attempts and `told` says in the log what happened. `changing` keeps two changes of
+//! one subscription apart.
 //!
 //! Why a cursor and not a row a delivery: a healthy subscription costs nothing on disk, one that is behind a row,
 //! and only deliveries that failed cost a row each.
@@ -25,6 +26,7 @@ mod bus;
 mod call;
 mod candidate;
 mod census;
+mod changing;
 mod checkpoint;
 pub mod consent;
 mod control;
@@ -54,6 +56,7 @@ mod window;
 mod tests;
 
 pub use census::{Census, STEPS};
+pub use changing::Changing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -100,7 +103,7 @@ pub struct Parts {
     /// Where life events go.
     pub notices: mpsc::UnboundedSender<Notice>,
     /// Held by whoever writes a changed subscription, until delivery knows it too.
-    pub changing: Arc<tokio::sync::Mutex<()>>,
+    pub changing: Arc<Changing>,
     /// How much may be in flight.
     pub bounds: Bounds,
 }

@@ -9,3 +9,4 @@ mod in_line;
 mod outcomes;
 pub(super) mod rig;
 mod shapes;
+mod strategies;

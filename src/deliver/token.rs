@@ -46,6 +46,11 @@ pub(super) async fn fetch(
 ) -> Result<Token, Answered> {
     let request = request(webhook, oauth2).map_err(Answered::rejected)?;
     let answer = client.send(request, timeout, LARGEST_ANSWER).await;
+    // A refusal is one without its body, a token is in it.
+    let answer = answer.and_then(|answer| match answer.status {
+        StatusCode::OK => answer.whole(),
+        _ => Ok(answer),
+    });
     let answer = answer.map_err(|error| {
         let Answered { outcome, words, .. } = failed(&error);
         let words = format!("no token: {words}");

@@ -1,10 +1,11 @@
 //! HTTP callbacks: an encoded event to a request, an answer to an outcome.
 //!
 //! 2xx delivers (of it what the subscription names, if it names some), 410 ends the subscription, everything else is
-//! tried again; an address or a name that the guard refuses is not, since no wait makes it allowed. But where a name
-//! leads to such an address it is: it may lead elsewhere the next time, and a mistake of the name servers' shall not
-//! cost a subscriber its events. The subscriber's own headers win over ours, except for those that sign and those that
-//! frame the message.
+//! tried again. The head of an answer decides alone: a sink that has said 200 has the event, and a body that breaks off
+//! or never ends must not make it get it twice. An address or a name that the guard refuses is not tried again, since
+//! no wait makes it allowed. But where a name leads to such an address it is: it may lead elsewhere the next time, and a
+//! mistake of the name servers' shall not cost a subscriber its events. The subscriber's own headers win over ours,
+//! except for those that sign and those that frame the message.
 //! Invariant: secrets and credentials are in the request and nowhere else: no outcome or log line has them.
 
 use std::time::Duration;
@@ -218,12 +219,20 @@ fn read(answer: &net::Answer, success: &[u16], now: Timestamp) -> Answered {
         Outcome::Rejected { reason } => reason.clone(),
         _ => format!("the sink answered {}", answer.status.as_u16()),
     };
-    let body = (!answer.body.is_empty()).then(|| String::from_utf8_lossy(&answer.body).into_owned());
     Answered {
         outcome,
         status: Some(answer.status.as_u16()),
         words,
-        answer: body,
+        answer: kept(answer),
+    }
+}
+
+/// What is kept of an answer's body: as far as it came, and that it did not end if it did not.
+fn kept(answer: &net::Answer) -> Option<String> {
+    let text = String::from_utf8_lossy(&answer.body);
+    match &answer.cut {
+        Some(why) => Some(format!("{text}… and its body did not end: {why}")),
+        None => (!text.is_empty()).then(|| text.into_owned()),
     }
 }
 

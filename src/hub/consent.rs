@@ -208,7 +208,7 @@ impl Hub {
         rate: Option<Rate>,
         opens: impl Fn(&crate::subscription::ConsentKey) -> bool,
     ) -> Result<Option<()>, Error> {
-        let _changing = self.0.changing.lock().await;
+        let _changing = self.0.changing.of(id).await;
         let Some(found) = self.0.delivery.get(id) else {
             return Ok(None);
         };

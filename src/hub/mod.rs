@@ -153,7 +153,7 @@ struct Parts {
     reviving: tokio::sync::Mutex<()>,
     owners: Owners,
     /// Held while a subscription that is there is read, changed and written, so that no change is lost.
-    changing: Arc<tokio::sync::Mutex<()>>,
+    changing: Arc<crate::deliver::Changing>,
 }
 
 /// Who owns which tasks, in the order in which they are asked to stop.

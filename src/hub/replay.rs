@@ -64,7 +64,7 @@ impl Hub {
     /// As [`Hub::replay_outlook`]; `too_many_replays`, `stopping`, `store_unavailable`.
     pub async fn replay(&self, wish: &ReplayWish) -> Result<ReplayStatus, Error> {
         self.refuse_when_stopping()?;
-        let _changing = self.0.changing.lock().await;
+        let _changing = self.0.changing.of(&SubscriptionId::parse(&wish.subscription)?).await;
         let subscription = self.subscription(None, &wish.subscription)?;
         let range = self.look_ahead(&subscription, wish).await?;
         self.refuse_too_many(&subscription.id)?;
@@ -116,7 +116,8 @@ impl Hub {
     /// # Errors
     /// `replay_not_found`, `replay_ended`, `store_unavailable`.
     pub async fn cancel_replay(&self, id: &str) -> Result<ReplayStatus, Error> {
-        let _changing = self.0.changing.lock().await;
+        let subscription = self.replay_status(id)?.subscription;
+        let _changing = self.0.changing.of(&subscription).await;
         self.0.delivery.cancel_replay(&ReplayId(id.into())).await
     }
 
@@ -161,6 +162,7 @@ impl Hub {
         self.position(bus, start).await
     }
 
+    /// Of one subscription so many begin and no more. Of all, those that are asked for at the same moment may all pass.
     fn refuse_too_many(&self, id: &SubscriptionId) -> Result<(), Error> {
         let running = self.0.delivery.replays().into_iter().filter(|one| one.ended.is_none());
         let (all, of_one) = running.fold((0, 0), |(all, of_one), replay| {

@@ -57,7 +57,7 @@ impl Hub {
     pub async fn rotate_secret(&self, scope: Option<&BusName>, id: &str, json: &Value) -> Result<Rotated, Error> {
         let rotation = Rotation::from_json(json)?;
         let id = SubscriptionId::parse(id)?;
-        let _changing = self.0.changing.lock().await;
+        let _changing = self.0.changing.of(&id).await;
         let chance = [crate::chance::bits(), crate::chance::bits()];
         let rotated = self.find(scope, &id)?.rotated(rotation, chance, self.0.clock.now())?;
         self.keep_secrets(&rotated.subscription).await?;
@@ -80,7 +80,7 @@ impl Hub {
 
     /// Drops the secrets of a subscription whose grace is over.
     async fn retire(&self, id: SubscriptionId) {
-        let _changing = self.0.changing.lock().await;
+        let _changing = self.0.changing.of(&id).await;
         let Some(found) = self.0.delivery.get(&id) else {
             return;
         };

@@ -35,7 +35,7 @@ impl Hub {
         json: &Value,
     ) -> Result<(Subscription, bool), Error> {
         let id = SubscriptionId::parse(id)?;
-        let _changing = self.0.changing.lock().await;
+        let _changing = self.0.changing.of(&id).await;
         match self.find(scope, &id) {
             Ok(old) => {
                 let new = old.replaced(json, &self.0.defaults, self.0.clock.now())?;
@@ -56,7 +56,7 @@ impl Hub {
     /// `subscription_not_found`, or as [`Hub::create`].
     pub async fn patch(&self, scope: Option<&BusName>, id: &str, patch: &Value) -> Result<Subscription, Error> {
         let id = SubscriptionId::parse(id)?;
-        let _changing = self.0.changing.lock().await;
+        let _changing = self.0.changing.of(&id).await;
         let old = self.find(scope, &id)?;
         let new = old.patched(patch, &self.0.defaults, self.0.clock.now())?;
         self.change(new.seeking_consent(Some(&old), consent_key())).await
@@ -68,7 +68,7 @@ impl Hub {
     /// `subscription_not_found`, `store_unavailable`.
     pub async fn remove(&self, scope: Option<&BusName>, id: &str) -> Result<(), Error> {
         let id = SubscriptionId::parse(id)?;
-        let _changing = self.0.changing.lock().await;
+        let _changing = self.0.changing.of(&id).await;
         let old = self.find(scope, &id)?;
         self.0.store.delete(&id).await?;
         self.0.delivery.remove(&id);
@@ -231,7 +231,7 @@ impl Hub {
 
     async fn set_state(&self, scope: Option<&BusName>, id: &str, state: State) -> Result<Subscription, Error> {
         let id = SubscriptionId::parse(id)?;
-        let _changing = self.0.changing.lock().await;
+        let _changing = self.0.changing.of(&id).await;
         let mut found = self.find(scope, &id)?;
         // `gone` says more than `requested`: a pause of what is paused changes nothing. But who waits for consent goes
         // on by itself, unless it is paused for good.

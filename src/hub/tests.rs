@@ -118,6 +118,27 @@ async fn the_hub_reports_its_life() {
 }
 
 #[tokio::test]
+async fn changes_of_one_subscription_wait_for_each_other_and_for_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = open(dir.path()).await;
+    let asked = json!({"sink": "http://127.0.0.1:9/x"});
+    for id in ["a", "b"] {
+        hub.replace(None, id, &asked).await.unwrap();
+    }
+    let held = hub.0.changing.of(&SubscriptionId("a".into())).await;
+    let other = hub.clone();
+    let mut waits = std::pin::pin!(other.replace(None, "a", &asked));
+    tokio::select! {
+        biased;
+        _ = waits.as_mut() => panic!("it changed what somebody else changes"),
+        replaced = hub.replace(None, "b", &asked) => assert!(!replaced.unwrap().1),
+    }
+    drop(held);
+    assert!(!waits.await.unwrap().1);
+    end(hub).await;
+}
+
+#[tokio::test]
 async fn metrics_tell_how_old_the_oldest_unsettled_record_is() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::manual(Timestamp(1_000_000));

@@ -10,6 +10,7 @@ mod feed;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub use feed::Feed;
 
 use super::dial::{Dialler, Stream};
 use super::pool::{Link, Origin, Pool};
-use super::reach::{Reached, Stage};
+use super::reach::{Reached, Stage, whole_millis};
 use super::{Error, Guard, ProxySettings, Route, Trust, chain};
 
 /// One attempt to connect, all addresses of a name together (about).
@@ -48,8 +49,23 @@ pub struct Answer {
     pub status: StatusCode,
     /// Headers.
     pub headers: HeaderMap,
-    /// The first bytes of the body.
+    /// The first bytes of the body, as far as they came.
     pub body: Bytes,
+    /// Why the body did not end, if it did not.
+    pub cut: Option<String>,
+}
+
+impl Answer {
+    /// The answer, for whom half a body is none.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] if the body did not end.
+    pub fn whole(self) -> Result<Self, Error> {
+        match self.cut {
+            Some(why) => Err(Error::Broken(format!("it answered {}, and {why}", self.status))),
+            None => Ok(self),
+        }
+    }
 }
 
 impl fmt::Debug for Client {
@@ -97,25 +113,48 @@ impl Client {
     /// Sends one request and reads at most `keep` bytes of the answer's body, all within `timeout`. A [`Trust`] and a
     /// [`Route`] among the request's extensions take the place of the client's.
     ///
+    /// Once the head is there, so is the answer: what the sink decided is not undone by a body that breaks off or never
+    /// ends ([`Answer::whole`] is for whom it is).
+    ///
     /// # Errors
-    /// Why there is no whole answer. Whether the sink saw the request is not known then, except for
+    /// Why there is no answer. Whether the sink saw the request is not known then, except for
     /// [`Error::Blocked`], [`Error::Resolve`], [`Error::Connect`] and [`Error::Proxy`]: it did not.
     pub async fn send(&self, request: Request<Bytes>, timeout: Duration, keep: usize) -> Result<Answer, Error> {
         let (origin, request) = self.address(request)?;
         let reached = Reached::default();
-        match tokio::time::timeout(timeout, self.send_untimed((&origin, request), keep, &reached)).await {
-            Ok(Ok((answer, link))) => {
-                if let Some(link) = link {
-                    self.pool.keep(origin, link);
-                }
-                Ok(answer)
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => {
+        let mut end = pin!(tokio::time::sleep(timeout));
+        let (mut link, response) = tokio::select! {
+            biased;
+            answered = self.answered((&origin, request), &reached) => answered?,
+            () = end.as_mut() => {
                 self.pool.forget(&origin);
-                Err(reached.late(&origin.host, timeout))
+                return Err(reached.late(&origin.host, timeout));
             }
-        }
+        };
+        let (head, body) = response.into_parts();
+        let mut kept = BytesMut::new();
+        let cut = tokio::select! {
+            biased;
+            read = read(&mut link, body, (&mut kept, keep)) => match read {
+                Ok(whole) => {
+                    if whole && link.is_ready().await {
+                        self.pool.keep(origin, link);
+                    }
+                    None
+                }
+                Err(error) => Some(format!("then {}", chain(&error))),
+            },
+            () = end => {
+                self.pool.forget(&origin);
+                Some(late_body(timeout))
+            }
+        };
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: kept.freeze(),
+            cut,
+        })
     }
 
     /// A plain TCP connection through the guard.
@@ -139,13 +178,12 @@ impl Client {
         &self.dialler.trust
     }
 
-    /// The answer, and the connection if another request can go out on it.
-    async fn send_untimed(
+    /// The head of the answer, and the connection that its body comes by.
+    async fn answered(
         &self,
         (origin, mut request): (&Origin, Request<Full<Bytes>>),
-        keep: usize,
         reached: &Reached,
-    ) -> Result<(Answer, Option<Link>), Error> {
+    ) -> Result<(Link, Response<Incoming>), Error> {
         loop {
             let mut link = self.link(origin, reached).await?;
             reached.stage(Stage::Answer);
@@ -161,10 +199,7 @@ impl Client {
                 },
             };
             refused_by_proxy(origin, response.status())?;
-            reached.stage(Stage::Body(response.status()));
-            let (answer, whole) = read(&mut link, response, keep).await?;
-            let again = whole && link.is_ready().await;
-            return Ok((answer, again.then_some(link)));
+            return Ok((link, response));
         }
     }
 
@@ -201,10 +236,8 @@ impl Client {
     }
 }
 
-/// Reads the body: the first `keep` bytes, and whether all of it was read.
-async fn read(link: &mut Link, response: Response<Incoming>, keep: usize) -> Result<(Answer, bool), Error> {
-    let (head, mut body) = response.into_parts();
-    let mut kept = BytesMut::new();
+/// Reads the body, the first `keep` bytes into `kept`; whether all of it was read.
+async fn read(link: &mut Link, mut body: Incoming, (kept, keep): (&mut BytesMut, usize)) -> hyper::Result<bool> {
     let mut seen = 0;
     let mut whole = body.is_end_stream();
     while !whole && seen <= keep.saturating_add(DRAIN) {
@@ -218,21 +251,15 @@ async fn read(link: &mut Link, response: Response<Incoming>, keep: usize) -> Res
                 kept.extend_from_slice(piece.get(..room).unwrap_or_default());
                 whole = body.is_end_stream();
             }
-            Some(Err(error)) => {
-                let why = chain(&error);
-                return Err(Error::Broken(format!("it answered {}, and then {why}", head.status)));
-            }
+            Some(Err(error)) => return Err(error),
             None => whole = true,
         }
     }
-    Ok((
-        Answer {
-            status: head.status,
-            headers: head.headers,
-            body: kept.freeze(),
-        },
-        whole,
-    ))
+    Ok(whole)
+}
+
+fn late_body(longest: Duration) -> String {
+    format!("the answer's body did not end within {:?}", whole_millis(longest))
 }
 
 impl Client {

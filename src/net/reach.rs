@@ -6,8 +6,6 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use http::StatusCode;
-
 use super::{Error, Proxy};
 
 /// A step of a request on its way.
@@ -21,8 +19,6 @@ pub(super) enum Stage {
     Proxy(Proxy),
     /// The request is written, or on its way.
     Answer,
-    /// The head of the answer is there.
-    Body(StatusCode),
 }
 
 /// The step that was begun last.
@@ -44,17 +40,18 @@ impl Reached {
 impl Stage {
     /// The error where this step did not end in time.
     pub(super) fn late(self, host: &str, longest: Duration) -> Error {
-        // What was left of an attempt's time is no round number.
-        let longest = Duration::from_millis(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX));
+        let longest = whole_millis(longest);
         match self {
             Self::LookUp => Error::Resolve(format!("{host}: the name servers did not answer within {longest:?}")),
             Self::Connect => Error::Connect(format!("{host}: no answer within {longest:?}")),
             Self::Handshake => Error::Connect(format!("TLS with {host}: the handshake did not end within {longest:?}")),
             Self::Proxy(proxy) => proxy.late(longest),
             Self::Answer => Error::Timeout,
-            Self::Body(status) => Error::Broken(format!(
-                "it answered {status}, and the answer's body did not end within {longest:?}"
-            )),
         }
     }
+}
+
+/// For people: what was left of an attempt's time is no round number.
+pub(super) fn whole_millis(longest: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))
 }

@@ -99,7 +99,8 @@ impl Way {
         // One byte more than may be kept shows that there was more.
         let keep = ANSWER.min(self.allowance.left()) + 1;
         let request = Request::from_parts(head, body);
-        let answer = self.client.send(request, self.timeout, keep).await.map_err(told)?;
+        let answer = self.client.send(request, self.timeout, keep).await;
+        let answer = answer.and_then(net::Answer::whole).map_err(told)?;
         if answer.body.len() > ANSWER {
             return Err(Error::HttpResponseBodySize(None));
         }

@@ -237,7 +237,7 @@ mod tests {
                 .with_consent(given()),
             made("https://a.example/", false),
         ] {
-            let back = Subscription::from_stored(&subscription.to_stored()).unwrap();
+            let back = Subscription::from_stored(subscription.to_stored()).unwrap();
             assert_eq!(back, subscription);
             let shown = format!("{} {subscription:?}", subscription.to_json());
             assert!(!shown.contains(ConsentKey::of(7).as_str()), "{shown}");

@@ -86,14 +86,21 @@ impl Subscription {
     ///
     /// # Errors
     /// Says which field is not as this version knows it.
-    pub fn from_stored(json: &Value) -> Result<Self, Error> {
+    pub fn from_stored(json: Value) -> Result<Self, Error> {
+        Self::from_stored_after(json, &mut LastConfig::default())
+    }
+
+    /// The same, of one after the other.
+    pub(super) fn from_stored_after(json: Value, last: &mut LastConfig) -> Result<Self, Error> {
         let broken = |what: &str| {
             Error::invalid(
                 "stored_subscription",
                 format!("a stored subscription has no proper `{what}`"),
             )
         };
-        let mut body = json.as_object().ok_or_else(|| broken("body"))?.clone();
+        let Value::Object(mut body) = json else {
+            return Err(broken("body"));
+        };
         if body
             .remove("v")
             .and_then(|v| v.as_u64())
@@ -114,9 +121,10 @@ impl Subscription {
         let write_only = body.remove("write_only");
         let consent = body.remove("consent");
         let ends = body.remove(SECRETS_UNTIL);
+        let config = last.read(body.remove("config"))?;
         let text = |name: &str| body.get(name).and_then(Value::as_str).ok_or_else(|| broken(name));
         let (id, bus) = (SubscriptionId(text("id")?.into()), BusName::parse(text("bus")?)?);
-        let mut read = Self::from_json(id, bus, &Value::Object(body), &DeliveryConfig::default(), updated)?;
+        let mut read = Self::from_json(id, bus, &Value::Object(body), &config, updated)?;
         read.created = created;
         let write_only = write_only.as_ref().and_then(Value::as_array).into_iter().flatten();
         read.write_only = write_only.filter_map(Value::as_str).map(str::to_owned).collect();
@@ -166,6 +174,24 @@ impl Subscription {
         body.insert("protocolsettings".into(), settings);
         body.insert("config".into(), self.config.to_json());
         body
+    }
+}
+
+/// The `config` that was read last: most subscriptions have the same, and it is the most of what there is to read.
+#[derive(Default)]
+pub(super) struct LastConfig(Option<(Value, DeliveryConfig)>);
+
+impl LastConfig {
+    fn read(&mut self, stored: Option<Value>) -> Result<DeliveryConfig, Error> {
+        let Some(stored) = stored else {
+            return Ok(DeliveryConfig::default());
+        };
+        if let Some((_, config)) = self.0.as_ref().filter(|(last, _)| *last == stored) {
+            return Ok(config.clone());
+        }
+        let config = DeliveryConfig::default().with(&stored)?;
+        self.0 = Some((stored, config.clone()));
+        Ok(config)
     }
 }
 

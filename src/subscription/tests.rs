@@ -77,7 +77,7 @@ fn a_default_of_the_hub_can_be_gone_without() {
     for one in [plain, none, of(json!({"burst": "none"})), of(json!({"rate": "7/m"}))] {
         // A change of something else, and a restart, leave it.
         let same = one.patched(&json!({"types": ["a"]}), &defaults, NOW).unwrap();
-        let kept = Subscription::from_stored(&same.to_stored()).unwrap();
+        let kept = Subscription::from_stored(same.to_stored()).unwrap();
         for other in [same, kept] {
             assert_eq!((shown(&other), other.config.rate), (shown(&one), one.config.rate));
         }
@@ -307,7 +307,7 @@ fn another_form_of_transform_takes_the_place_of_the_old_one() {
     ] {
         let new = old.patched(&json!({"transform": patch}), &defaults, NOW).unwrap();
         assert_eq!(new.to_json().get("transform").cloned().unwrap_or_default(), shown);
-        assert_eq!(Subscription::from_stored(&new.to_stored()).unwrap(), new);
+        assert_eq!(Subscription::from_stored(new.to_stored()).unwrap(), new);
     }
 }
 
@@ -316,7 +316,7 @@ fn a_bus_is_a_sink() {
     let json = json!({"protocol": "BUS", "sink": "other", "config": {"max_attempts": "unlimited", "ordering": "all"}});
     let read = read(&json).unwrap();
     assert_eq!(read.sink, Sink::Bus(BusName::parse("other").unwrap()));
-    assert_eq!(Subscription::from_stored(&read.to_stored()).unwrap(), read);
+    assert_eq!(Subscription::from_stored(read.to_stored()).unwrap(), read);
     let shown = read.to_json();
     assert_eq!((&shown["protocol"], &shown["sink"]), (&json["protocol"], &json["sink"]));
     assert_eq!(shown["config"]["max_attempts"], "unlimited");
@@ -357,7 +357,7 @@ fn a_notifier_takes_settings_of_its_own() {
         json!({"room": "r", "token": "t", "sink": "https://chat.example.com/hook"})
     );
     assert_eq!(read.to_json()["protocolsettings"], json!({"room": "r", "token": "***"}));
-    assert_eq!(Subscription::from_stored(&read.to_stored()).unwrap(), read);
+    assert_eq!(Subscription::from_stored(read.to_stored()).unwrap(), read);
 }
 
 #[test]
@@ -365,16 +365,16 @@ fn the_stored_form_reads_back_equal() {
     let mut one = read(&full()).unwrap();
     one.state = State::Paused { reason: "gone".into() };
     one.updated = Timestamp(NOW.0 + 5);
-    assert_eq!(Subscription::from_stored(&one.to_stored()).unwrap(), one);
+    assert_eq!(Subscription::from_stored(one.to_stored()).unwrap(), one);
     let two = read(&with(
         "/protocolsettings",
         json!({"secrets": [SECRET, OTHER], "auth": {"bearer": {"token": "t"}}}),
     ))
     .unwrap();
-    assert_eq!(Subscription::from_stored(&two.to_stored()).unwrap(), two);
+    assert_eq!(Subscription::from_stored(two.to_stored()).unwrap(), two);
     let mut later = two.to_stored();
     later["v"] = 2.into();
-    assert!(Subscription::from_stored(&later).is_err());
+    assert!(Subscription::from_stored(later).is_err());
 }
 
 #[test]
@@ -454,7 +454,7 @@ fn kept_credentials_go_to_no_other_token_endpoint_and_by_no_other_proxy() {
     let proxy = json!({"url": "http://proxy:3128", "username": "u", "password": "s3cret"});
     let settings = json!({"auth": {"oauth2": oauth2}, "proxy": proxy});
     let one = read(&json!({"sink": "http://a.example/", "protocolsettings": settings})).unwrap();
-    assert_eq!(Subscription::from_stored(&one.to_stored()).unwrap(), one);
+    assert_eq!(Subscription::from_stored(one.to_stored()).unwrap(), one);
     let shown = one.to_json();
     assert!(!shown.to_string().contains("s3cret") && !format!("{one:?}").contains("s3cret"));
     assert_eq!(
@@ -496,7 +496,7 @@ proptest! {
         "/config", "/config/start", "/config/schedule", "/config/timeout", "/config/batch", "/protocol", "/source", "/bus",
     ]), value in any_json()) {
         if let Ok(read) = read(&with(pointer, value.clone())) {
-            prop_assert_eq!(&Subscription::from_stored(&read.to_stored()).unwrap(), &read);
+            prop_assert_eq!(&Subscription::from_stored(read.to_stored()).unwrap(), &read);
             prop_assert_eq!(&read.replaced(&read.to_json(), &DeliveryConfig::default(), NOW).unwrap(), &read);
         }
         let _ = self::read(&full()).unwrap().patched(&value, &DeliveryConfig::default(), NOW);

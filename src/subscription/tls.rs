@@ -128,7 +128,7 @@ mod tests {
         let shown = kept.to_json()["protocolsettings"]["tls"]["ca"].clone();
         let text = shown.as_str().unwrap();
         assert_eq!((text.matches("BEGIN").count(), text.matches("PRIVATE").count()), (1, 0));
-        assert_eq!(Subscription::from_stored(&kept.to_stored()).unwrap(), kept);
+        assert_eq!(Subscription::from_stored(kept.to_stored()).unwrap(), kept);
         assert_eq!(made("https://a.example/", json!({"ca": CA})).unwrap().sink, kept.sink);
     }
 
@@ -139,7 +139,7 @@ mod tests {
         let shown = kept.to_json();
         assert_eq!(shown["protocolsettings"]["tls"]["key"], "***");
         assert!(!shown.to_string().contains("PRIVATE") && !format!("{kept:?}").contains("PRIVATE"));
-        assert_eq!(Subscription::from_stored(&kept.to_stored()).unwrap(), kept);
+        assert_eq!(Subscription::from_stored(kept.to_stored()).unwrap(), kept);
         let again = kept.replaced(&shown, &DeliveryConfig::default(), Timestamp(5)).unwrap();
         assert_eq!(again.sink, kept.sink, "what is shown can be sent back");
         let moved = json!({"sink": "https://b.example/"});

@@ -93,7 +93,7 @@ async fn what_is_given_up_is_on_its_bus_and_in_the_dead_letters() {
     let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
     receiver.answer(|_| status(500));
     let mut hub = HubProcess::start(folder.path()).await;
-    let config = json!({"max_attempts": 1, "dead_letter": {"bus": "dead"}});
+    let config = json!({"max_attempts": 1, "breaker": "off", "dead_letter": {"bus": "dead"}});
     hub.put(
         "/v1/subscriptions/s",
         &json!({"types": ["t"], "sink": receiver.url("/"), "config": config}),

@@ -368,6 +368,7 @@ async fn a_target_says_how_it_is_tried() {
         ("max_attempts", json!("unlimited")),
         ("max_age", json!("1h")),
         ("jitter", json!(false)),
+        ("breaker", json!("off")),
         ("dead_letter", json!({"bus": "dead"})),
         ("timeout", json!("5s")),
     ];

@@ -134,29 +134,14 @@ const FAULTS: &[(&str, Then, &str)] = &[
         "the connection broke",
     ),
     (
-        "silent-body",
-        Waits("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"),
-        "it answered 200 OK, and the answer's body did not end",
-    ),
-    (
         "dripping-body",
         Drips("HTTP/1.1 500 Oh\r\ncontent-length: 500\r\n\r\n"),
-        "it answered 500 Internal Server Error, and the answer's",
+        "the sink answered 500",
     ),
     (
-        "cut-body",
-        Closes("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\nhello"),
-        "it answered 200 OK, and then",
-    ),
-    (
-        "bad-chunks",
-        Waits("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhello"),
-        "it answered 200 OK, and then",
-    ),
-    (
-        "long-chunk",
-        Waits("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\nx"),
-        "it answered 200 OK, and then",
+        "aborts",
+        Closes("HTTP/1.1 503 No\r\nwebhook-delivery: abort-message\r\ncontent-length: 500\r\n\r\nhello"),
+        "abort-message",
     ),
     (
         "only-interim",
@@ -173,7 +158,32 @@ const FAULTS: &[(&str, Then, &str)] = &[
         Waits("HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n"),
         "the sink answered 413",
     ),
-    // And what looks odd, but is an answer.
+    // And what looks odd, but is an answer: its head decides.
+    (
+        "silent-body",
+        Waits("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"),
+        "delivered",
+    ),
+    (
+        "dripping-success",
+        Drips("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n"),
+        "delivered",
+    ),
+    (
+        "cut-body",
+        Closes("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\nhello"),
+        "delivered",
+    ),
+    (
+        "bad-chunks",
+        Waits("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhello"),
+        "delivered",
+    ),
+    (
+        "long-chunk",
+        Waits("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\nx"),
+        "delivered",
+    ),
     (
         "interim",
         Waits("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 204 No\r\n\r\n"),
@@ -264,6 +274,41 @@ async fn every_fault_ends_its_attempt_and_says_what_it_was() {
     assert!(grown < 128, "{grown} MiB more");
     hub.publish_many("n", 1..2, 0).await;
     good.wait_for(2).await;
+}
+
+/// A head that has come decides, however its body ends: what is delivered is not sent again, a sink that is gone is left
+/// alone, and who asked for a pause gets one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_without_the_end_of_its_body_decides() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HubProcess::start(folder.path()).await;
+    let check = async |id: &str, then: Then, answer: &str, what: fn(&Value) -> bool| {
+        let sink = Scripted::start(move |stream| act(stream, then)).await;
+        let asked = json!({"types": [id], "sink": format!("http://{}/", sink.address),
+            "config": {"schedule": ["1h"], "jitter": false, "timeout": "1s"}});
+        hub.put(&format!("/v1/subscriptions/{id}"), &asked).await;
+        hub.publish_many(id, 0..1, 0).await;
+        let path = format!("/v1/subscriptions/{id}");
+        hub.until(&format!("{id} is as its status says"), &path, what).await;
+        outcome(&hub, id).await;
+        let recent = hub.get(&format!("{path}/deliveries")).await;
+        let kept = recent["deliveries"][0]["answer"].as_str().unwrap_or_default();
+        assert!(
+            kept.starts_with(answer) && kept.contains("its body did not end: "),
+            "{id}: {kept}"
+        );
+    };
+    let done = |shown: &Value| shown["status"]["delivered"] == 1 && shown["status"]["retrying"] == 0;
+    let gone = |shown: &Value| shown["status"]["state"] == "paused" && shown["status"]["reason"] == "gone";
+    let waits = |shown: &Value| shown["status"]["retrying"] == 1;
+    let cut = Closes("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\nhello");
+    check("cut", cut, "hello… and", done).await;
+    let drips = Drips("HTTP/1.1 202 Yes\r\ncontent-length: 500\r\n\r\n");
+    check("drips", drips, "x", done).await;
+    let silent = Waits("HTTP/1.1 410 Gone\r\ncontent-length: 5\r\n\r\n");
+    check("gone", silent, "… and", gone).await;
+    let later = Closes("HTTP/1.1 429 Slow\r\nretry-after: 9\r\ncontent-length: 5\r\n\r\n");
+    check("later", later, "… and", waits).await;
 }
 
 /// A certificate for these names, signed by itself, and its key; both PEM.

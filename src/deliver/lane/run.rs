@@ -4,10 +4,11 @@
 //! so a lane with sixteen slow requests is still one task, and a lane with nothing to do is none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{Done, End, Lane, Queued, Step, Work};
 use crate::deliver::Notice;
@@ -134,18 +135,21 @@ fn finish(engine: &Arc<Engine>, lane: &Arc<Lane>, mut done: Done, loaded: u64) {
         .ends
         .iter()
         .any(|end| matches!(end, End::Parked(_) | End::Spared(_)));
+    let went_well = done.ends.iter().any(End::is_delivered);
     let mut state = lane.lock();
     let effects = state.settle(done, now, &mut Jitter::random);
+    if went_well {
+        state.complaint.went_well();
+    }
     let dues: Vec<_> = tried.iter().map(|(offset, ..)| state.retries.due(*offset)).collect();
+    let mut is_news = dues.iter().any(Option::is_some) && state.complaint.is_news(now);
     engine.note_if(state.mark(), lane);
     drop(state);
     engine.apply(effects, lane);
     // Not under the lock: whoever reads the program's log may be slow, and the dispatcher waits for this lock.
     for ((offset, event, attempt), due) in tried.into_iter().zip(dues) {
         if let Some(due) = due {
-            let (number, status, outcome) = (attempt.number, attempt.status, attempt.outcome.as_str());
-            let next_in_s = due.since(now).as_secs();
-            warn!(subscription = %lane.id, attempt = number, status, outcome, next_in_s, "delivery failed, will retry");
+            say_failed(lane, &attempt, due.since(now), std::mem::take(&mut is_news));
         }
         let next = due.map(|due| due.to_string());
         engine.history.note(
@@ -162,6 +166,17 @@ fn finish(engine: &Arc<Engine>, lane: &Arc<Lane>, mut done: Done, loaded: u64) {
     // The plugin may have come between the attempt and now, when the lane was not yet seen to be held.
     if blames || (held && *engine.parts.plugins.changes().borrow() != loaded) {
         engine.recheck(lane);
+    }
+}
+
+/// Says in the program's log that an attempt failed: aloud only if that is news.
+fn say_failed(lane: &Lane, attempt: &Attempt, wait: Duration, is_news: bool) {
+    let (number, status, outcome) = (attempt.number, attempt.status, attempt.outcome.as_str());
+    let next_in_s = wait.as_secs();
+    if is_news {
+        warn!(subscription = %lane.id, attempt = number, status, outcome, next_in_s, "delivery failed, will retry");
+    } else {
+        debug!(subscription = %lane.id, attempt = number, status, outcome, next_in_s, "delivery failed again, will retry");
     }
 }
 

@@ -81,6 +81,14 @@ impl End {
 }
 
 impl End {
+    /// Whether the sink has it.
+    pub(in crate::deliver) fn is_delivered(&self) -> bool {
+        let Self::Tried { outcome, .. } = self else {
+            return false;
+        };
+        matches!(outcome, Outcome::Accepted | Outcome::Disabled { accepted: true })
+    }
+
     /// Why the sink wants no more events, if it said that.
     fn parting(&self) -> Option<&'static str> {
         match self {

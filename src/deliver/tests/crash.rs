@@ -166,7 +166,7 @@ async fn a_sink_that_ends_a_subscription_does_not_bring_back_a_deleted_one() {
     let (mut rig, sink) = (Rig::new().await, Sink::new(Reply::Status(410)).await);
     rig.subscribe("s", json!({"sink": sink.url}), 1).await;
     let changing = rig.parts.changing.clone();
-    let changed = changing.lock().await;
+    let changed = changing.of(&id("s")).await;
     rig.publish([1]).await;
     rig.notice("gone", |notice| {
         matches!(notice, Notice::Paused { reason: "gone", .. }).then_some(())

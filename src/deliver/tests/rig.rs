@@ -71,13 +71,18 @@ impl Rig {
 
     /// Ends everything without a last checkpoint, as far as one process can.
     pub(super) async fn crash(self) -> Self {
+        self.fall();
+        let (folder, clock) = (self.folder.clone(), self.parts.clock.clone());
+        self.end().await;
+        Self::open(folder, clock).await
+    }
+
+    /// From here on nothing is delivered and nothing written down.
+    pub(super) fn fall(&self) {
         self.delivery.0.tasks.stop();
         for lane in self.delivery.0.all() {
             lane.lock().remove();
         }
-        let (folder, clock) = (self.folder.clone(), self.parts.clock.clone());
-        self.end().await;
-        Self::open(folder, clock).await
     }
 
     async fn end(self) {

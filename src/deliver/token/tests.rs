@@ -56,6 +56,7 @@ fn answer(status: u16, body: &str) -> net::Answer {
         status: StatusCode::from_u16(status).unwrap(),
         headers: HeaderMap::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
+        cut: None,
     }
 }
 

@@ -182,6 +182,7 @@ fn answers_become_outcomes() {
             status: StatusCode::from_u16(status).unwrap(),
             headers,
             body: Bytes::from_static(b"why"),
+            cut: None,
         };
         let got = read(&answer, &[], NOW);
         assert_eq!(got.outcome, want, "{status} {after:?}");

@@ -59,7 +59,7 @@ fn the_old_signs_beside_the_new_until_its_grace_ends() {
 #[test]
 fn the_ends_are_kept_shown_and_survive_changes() {
     let two = rotated(&with(&[shared(1)]), json!({"secret": shared(2), "grace": "1h"}), 0).subscription;
-    assert_eq!(Subscription::from_stored(&two.to_stored()).unwrap(), two);
+    assert_eq!(Subscription::from_stored(two.to_stored()).unwrap(), two);
     let shown = two.to_json();
     assert_eq!(shown["secrets_until"], json!([null, "1970-01-01T01:00:00.000Z"]));
     assert_eq!(shown["protocolsettings"]["secrets"], json!(["***", "***"]));

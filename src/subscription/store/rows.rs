@@ -12,6 +12,7 @@ use tracing::error;
 use super::{Attempt, Checkpoint, DeadLetter, DeadQuery, Kept, Retry, replays, seal, unavailable};
 use crate::error::Error;
 use crate::log::{BusName, Offset};
+use crate::subscription::show::LastConfig;
 use crate::subscription::{Subscription, SubscriptionId};
 use crate::time::Timestamp;
 
@@ -52,7 +53,7 @@ fn read_subscriptions(connection: &Connection) -> rusqlite::Result<Vec<Subscript
     Ok(thread::scope(|scope| {
         let parts: Vec<_> = texts
             .chunks(part)
-            .map(|texts| scope.spawn(move || texts.iter().filter_map(|text| subscription(text)).collect::<Vec<_>>()))
+            .map(|texts| scope.spawn(move || read_each(texts)))
             .collect();
         parts
             .into_iter()
@@ -61,10 +62,15 @@ fn read_subscriptions(connection: &Connection) -> rusqlite::Result<Vec<Subscript
     }))
 }
 
-fn subscription(text: &str) -> Option<Subscription> {
+fn read_each(texts: &[String]) -> Vec<Subscription> {
+    let mut last = LastConfig::default();
+    texts.iter().filter_map(|text| subscription(text, &mut last)).collect()
+}
+
+fn subscription(text: &str, last: &mut LastConfig) -> Option<Subscription> {
     let read = serde_json::from_str(text)
         .map_err(Error::internal)
-        .and_then(|json| Subscription::from_stored(&json));
+        .and_then(|json| Subscription::from_stored_after(json, last));
     match read {
         Ok(subscription) => Some(subscription),
         Err(error) => {

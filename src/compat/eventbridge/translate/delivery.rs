@@ -56,7 +56,8 @@ pub(super) fn config(door: &Door, target: &Target) -> Result<Value, Fault> {
     Ok(Value::Object(config))
 }
 
-/// The waits of a strategy; what has no name here is the default, as the service has it.
+/// The waits of a strategy; what has no name here is the default, as the service has it. No breaker: the attempts and the
+/// waits between them are the service's word, and a breaker would add its own.
 fn retries(strategy: Option<&str>) -> Part {
     let mut config = Part::new();
     let exponential = strategy.is_some_and(|name| name.eq_ignore_ascii_case("EXPONENTIAL_DECAY_RETRY"));
@@ -67,6 +68,7 @@ fn retries(strategy: Option<&str>) -> Part {
     config.insert("schedule".to_owned(), schedule.into());
     config.insert("max_attempts".to_owned(), attempts.into());
     config.insert("jitter".to_owned(), false.into());
+    config.insert("breaker".to_owned(), "off".into());
     config
 }
 
@@ -134,8 +136,8 @@ mod tests {
 
     #[test]
     fn strategies_have_the_numbers_of_the_service() {
-        let backoff = json!({"schedule": ["10s..20s"], "max_attempts": 4, "jitter": false});
-        let decay = json!({"schedule": ["1s", "2s", "4s", "8s", "16s", "32s", "64s", "128s", "256s", "512s"], "max_attempts": 177, "jitter": false});
+        let backoff = json!({"schedule": ["10s..20s"], "max_attempts": 4, "jitter": false, "breaker": "off"});
+        let decay = json!({"schedule": ["1s", "2s", "4s", "8s", "16s", "32s", "64s", "128s", "256s", "512s"], "max_attempts": 177, "jitter": false, "breaker": "off"});
         for (name, expected) in [
             (None, &backoff),
             (Some("BACKOFF_RETRY"), &backoff),
