@@ -130,6 +130,7 @@ impl GuestLog {
 
     /// Tells the operator, once, that the plugin wanted what it was not granted.
     pub(super) fn refused(&self, wanted: &str, allow_with: &str) {
+        self.figures.refused.fetch_add(1, Ordering::Relaxed);
         if let Some(recorder) = &self.recorder {
             return recorder.not_granted(allow_with);
         }
