@@ -76,7 +76,7 @@ pub struct PluginFigures {
     /// Bytes that it moved over the network.
     pub egress: u64,
     /// Times that it wanted what it was not granted.
-    pub refused: u64,
+    pub not_granted: u64,
     /// Its lines that were left out of the log.
     pub log_suppressed: u64,
 }
@@ -386,7 +386,7 @@ impl Metrics {
         };
         counter(&self.plugin_requests, figures.requests);
         counter(&self.plugin_egress_bytes, figures.egress);
-        counter(&self.plugin_refused, figures.refused);
+        counter(&self.plugin_refused, figures.not_granted);
         counter(&self.plugin_log_suppressed, figures.log_suppressed);
         let seconds = Duration::from_millis(figures.cpu_ms).as_secs_f64();
         let cpu = self.plugin_cpu_seconds.get_or_create(&label);

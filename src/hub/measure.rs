@@ -81,7 +81,7 @@ impl Hub {
                 cpu_ms: plugin.cpu_ms,
                 requests: plugin.requests,
                 egress: plugin.egress,
-                refused: plugin.refused,
+                not_granted: plugin.refused,
                 log_suppressed: plugin.log_suppressed,
             };
             self.0.metrics.copy_plugin(plugin.name, &figures);
