@@ -36,7 +36,7 @@ fn exit_codes_are_those_of_sysexits() {
         (
             &["tail", "--url", "ftp://x"],
             64,
-            "must begin with `http://` or `unix:`",
+            "must begin with `http://`, `https://` or `unix:`",
         ),
         (&["dead", "drop"], 64, "say which"),
         (

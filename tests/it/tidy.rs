@@ -55,7 +55,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("clap", &["cli/"]),
     ("toml", &["config/"]),
-    ("prometheus_client", &["metrics.rs", "plugin/status.rs"]),
+    ("prometheus_client", &["metrics.rs", "metrics/", "plugin/status.rs"]),
     ("rustls", &["net/", "server/tls"]),
 ];
 

@@ -1,3 +1,5 @@
+//! Dead letters through the hub: listed, revived, dropped, in pages, over a crash, by filter.
+
 use serde_json::json;
 
 use super::*;

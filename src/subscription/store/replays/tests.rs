@@ -1,3 +1,5 @@
+//! Replays as `state.db` keeps them: begun, moved on, ended, over a reopening.
+
 use std::path::PathBuf;
 
 use serde_json::json;
