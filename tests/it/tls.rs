@@ -334,7 +334,8 @@ async fn clients_must_show_a_certificate_where_the_operator_says_so() {
     std::fs::write(at("stranger.pem"), format!("{}{}", stranger.key, stranger.certificate)).unwrap();
     let url = hub.url("");
     for (own, code, says) in [
-        (&[][..], 69, "`--cert` and `--key`"),
+        // The hub's alert may be lost behind the end of the connection: the hint is not sure.
+        (&[][..], 69, "cannot reach a hub"),
         (&["--cert", "me.pem", "--key", "me.key"], 0, ""),
         (&["--cert", "both.pem"], 0, ""),
         (&["--cert", "stranger.pem"], 69, "cannot reach a hub"),
