@@ -43,11 +43,16 @@ impl Two {
         for (id, bus) in [("mine", "orders"), ("theirs", "other")] {
             let body = json!({"sink": sink.url("/"), "bus": bus, "config": {"max_attempts": 1},
                 "protocolsettings": {"secret": "whsec_YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="}});
-            two.done(&two.root, Method::PUT, &format!("/v1/subscriptions/{id}"), &body, 201)
+            two.done(&two.root, (Method::PUT, &format!("/v1/subscriptions/{id}")), &body, 201)
                 .await;
             let event = json!({"specversion": "1.0", "id": "1", "source": "/s", "type": "t"});
-            two.done(&two.root, Method::POST, &format!("/v1/buses/{bus}/events"), &event, 202)
-                .await;
+            two.done(
+                &two.root,
+                (Method::POST, &format!("/v1/buses/{bus}/events")),
+                &event,
+                202,
+            )
+            .await;
         }
         until("both have died", async || two.seen(&two.root, "").await.len() == 2).await;
         let all = two.seen(&two.root, "").await;
@@ -57,7 +62,8 @@ impl Two {
     }
 
     /// Asks, and holds the status against what is expected.
-    async fn done(&self, by: &str, method: Method, path: &str, body: &Value, expected: u16) -> Value {
+    async fn done(&self, by: &str, asked: (Method, &str), body: &Value, expected: u16) -> Value {
+        let (method, path) = asked;
         let text = if body.is_null() {
             String::new()
         } else {
@@ -71,7 +77,7 @@ impl Two {
     /// Dead letters, and their buses.
     async fn seen(&self, by: &str, query: &str) -> Vec<(u64, String)> {
         let path = format!("/v1/dead-letters{query}");
-        let answer = self.done(by, Method::GET, &path, &Value::Null, 200).await;
+        let answer = self.done(by, (Method::GET, &path), &Value::Null, 200).await;
         let letters = answer["dead_letters"].as_array().unwrap().iter();
         letters
             .map(|one| (one["id"].as_u64().unwrap(), one["bus"].as_str().unwrap().to_owned()))
@@ -95,12 +101,16 @@ async fn dead_letters_of_another_bus_are_not_there() {
         }
         let ids = format!("?ids={mine},{theirs}");
         assert_eq!(two.seen(by, &ids).await, [(mine, "orders".to_owned())]);
-        two.done(by, Method::GET, &format!("/v1/dead-letters/{mine}"), &Value::Null, 200)
-            .await;
         two.done(
             by,
-            Method::GET,
-            &format!("/v1/dead-letters/{theirs}"),
+            (Method::GET, &format!("/v1/dead-letters/{mine}")),
+            &Value::Null,
+            200,
+        )
+        .await;
+        two.done(
+            by,
+            (Method::GET, &format!("/v1/dead-letters/{theirs}")),
             &Value::Null,
             404,
         )
@@ -112,24 +122,29 @@ async fn dead_letters_of_another_bus_are_not_there() {
         json!({"bus": "other"}),
         json!({"subscription": "theirs"}),
     ] {
-        two.done(&two.shop, Method::POST, redeliver, &choice, 403).await;
-        let answer = two.done(&two.lead, Method::POST, redeliver, &choice, 200).await;
+        two.done(&two.shop, (Method::POST, redeliver), &choice, 403).await;
+        let answer = two.done(&two.lead, (Method::POST, redeliver), &choice, 200).await;
         assert_eq!(
             (&answer["matched"], &answer["redelivered"]),
             (&json!(0), &json!(0)),
             "{choice}: {answer}"
         );
         let answer = two
-            .done(&two.lead, Method::DELETE, "/v1/dead-letters", &choice, 200)
+            .done(&two.lead, (Method::DELETE, "/v1/dead-letters"), &choice, 200)
             .await;
         assert_eq!(answer["dropped"], 0, "{choice}: {answer}");
     }
     let all = json!({"all": true, "dry_run": true});
-    let counted = two.done(&two.lead, Method::DELETE, "/v1/dead-letters", &all, 200).await;
+    let counted = two
+        .done(&two.lead, (Method::DELETE, "/v1/dead-letters"), &all, 200)
+        .await;
     assert_eq!(counted["matched"], 1, "{counted}");
     let all = json!({"all": true});
-    two.done(&two.shop, Method::DELETE, "/v1/dead-letters", &all, 403).await;
-    let answer = two.done(&two.lead, Method::DELETE, "/v1/dead-letters", &all, 200).await;
+    two.done(&two.shop, (Method::DELETE, "/v1/dead-letters"), &all, 403)
+        .await;
+    let answer = two
+        .done(&two.lead, (Method::DELETE, "/v1/dead-letters"), &all, 200)
+        .await;
     assert_eq!(answer["dropped"], 1, "{answer}");
     assert_eq!(two.seen(&two.root, "").await, [(theirs, "other".to_owned())]);
 }
@@ -139,33 +154,33 @@ async fn replays_and_explanations_of_another_bus_are_not_there() {
     let (folder, sink) = (tempfile::tempdir().unwrap(), Receiver::start().await);
     let two = Two::start(folder.path(), &sink).await;
     let wish = |id: &str| json!({"subscription": id, "from": "earliest"});
-    two.done(&two.shop, Method::POST, "/v1/replay", &wish("mine"), 403)
+    two.done(&two.shop, (Method::POST, "/v1/replay"), &wish("mine"), 403)
         .await;
-    two.done(&two.lead, Method::POST, "/v1/replay", &wish("theirs"), 404)
+    two.done(&two.lead, (Method::POST, "/v1/replay"), &wish("theirs"), 404)
         .await;
     let peek = json!({"subscription": "theirs", "from": "earliest", "dry_run": true});
-    two.done(&two.lead, Method::POST, "/v1/replay", &peek, 404).await;
+    two.done(&two.lead, (Method::POST, "/v1/replay"), &peek, 404).await;
     let mine = two
-        .done(&two.lead, Method::POST, "/v1/replay", &wish("mine"), 202)
+        .done(&two.lead, (Method::POST, "/v1/replay"), &wish("mine"), 202)
         .await;
     let theirs = two
-        .done(&two.root, Method::POST, "/v1/replay", &wish("theirs"), 202)
+        .done(&two.root, (Method::POST, "/v1/replay"), &wish("theirs"), 202)
         .await;
     let path = |replay: &Value| format!("/v1/replays/{}", replay["id"].as_str().unwrap());
     for by in [&two.lead, &two.shop] {
-        let list = two.done(by, Method::GET, "/v1/replays", &Value::Null, 200).await;
+        let list = two.done(by, (Method::GET, "/v1/replays"), &Value::Null, 200).await;
         let list = list["replays"].as_array().unwrap().clone();
         assert_eq!(list.len(), 1, "{list:?}");
         assert_eq!(list[0]["id"], mine["id"]);
         let list = two
-            .done(by, Method::GET, "/v1/replays?subscription=theirs", &Value::Null, 200)
+            .done(by, (Method::GET, "/v1/replays?subscription=theirs"), &Value::Null, 200)
             .await;
         assert_eq!(list["replays"], json!([]));
-        two.done(by, Method::GET, &path(&mine), &Value::Null, 200).await;
-        two.done(by, Method::GET, &path(&theirs), &Value::Null, 404).await;
+        two.done(by, (Method::GET, &path(&mine)), &Value::Null, 200).await;
+        two.done(by, (Method::GET, &path(&theirs)), &Value::Null, 404).await;
         // Who administers no bus learns nothing else either.
         let refused = if *by == two.lead { 404 } else { 403 };
-        two.done(by, Method::DELETE, &path(&theirs), &Value::Null, refused)
+        two.done(by, (Method::DELETE, &path(&theirs)), &Value::Null, refused)
             .await;
         for (query, status) in [
             ("offset=1&subscription=mine", 200),
@@ -174,17 +189,19 @@ async fn replays_and_explanations_of_another_bus_are_not_there() {
             ("subscription=theirs&subscription=mine&offset=1", 404),
             ("offset=1&subscription=th%65irs", 404),
         ] {
-            two.done(by, Method::GET, &format!("/v1/explain?{query}"), &Value::Null, status)
+            two.done(by, (Method::GET, &format!("/v1/explain?{query}")), &Value::Null, status)
                 .await;
         }
     }
-    two.done(&two.shop, Method::DELETE, &path(&mine), &Value::Null, 403)
+    two.done(&two.shop, (Method::DELETE, &path(&mine)), &Value::Null, 403)
         .await;
     // Of a subscription that is gone nobody knows the bus any more but who sees all.
-    two.done(&two.root, Method::DELETE, "/v1/subscriptions/mine", &Value::Null, 204)
+    two.done(&two.root, (Method::DELETE, "/v1/subscriptions/mine"), &Value::Null, 204)
         .await;
-    two.done(&two.lead, Method::GET, &path(&mine), &Value::Null, 404).await;
-    two.done(&two.root, Method::GET, &path(&mine), &Value::Null, 200).await;
+    two.done(&two.lead, (Method::GET, &path(&mine)), &Value::Null, 404)
+        .await;
+    two.done(&two.root, (Method::GET, &path(&mine)), &Value::Null, 200)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,12 +210,17 @@ async fn secrets_replays_and_dead_letters_are_told_with_who_changed_them() {
     let two = Two::start(folder.path(), &sink).await;
     let nothing = &Value::Null;
     let lead = &two.lead;
-    two.done(lead, Method::POST, "/v1/subscriptions/mine/rotate-secret", nothing, 200)
-        .await;
-    two.done(lead, Method::POST, "/v1/subscriptions/mine/pause", nothing, 200)
+    two.done(
+        lead,
+        (Method::POST, "/v1/subscriptions/mine/rotate-secret"),
+        nothing,
+        200,
+    )
+    .await;
+    two.done(lead, (Method::POST, "/v1/subscriptions/mine/pause"), nothing, 200)
         .await;
     let wish = json!({"subscription": "mine", "from": "earliest"});
-    let replay = two.done(lead, Method::POST, "/v1/replay", &wish, 202).await;
+    let replay = two.done(lead, (Method::POST, "/v1/replay"), &wish, 202).await;
     let metrics = async || {
         let headers = [("authorization", &*format!("Bearer {}", two.root))];
         let (_, text) = two.hub.send(Method::GET, "/metrics", &headers, "").await;
@@ -206,12 +228,11 @@ async fn secrets_replays_and_dead_letters_are_told_with_who_changed_them() {
     };
     assert!(metrics().await.contains("\nbusway_replays 1\n"));
     let path = format!("/v1/replays/{}", replay["id"].as_str().unwrap());
-    two.done(lead, Method::DELETE, &path, nothing, 200).await;
+    two.done(lead, (Method::DELETE, &path), nothing, 200).await;
     assert!(metrics().await.contains("\nbusway_replays 0\n"));
     two.done(
         lead,
-        Method::DELETE,
-        "/v1/dead-letters",
+        (Method::DELETE, "/v1/dead-letters"),
         &json!({"ids": [two.letters[0]]}),
         200,
     )
@@ -224,7 +245,7 @@ async fn secrets_replays_and_dead_letters_are_told_with_who_changed_them() {
     ];
     let all_there = async || {
         let told = two
-            .done(&two.root, Method::GET, "/v1/buses/busway/events", nothing, 200)
+            .done(&two.root, (Method::GET, "/v1/buses/busway/events"), nothing, 200)
             .await;
         let told = told["events"].as_array().unwrap().clone();
         wanted.iter().all(|word| {
