@@ -75,6 +75,8 @@ pub struct PluginFigures {
     pub requests: u64,
     /// Bytes that it moved over the network.
     pub egress: u64,
+    /// Times that it wanted what it was not granted.
+    pub not_granted: u64,
     /// Its lines that were left out of the log.
     pub log_suppressed: u64,
 }
@@ -165,6 +167,8 @@ pub struct Metrics {
     pub plugin_requests: Family<Plugin, Counter>,
     /// Bytes that plugins moved over the network.
     pub plugin_egress_bytes: Family<Plugin, Counter>,
+    /// Times that plugins wanted what they were not granted.
+    pub plugin_refused: Family<Plugin, Counter>,
     /// Lines of plugins that did not get into the log.
     pub plugin_log_suppressed: Family<Plugin, Counter>,
 }
@@ -208,6 +212,7 @@ impl Metrics {
             plugin_cpu_seconds: Family::default(),
             plugin_requests: Family::default(),
             plugin_egress_bytes: Family::default(),
+            plugin_refused: Family::default(),
             plugin_log_suppressed: Family::default(),
         };
         all.register_flow();
@@ -354,6 +359,11 @@ impl Metrics {
             self.plugin_egress_bytes.clone(),
         );
         r.register(
+            "plugin_refused",
+            "Times that a plugin wanted what it was not granted",
+            self.plugin_refused.clone(),
+        );
+        r.register(
             "plugin_log_suppressed",
             "Lines of a plugin left out of the log",
             self.plugin_log_suppressed.clone(),
@@ -376,6 +386,7 @@ impl Metrics {
         };
         counter(&self.plugin_requests, figures.requests);
         counter(&self.plugin_egress_bytes, figures.egress);
+        counter(&self.plugin_refused, figures.not_granted);
         counter(&self.plugin_log_suppressed, figures.log_suppressed);
         let seconds = Duration::from_millis(figures.cpu_ms).as_secs_f64();
         let cpu = self.plugin_cpu_seconds.get_or_create(&label);

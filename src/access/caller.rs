@@ -76,6 +76,15 @@ pub fn current() -> Caller {
     caller.unwrap_or_default()
 }
 
+/// Whether the credentials of the request that this task serves were revoked, or have expired, since it began.
+pub fn has_ended() -> bool {
+    let ended = SERVED.try_with(|served| {
+        let standing = served.principal.get().and_then(Principal::standing);
+        standing.is_some_and(|standing| standing.has_ended())
+    });
+    ended.unwrap_or(false)
+}
+
 /// Enters who was recognised.
 pub(super) fn recognised(principal: &Principal) {
     // Outside of a request there is nothing to enter it in; a second look at the same credentials finds it there.

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a body whose announced length is over the limit is refused before a byte of it is read.
 //! Invariant: no body is waited for without end.
+//! Invariant: what came with credentials that were revoked meanwhile is not taken: whoever trickles a body in would else
+//! outlive them.
 
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
 use super::unique;
+use crate::access::caller;
 use crate::error::{Error, Kind};
 
 /// Bodies that are not events are small.
@@ -27,7 +30,14 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
     if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit)) {
         return Err(too_large(limit));
     }
-    collect(body, limit, PATIENCE).await
+    let whole = collect(body, limit, PATIENCE).await?;
+    match caller::has_ended() {
+        false => Ok(whole),
+        true => Err(Error::invalid(
+            "unauthorized",
+            "these credentials were revoked, or expired, before the body had come",
+        )),
+    }
 }
 
 async fn collect(body: Body, limit: usize, patience: Duration) -> Result<Bytes, Error> {

@@ -1,7 +1,5 @@
 //! The command line's way to a hub: requests to `/v1`, problems turned into exit codes.
 
-use std::path::Path;
-
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -10,7 +8,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::exit::{Code, Failure};
-use crate::net::{Direct, Error, Trust};
+use super::tls::Tls;
+use crate::net::{Direct, Error};
 
 /// What stands as it is in a path segment or a query value.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -23,12 +22,13 @@ pub(super) struct HubClient {
 }
 
 impl HubClient {
-    /// The hub at `url`; behind TLS, the certificates of the file `ca` are trusted besides the public ones.
+    /// The hub at `url`; behind TLS with these files.
     ///
     /// # Errors
-    /// `url` is none, or the file cannot be used.
-    pub(super) fn new(url: &str, ca: Option<&Path>) -> Result<Self, Failure> {
-        let direct = Direct::new(url, trust(ca)?).map_err(|why| Failure::new(Code::Usage, format!("--url: {why}")))?;
+    /// `url` is none, or a file cannot be used.
+    pub(super) fn new(url: &str, tls: &Tls) -> Result<Self, Failure> {
+        let direct =
+            Direct::new(url, tls.trust()?).map_err(|why| Failure::new(Code::Usage, format!("--url: {why}")))?;
         Ok(Self {
             direct,
             url: url.to_owned(),
@@ -130,28 +130,18 @@ impl HubClient {
             Error::Blocked(blocked) => blocked.to_string(),
         };
         let url = &self.url;
-        let hint = match (why.contains("is not TLS"), why.contains("TLS with")) {
-            (true, _) => "call it by http://",
-            (_, true) => {
+        let hint = match () {
+            () if why.contains("is not TLS") => "call it by http://",
+            () if why.contains("CertificateRequired") => {
+                "it wants to see a certificate: `--cert` and `--key` (BUSWAY_CERT, BUSWAY_KEY) name one"
+            }
+            () if why.contains("TLS with") => {
                 "does `--ca` (or BUSWAY_CA) name the authority of its certificate, and `--url` the name in it?"
             }
-            _ => "is `busway serve` running, and does `--url` (or BUSWAY_URL) name its address?",
+            () => "is `busway serve` running, and does `--url` (or BUSWAY_URL) name its address?",
         };
         Failure::new(Code::Unavailable, format!("cannot reach a hub at {url}: {why}; {hint}"))
     }
-}
-
-/// The public authorities, and those of this file (`--ca`).
-///
-/// # Errors
-/// What is wrong with the file.
-pub(super) fn trust(ca: Option<&Path>) -> Result<Trust, Failure> {
-    let Some(path) = ca else {
-        return Ok(Trust::public());
-    };
-    let usage = |why: String| Failure::new(Code::Usage, format!("--ca: {} {why}", path.display()));
-    let pem = std::fs::read(path).map_err(|cause| usage(format!("cannot be read: {cause}")))?;
-    Trust::public_and(&pem).map_err(usage)
 }
 
 /// Text fit for a path segment or a query value.

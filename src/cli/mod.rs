@@ -28,10 +28,10 @@ pub mod sse;
 mod store;
 mod subscription;
 mod tail;
+mod tls;
 mod token;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ use clap::{Args, Parser, Subcommand};
 use client::HubClient;
 use exit::{Code, Failure};
 use out::{Form, Out};
+use tls::Tls;
 
 use crate::access;
 
@@ -102,9 +103,8 @@ struct Remote {
         value_name = "URL"
     )]
     url: String,
-    /// Certificates (PEM) to trust besides the public ones, where TLS is spoken.
-    #[arg(long, env = "BUSWAY_CA", value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[command(flatten)]
+    tls: Tls,
     /// Credentials, where the hub asks for them: a token, `NAME:SECRET` of its `[auth]`, `file:PATH` or `env:NAME`.
     #[arg(long, env = "BUSWAY_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
@@ -133,7 +133,7 @@ impl Remote {
     fn client(&self) -> Result<HubClient, Failure> {
         let token = self.token.as_deref().map(|token| access::value_of("--token", token));
         let token = token.transpose().map_err(|why| Failure::new(Code::Usage, why))?;
-        Ok(HubClient::new(&self.url, self.ca.as_deref())?.with_token(token.as_deref()))
+        Ok(HubClient::new(&self.url, &self.tls)?.with_token(token.as_deref()))
     }
 
     /// `/v1`, or the named bus's part of it.

@@ -8,6 +8,8 @@ use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use crate::access::caller;
+
 /// A body must be there within this time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -20,6 +22,8 @@ pub(super) enum Unread {
     Incomplete,
     /// It took longer than this.
     TooSlow(Duration),
+    /// The credentials that it came with are good no more.
+    Revoked,
 }
 
 impl Unread {
@@ -29,6 +33,7 @@ impl Unread {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Incomplete => StatusCode::BAD_REQUEST,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Revoked => StatusCode::UNAUTHORIZED,
         }
     }
 
@@ -38,13 +43,19 @@ impl Unread {
             Self::TooLarge(most) => format!("the body is larger than {most} bytes, the limit for this request"),
             Self::Incomplete => "the body did not come whole: the connection ended within it".to_owned(),
             Self::TooSlow(patience) => format!("the body was not complete within {} seconds", patience.as_secs()),
+            Self::Revoked => "these credentials were revoked, or expired, before the body had come".to_owned(),
         }
     }
 }
 
 /// Reads a body of at most `most` bytes.
 pub(super) async fn read(body: Body, most: usize) -> Result<Bytes, Unread> {
-    read_within(body, most, PATIENCE).await
+    let whole = read_within(body, most, PATIENCE).await?;
+    if caller::has_ended() {
+        Err(Unread::Revoked)
+    } else {
+        Ok(whole)
+    }
 }
 
 async fn read_within(body: Body, most: usize, patience: Duration) -> Result<Bytes, Unread> {

@@ -72,6 +72,7 @@ pub use self::revive::Revived;
 
 use self::engine::Engine;
 use self::lane::Lane;
+use crate::access::caller::Caller;
 use crate::error::Error;
 use crate::log::{BusName, EventLog, Offset, Record};
 use crate::metrics::Metrics;
@@ -181,7 +182,7 @@ pub enum Notice {
         deliveries: usize,
     },
     /// A replay is done, or was called off.
-    Replay(Box<ReplayStatus>),
+    Replay(Box<ReplayStatus>, Caller),
     /// The sink wants no more events: the subscription is paused.
     Paused {
         /// Whose.

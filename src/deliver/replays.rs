@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::lane::{Effect, Lane};
 use super::replay::Replaying;
 use super::{Delivery, Notice};
+use crate::access::caller;
 use crate::error::{Error, Kind};
 use crate::log::Offset;
 use crate::subscription::{
@@ -226,7 +227,7 @@ impl Engine {
         lane.wake.notify_one();
         let ended = Entry::Ended(Box::new((replaying.replay.clone(), progress)));
         self.replays.put(replaying.id().clone(), ended.clone());
-        self.tell(Notice::Replay(Box::new(ended.status())));
+        self.tell(Notice::Replay(Box::new(ended.status()), caller::current()));
     }
 
     /// Does what the end of a replay's attempt asks for. Breakers and plugins speak for the subscription's own lane

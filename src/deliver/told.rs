@@ -27,7 +27,7 @@ pub(super) fn log(notice: &Notice) {
         Notice::Paused { subscription, reason } => {
             warn!(%subscription, reason, "sink wants no more events, subscription paused");
         }
-        Notice::Replay(replay) => {
+        Notice::Replay(replay, _) => {
             info!(subscription = %replay.subscription, replay = %replay.id, state = replay.state, "a replay ended");
         }
         Notice::Gap { subscription, from, to } => {

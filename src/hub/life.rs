@@ -96,7 +96,7 @@ pub(super) async fn report(hub: Hub, tasks: Tasks, mut sources: Sources) {
             biased;
             Some(told) = sources.told.recv() => group.push(told),
             Some(notice) = sources.from_plugins.recv() => group.push(by_itself(of_plugin(notice))),
-            Some(notice) = sources.from_delivery.recv() => group.extend(of_delivery(&hub, notice).map(by_itself)),
+            Some(notice) = sources.from_delivery.recv() => group.extend(of_delivery(&hub, notice)),
             () = tasks.stopping() => return,
         }
         while group.len() < GROUP {
@@ -105,7 +105,7 @@ pub(super) async fn report(hub: Hub, tasks: Tasks, mut sources: Sources) {
             } else if let Ok(notice) = sources.from_plugins.try_recv() {
                 group.push(by_itself(of_plugin(notice)));
             } else if let Ok(notice) = sources.from_delivery.try_recv() {
-                group.extend(of_delivery(&hub, notice).map(by_itself));
+                group.extend(of_delivery(&hub, notice));
             } else {
                 break;
             }
@@ -324,7 +324,12 @@ fn of_plugin(notice: plugin::Notice) -> Happening {
     }
 }
 
-fn of_delivery(hub: &Hub, notice: deliver::Notice) -> Option<Happening> {
+fn of_delivery(hub: &Hub, notice: deliver::Notice) -> Option<(Happening, Caller)> {
+    let by = match &notice {
+        // Somebody called it off, or it came to its end by itself.
+        deliver::Notice::Replay(_, by) => by.clone(),
+        _ => Caller::default(),
+    };
     let (ty, id, mut facts) = facts_of(notice);
     if is_own(hub, &id) {
         return None;
@@ -332,11 +337,12 @@ fn of_delivery(hub: &Hub, notice: deliver::Notice) -> Option<Happening> {
     if let Some(facts) = facts.as_object_mut() {
         facts.insert("subscription".into(), id.as_str().into());
     }
-    Some(Happening {
+    let happening = Happening {
         ty,
         subject: Some(id.to_string()),
         facts,
-    })
+    };
+    Some((happening, by))
 }
 
 /// The type's last words, the subscription it is about, and the facts.
@@ -390,7 +396,7 @@ fn facts_of(notice: deliver::Notice) -> (&'static str, SubscriptionId, Value) {
             subscription,
             json!({"plugin": plugin, "deliveries": deliveries}),
         ),
-        deliver::Notice::Replay(replay) => replay_ended(*replay),
+        deliver::Notice::Replay(replay, _) => replay_ended(*replay),
         deliver::Notice::Paused { subscription, reason } => {
             ("subscription.paused", subscription, json!({"reason": reason}))
         }

@@ -81,6 +81,7 @@ impl Hub {
                 cpu_ms: plugin.cpu_ms,
                 requests: plugin.requests,
                 egress: plugin.egress,
+                not_granted: plugin.refused,
                 log_suppressed: plugin.log_suppressed,
             };
             self.0.metrics.copy_plugin(plugin.name, &figures);
@@ -149,6 +150,9 @@ impl Hub {
                 .get_or_create(&label)
                 .set(signed(lane.retrying as u64));
         }
+        let replays = self.0.delivery.replays();
+        let running = replays.iter().filter(|replay| replay.ended.is_none()).count();
+        queues.replays.set(signed(running as u64));
         queues.lane_records.set(signed(census.queued));
         queues.lane_bytes.set(signed(census.queued_bytes));
         queues.checkpoint_lanes.set(signed(census.unwritten as u64));

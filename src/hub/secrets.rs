@@ -60,15 +60,15 @@ impl Hub {
         let _changing = self.0.changing.of(&id).await;
         let chance = [crate::chance::bits(), crate::chance::bits()];
         let rotated = self.find(scope, &id)?.rotated(rotation, chance, self.0.clock.now())?;
-        self.keep_secrets(&rotated.subscription).await?;
+        self.keep_secrets("secret_rotated", &rotated.subscription).await?;
         Ok(rotated)
     }
 
-    async fn keep_secrets(&self, subscription: &Subscription) -> Result<(), Error> {
+    async fn keep_secrets(&self, verb: &'static str, subscription: &Subscription) -> Result<(), Error> {
         self.0.store.put(subscription, None).await?;
         self.0.delivery.put(subscription.clone(), None);
         self.note_ends(subscription);
-        self.0.life.tell(life::subscription("updated", subscription));
+        self.0.life.tell(life::subscription(verb, subscription));
         Ok(())
     }
 
@@ -89,7 +89,7 @@ impl Hub {
             // Changed meanwhile: perhaps one goes later.
             return self.note_ends(&found);
         };
-        if let Err(error) = self.keep_secrets(&left).await {
+        if let Err(error) = self.keep_secrets("updated", &left).await {
             warn!(subscription = %id, %error, "an old secret cannot be dropped from the store; it signs no more, and is dropped later");
             self.0.retiring.note(now.plus(AGAIN), id);
         }

@@ -63,6 +63,8 @@ pub struct Queues {
     pub furthest_behind: Family<Furthest, Gauge>,
     /// Their deliveries that wait for a retry.
     pub furthest_retrying: Family<Furthest, Gauge>,
+    /// Replays that go on, or are paused with their subscription.
+    pub replays: Gauge,
     /// Records in memory that wait for their first attempt.
     pub lane_records: Gauge,
     /// The bytes of their events.
@@ -106,6 +108,7 @@ impl Queues {
             self.log_wal_bytes.clone(),
         );
         self.register_lanes(r);
+        r.register("replays", "Replays that have not ended", self.replays.clone());
         r.register(
             "notices_waiting",
             "Happenings of the hub's own life not yet written",

@@ -130,6 +130,7 @@ impl GuestLog {
 
     /// Tells the operator, once, that the plugin wanted what it was not granted.
     pub(super) fn refused(&self, wanted: &str, allow_with: &str) {
+        self.figures.refused.fetch_add(1, Ordering::Relaxed);
         if let Some(recorder) = &self.recorder {
             return recorder.not_granted(allow_with);
         }
@@ -305,10 +306,17 @@ mod tests {
 
     #[test]
     fn what_the_hub_says_it_says_once() {
-        let (log, _, _) = loud(&Limits::default());
+        let (log, figures, _) = loud(&Limits::default());
+        (0..3).for_each(|_| log.refused("tcp b:1", "grants.tcp"));
+        assert!(!log.is_news("tcp b:1"));
+        assert_eq!(
+            figures.refused.load(Ordering::Relaxed),
+            3,
+            "said once, counted each time"
+        );
         assert!(log.is_news("tcp a:1") && !log.is_news("tcp a:1") && log.is_news("tcp a:2"));
         let names = (0..10_000).filter(|name| log.is_news(&name.to_string())).count();
-        assert_eq!(names, TOLD - 2, "made up names fill no log");
+        assert_eq!(names, TOLD - 3, "made up names fill no log");
     }
 
     #[test]

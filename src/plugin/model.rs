@@ -270,6 +270,8 @@ pub struct PluginStatus {
     pub requests: u64,
     /// Bytes moved over the network since the start, both ways.
     pub egress: u64,
+    /// Times since the start that it wanted what it was not granted.
+    pub refused: u64,
     /// Lines that did not get into the log since the start.
     pub log_suppressed: u64,
     /// What its key-value space holds now, in bytes.

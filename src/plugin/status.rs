@@ -98,6 +98,7 @@ fn line(name: &str, entry: &PluginEntry) -> PluginStatus {
         cpu_ms: figures.cpu.load(Ordering::Relaxed) / 1_000_000,
         requests: figures.requests.load(Ordering::Relaxed),
         egress: figures.egress.load(Ordering::Relaxed),
+        refused: figures.refused.load(Ordering::Relaxed),
         log_suppressed: figures.log_suppressed.load(Ordering::Relaxed),
         kv: live.map_or(0, |live| live.maker.space.used()),
         limits: live
@@ -124,6 +125,8 @@ pub(super) struct Figures {
     pub(super) requests: AtomicU64,
     /// Bytes over the network.
     pub(super) egress: AtomicU64,
+    /// Wishes that were not granted.
+    pub(super) refused: AtomicU64,
     /// Lines left out of the log.
     pub(super) log_suppressed: AtomicU64,
     /// Calls that wait for an instance.

@@ -25,7 +25,8 @@ use tokio_rustls::server::TlsStream;
 
 use crate::metrics::Doors;
 
-/// Handshakes that go on at once. Those who say nothing hold one too, for as long as a header may take.
+/// Handshakes that go on at once, for their memory. Who has said nothing yet holds none: or a thousand silent connections
+/// would keep everybody else out.
 const HANDSHAKES: usize = 1_024;
 /// Who was told so has this long to go.
 const LAST: Duration = Duration::from_secs(1);
@@ -73,11 +74,7 @@ impl Tls {
 
     /// Shakes hands within this time; none if it did not come to that, which is counted.
     pub(super) async fn secure(&self, stream: TcpStream, within: Duration) -> Option<TlsStream<TcpStream>> {
-        let shaken = async {
-            // Never closed, so never refused.
-            let _turn = self.handshakes.acquire().await;
-            self.shake(stream).await
-        };
+        let shaken = self.shake(stream);
         let (result, secured) = match tokio::time::timeout(within, shaken).await {
             Ok(Ok(secured)) => ("ok", Some(secured)),
             Ok(Err(Fault::Plain)) => ("plain", None),
@@ -106,6 +103,8 @@ impl Tls {
             let _ = tokio::time::timeout(LAST, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await;
             return Err(Fault::Plain);
         }
+        // Never closed, so never refused.
+        let _turn = self.handshakes.acquire().await;
         let acceptor = TlsAcceptor::from(self.shown());
         acceptor.accept(stream).await.map_err(Fault::Refused)
     }

@@ -43,6 +43,7 @@ mod life; // self-events, figures, a stop under load, a second hub
 mod listener; // the commands of pulp-admin: outputs and exit codes
 mod log_crash; // the log under kill -9: nothing acknowledged is lost, nothing torn
 mod marathon; // Marathon's event bus: golden answers, framing, callbacks, a real one followed, its clients
+mod narrowing; // what credentials of one bus see; credentials that end midway
 mod net_faults; // sinks that break every rule of the network, and TLS that fails: told, bounded, nobody else hurt
 mod order; // order within a key: a sink that fails at random, swaps, kill -9
 mod pause; // pause and resume under load, over a stop and a kill: a ledger

@@ -326,6 +326,54 @@ async fn clients_must_show_a_certificate_where_the_operator_says_so() {
         assert!(shake(&hub, &authority.pem, None, only).await.is_err());
         assert!(shake(&hub, &authority.pem, Some(&stranger), only).await.is_err());
     }
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("ca.pem"), &authority.pem).unwrap();
+    std::fs::write(at("me.pem"), &known.certificate).unwrap();
+    std::fs::write(at("me.key"), &known.key).unwrap();
+    std::fs::write(at("both.pem"), format!("{}{}", known.key, known.certificate)).unwrap();
+    std::fs::write(at("stranger.pem"), format!("{}{}", stranger.key, stranger.certificate)).unwrap();
+    let url = hub.url("");
+    for (own, code, says) in [
+        // The hub's alert may be lost behind the end of the connection: the hint is not sure.
+        (&[][..], 69, "cannot reach a hub"),
+        (&["--cert", "me.pem", "--key", "me.key"], 0, ""),
+        (&["--cert", "both.pem"], 0, ""),
+        (&["--cert", "stranger.pem"], 69, "cannot reach a hub"),
+        (&["--cert", "me.pem"], 64, "--key: me.pem holds no private key"),
+        (
+            &["--cert", "me.pem", "--key", "hub.key"],
+            64,
+            "--key: hub.key does not belong",
+        ),
+        (&["--cert", "none.pem"], 64, "--cert: none.pem cannot be read"),
+        (&["--key", "me.key"], 64, "--cert"),
+    ] {
+        let remote = [&["subscription", "list", "--url", &url, "--ca", "ca.pem"], own].concat();
+        let (found, out, err) = run(folder.path(), &remote);
+        assert!(found == code && err.contains(says), "{own:?}: {found} {out}{err}");
+    }
+    let pulp = [
+        "listener", "--url", &url, "--ca", "ca.pem", "--cert", "both.pem", "list",
+    ];
+    let (code, out, err) = run(folder.path(), &pulp);
+    assert_eq!(code, 0, "{out}{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_silent_clients_keep_nobody_out() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    authority.signs((2100, 1, 1)).put(folder.path());
+    // Nobody is cut off while this runs.
+    let arguments = [&TLS[..], &["--listen-header-timeout", "10m"]].concat();
+    let mut hub = HubProcess::start_with(folder.path(), &arguments).await;
+    hub.through_tls(authority.pem.as_bytes());
+    let mut silent = Vec::new();
+    for _ in 0..1_100 {
+        silent.push(TcpStream::connect(hub.address()).await.unwrap());
+    }
+    let open = |count: f64| count >= 1_100.0;
+    hub.until_metric("busway_connections", open).await;
+    hub.publish(&event("1")).await;
 }
 
 #[test]

@@ -8,14 +8,14 @@ use crate::support::{HubProcess, Received, Sse, WebSocket, basic, run, until};
 const EVENT: &str = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","data":1}"#;
 
 /// A hub whose first token administers everything, and that token.
-async fn guarded(folder: &std::path::Path) -> (HubProcess, String) {
+pub(crate) async fn guarded(folder: &std::path::Path) -> (HubProcess, String) {
     let hub = HubProcess::start(folder).await;
     let root = make(&hub, None, json!({"name": "root", "scopes": ["admin"]})).await;
     (hub, root)
 }
 
 /// Makes a token; its text.
-async fn make(hub: &HubProcess, by: Option<&str>, token: Value) -> String {
+pub(crate) async fn make(hub: &HubProcess, by: Option<&str>, token: Value) -> String {
     let (status, answer) = ask(hub, by, Method::POST, "/v1/tokens", &token.to_string()).await;
     assert_eq!(status, 201, "{answer}");
     assert!(answer["token"].as_str().unwrap().starts_with("bw_"), "{answer}");
@@ -23,7 +23,7 @@ async fn make(hub: &HubProcess, by: Option<&str>, token: Value) -> String {
 }
 
 /// Status and answer, as JSON if it is.
-async fn ask(hub: &HubProcess, by: Option<&str>, method: Method, path: &str, body: &str) -> (u16, Value) {
+pub(crate) async fn ask(hub: &HubProcess, by: Option<&str>, method: Method, path: &str, body: &str) -> (u16, Value) {
     let bearer = by.map(|token| format!("Bearer {token}"));
     let mut headers = vec![("content-type", "application/json")];
     if path.ends_with("/events") {

@@ -15,6 +15,7 @@ use super::{Screen, events, judge};
 use crate::cli::client::HubClient;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::sse::Sse;
+use crate::cli::tls::Tls;
 use crate::config::Settings;
 use crate::config::value::Address;
 use crate::plugin::{Grants, PluginSettings};
@@ -55,7 +56,7 @@ impl Stage {
         screen.say(&format!(
             "hub        http://{address}, store and plugins in a temporary folder"
         ))?;
-        let client = HubClient::new(&format!("http://{address}"), None)?;
+        let client = HubClient::new(&format!("http://{address}"), &Tls::default())?;
         let plugins = settings.data.plugins.clone();
         let stage = Self {
             board,
@@ -124,7 +125,7 @@ impl Stage {
     }
 
     async fn follow_stream(&self, address: &str) -> Result<(), Failure> {
-        let client = HubClient::new(&format!("http://{address}"), None)?;
+        let client = HubClient::new(&format!("http://{address}"), &Tls::default())?;
         let headers = [("accept", "text/event-stream")];
         let answer = client
             .open(Method::GET, "/v1/stream?from=earliest", &headers, Bytes::new())

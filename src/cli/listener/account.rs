@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::super::exit::{Code, Failure};
+use super::super::tls::Tls;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 
@@ -22,8 +23,8 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8080";
 pub(super) struct Account {
     /// The hub, or a Pulp.
     pub(super) url: String,
-    /// Certificates (PEM) to trust besides the public ones.
-    pub(super) ca: Option<PathBuf>,
+    /// Whom to trust, and who we are.
+    pub(super) tls: Tls,
     /// The value of `Authorization`, if there is any.
     pub(super) authorization: Option<String>,
 }
@@ -33,6 +34,8 @@ pub(super) struct Account {
 struct Flags {
     url: Option<String>,
     ca: Option<String>,
+    cert: Option<String>,
+    key: Option<String>,
     username: Option<String>,
     password: Option<String>,
     config: Option<String>,
@@ -66,9 +69,20 @@ impl Account {
                 .ok()
                 .map(|token| format!("Bearer {token}")),
         };
-        let ca = flags.ca.map(PathBuf::from);
-        let ca = ca.or_else(|| std::env::var_os("BUSWAY_CA").map(PathBuf::from));
-        Ok((Self { url, ca, authorization }, rest))
+        let tls = Tls {
+            ca: flags.ca.map(PathBuf::from),
+            cert: flags.cert.map(PathBuf::from),
+            key: flags.key.map(PathBuf::from),
+        };
+        let tls = tls.or_environment();
+        Ok((
+            Self {
+                url,
+                tls,
+                authorization,
+            },
+            rest,
+        ))
     }
 }
 
@@ -85,6 +99,8 @@ fn flags(words: &[String]) -> Result<(Flags, &[String]), Failure> {
             "--config" => &mut flags.config,
             "--url" => &mut flags.url,
             "--ca" => &mut flags.ca,
+            "--cert" => &mut flags.cert,
+            "--key" => &mut flags.key,
             "-v" | "-vv" => {
                 rest = after;
                 continue;
@@ -209,10 +225,10 @@ mod tests {
             let (found, left) = flags(&words).unwrap();
             let expected = Flags {
                 url: given(url),
-                ca: None,
                 username: given(username),
                 password: given(password),
                 config: given(config),
+                ..Flags::default()
             };
             assert_eq!((found, left.len()), (expected, rest), "{line}");
         }

@@ -8,7 +8,6 @@ use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
-use super::super::client::trust;
 use super::super::exit::{Code, Failure};
 use super::account::Account;
 use super::page::Page;
@@ -39,7 +38,7 @@ impl Server {
     /// # Errors
     /// The address is none.
     pub(super) fn new(account: &Account) -> Result<Self, Failure> {
-        let way = Direct::new(&account.url, trust(account.ca.as_deref())?);
+        let way = Direct::new(&account.url, account.tls.trust()?);
         let way = way.map_err(|why| Failure::new(Code::Usage, format!("--url: {why}")))?;
         Ok(Self {
             url: account.url.trim_end_matches('/').to_owned(),

@@ -14,6 +14,7 @@ use super::outcome::Expected;
 use crate::cli::client::{HubClient, escape, query};
 use crate::cli::exit::{Code, Failure};
 use crate::cli::publish::{self, Line};
+use crate::cli::tls::Tls;
 use crate::event::{self, Event};
 
 /// The most that a hub gives in one answer.
@@ -67,7 +68,7 @@ impl Source {
     }
 
     async fn of_hub(&self, url: &str) -> Result<Vec<Recorded>, Failure> {
-        let client = HubClient::new(url, std::env::var_os("BUSWAY_CA").map(PathBuf::from).as_deref())?;
+        let client = HubClient::new(url, &Tls::default().or_environment())?;
         let base = match &self.bus {
             Some(bus) => format!("/v1/buses/{}/events", escape(bus)),
             None => "/v1/events".to_owned(),

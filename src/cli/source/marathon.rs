@@ -22,7 +22,6 @@ use super::relay::{Backoff, Relay};
 use super::tell;
 use crate::access;
 use crate::cli::Remote;
-use crate::cli::client::trust;
 use crate::cli::exit::{Code, Failure};
 use crate::cli::sse::Sse;
 use crate::event::Event;
@@ -119,7 +118,7 @@ impl Follower {
             credentials = credentials.or(inside);
             nodes.push(events_of(node, &asked.types));
         }
-        let connector = Connector::new(credentials.as_deref(), trust(asked.remote.ca.as_deref())?).map_err(usage)?;
+        let connector = Connector::new(credentials.as_deref(), asked.remote.tls.trust()?).map_err(usage)?;
         Ok(Self {
             connector,
             source: asked.source.clone().unwrap_or_else(|| address_of(&asked.nodes)),

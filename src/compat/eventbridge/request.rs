@@ -58,7 +58,7 @@ async fn collect(body: Body, most: usize) -> Result<Bytes, Fault> {
             let text = format!("The request body exceed the limit [{most}].");
             Fault::new(413, "RequestBodyTooLarge", text)
         }
-        Unread::Incomplete | Unread::TooSlow(_) => {
+        Unread::Incomplete | Unread::TooSlow(_) | Unread::Revoked => {
             Fault::new(400, "RequestBodyIncomplete", "The request body did not come whole.")
         }
     })

@@ -240,6 +240,7 @@ async fn read(whole: Body, most: usize) -> Result<Bytes, Refusal> {
             Unread::TooLarge(_) => Error::new(Kind::TooLarge, "body_too_large", unread.words()),
             Unread::Incomplete => Error::invalid("body_incomplete", unread.words()),
             Unread::TooSlow(_) => Error::invalid("body_too_slow", unread.words()),
+            Unread::Revoked => Error::invalid("unauthorized", unread.words()),
         };
         Refusal::Hub(error)
     })
