@@ -61,7 +61,7 @@ async fn dead(hub: &HubProcess) -> String {
 /// first.
 async fn attempts(hub: &HubProcess) -> Vec<u64> {
     hub.until("it is settled", "/v1/subscriptions/mail", |one| {
-        one["status"]["behind"] == 0
+        one["status"]["behind"] == 0 && one["status"]["retrying"] == 0
     })
     .await;
     let shown = hub.get("/v1/subscriptions/mail/deliveries").await;

@@ -97,7 +97,7 @@ async fn in_one_line_a_failing_event_holds_up_the_rest() {
     let (folder, receiver) = (tempfile::tempdir().unwrap(), Receiver::start().await);
     receiver.answer(|_| status(202));
     let hub = HubProcess::start(folder.path()).await;
-    let config = json!({"schedule": ["20ms"], "jitter": false, "max_attempts": "unlimited", "ordering": "all"});
+    let config = json!({"schedule": ["20ms"], "jitter": false, "max_attempts": "unlimited", "ordering": "all", "breaker": "off"});
     let settings = json!({"success": [200], "format": "raw"});
     hub.put(
         "/v1/subscriptions/s",
