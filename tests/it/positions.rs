@@ -1,5 +1,6 @@
 //! Where reading begins: the same words mean the same place to subscriptions, streams, `GET /v1/events` and replays.
 
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{HubProcess, Receiver, Request, Sse};
@@ -48,6 +49,9 @@ async fn first_replayed(hub: &HubProcess, receiver: &Receiver, from: &Value) -> 
     let seen = receiver
         .wait_until("the replay came", |seen| seen.iter().any(|one| marked(&one)))
         .await;
+    // Only so many may go on at once.
+    let path = format!("/v1/replays/{replay}");
+    hub.send(Method::DELETE, &path, &[], "").await;
     offset(seen.iter().find(marked).unwrap(), "r")
 }
 
