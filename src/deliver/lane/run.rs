@@ -100,7 +100,10 @@ async fn fly(engine: Arc<Engine>, lane: Arc<Lane>, flight: Flight) -> Landed {
 /// Makes an attempt once there is a place for it. It may have waited long: what has changed meanwhile sends it back,
 /// and so does a change of the sink while it is made.
 async fn land(engine: &Arc<Engine>, lane: &Arc<Lane>, mut work: Work) -> Landed {
+    // A place that is free is taken even while the hub stops: what is sent back then leaves a hole, behind which what
+    // others have delivered would be delivered again after the next start.
     let place = tokio::select! {
+        biased;
         place = engine.admission.place(lane, &work.subscription) => place,
         () = engine.tasks.stopping() => None,
     };
